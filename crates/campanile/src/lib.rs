@@ -1,0 +1,1 @@
+//! Campanile as a library.

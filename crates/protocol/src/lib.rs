@@ -1,0 +1,2 @@
+//! What crosses the wire of a Campanile server.
+pub mod ws;
