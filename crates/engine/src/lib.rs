@@ -1,1 +1,3 @@
 //! What a Campanile server does.
+
+pub mod channel;

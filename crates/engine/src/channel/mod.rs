@@ -1,0 +1,3 @@
+//! Channels: what their names mean and which rules apply to them.
+
+pub mod options;
