@@ -1,0 +1,474 @@
+//! From the bytes of a client to commands.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::codec::DecodeError;
+use crate::command::{Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest};
+use crate::{Epoch, Payload, Position};
+
+/// The commands of one frame, in order.
+///
+/// Iteration ends after the first error. Newlines between commands are optional, so that a command
+/// typed over several lines works too.
+#[derive(Debug)]
+pub struct Commands<'a> {
+    rest: &'a [u8],
+    is_first: bool,
+}
+
+impl<'a> Commands<'a> {
+    /// The commands of a frame of which nothing was read yet.
+    #[must_use]
+    pub const fn of_frame(frame: &'a [u8]) -> Self {
+        Self {
+            rest: frame,
+            is_first: true,
+        }
+    }
+
+    /// The commands of what [`Commands::rest`] once gave.
+    #[must_use]
+    pub const fn of_rest(rest: &'a [u8]) -> Self {
+        Self {
+            rest,
+            is_first: false,
+        }
+    }
+
+    /// What has not been decoded yet.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl Iterator for Commands<'_> {
+    type Item = Result<Command, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.rest = self.rest.trim_ascii_start();
+        if self.rest.is_empty() {
+            return std::mem::take(&mut self.is_first).then_some(Err(DecodeError::Empty));
+        }
+        self.is_first = false;
+        let mut values = serde_json::Deserializer::from_slice(self.rest).into_iter::<WireCommand>();
+        let Some(Ok(command)) = values.next() else {
+            self.rest = &[];
+            return Some(Err(DecodeError::Malformed));
+        };
+        let command = Command::try_from(command);
+        self.rest = if command.is_ok() {
+            &self.rest[values.byte_offset()..]
+        } else {
+            &[]
+        };
+        Some(command)
+    }
+}
+
+/// `null` means absent for every field but the payloads.
+fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or_default())
+}
+
+/// A payload of any JSON value, `null` too, as it was spelled.
+fn raw<'de, D: Deserializer<'de>>(d: D) -> Result<Payload, D::Error> {
+    let raw = <&RawValue>::deserialize(d)?;
+    Ok(raw.get().as_bytes().into())
+}
+
+#[derive(Deserialize)]
+struct WireCommand {
+    #[serde(default, deserialize_with = "nullable")]
+    id: u32,
+    connect: Option<WireConnect>,
+    subscribe: Option<WireSubscribe>,
+    unsubscribe: Option<WireChannel>,
+    publish: Option<WirePublish>,
+    presence: Option<WireChannel>,
+    presence_stats: Option<WireChannel>,
+    history: Option<WireHistory>,
+    rpc: Option<WireRpc>,
+    send: Option<WireSend>,
+    refresh: Option<WireRefresh>,
+    sub_refresh: Option<WireSubRefresh>,
+}
+
+impl TryFrom<WireCommand> for Command {
+    type Error = DecodeError;
+
+    fn try_from(wire: WireCommand) -> Result<Self, DecodeError> {
+        let id = wire.id;
+        if id == 0 {
+            return Ok(wire
+                .send
+                .map_or(Self::Pong, |send| Self::Send { data: send.data }));
+        }
+        let request = if let Some(connect) = wire.connect {
+            Request::Connect(Box::new(connect.into()))
+        } else if let Some(subscribe) = wire.subscribe {
+            Request::Subscribe(Box::new(subscribe.into()))
+        } else if let Some(WireChannel { channel }) = wire.unsubscribe {
+            Request::Unsubscribe { channel }
+        } else if let Some(WirePublish { channel, data }) = wire.publish {
+            Request::Publish { channel, data }
+        } else if let Some(WireChannel { channel }) = wire.presence {
+            Request::Presence { channel }
+        } else if let Some(WireChannel { channel }) = wire.presence_stats {
+            Request::PresenceStats { channel }
+        } else if let Some(history) = wire.history {
+            Request::History(Box::new(history.into()))
+        } else if let Some(WireRpc { method, data }) = wire.rpc {
+            Request::Rpc { method, data }
+        } else if let Some(WireSend { data }) = wire.send {
+            return Ok(Self::Send { data });
+        } else if let Some(WireRefresh { token }) = wire.refresh {
+            Request::Refresh { token }
+        } else if let Some(WireSubRefresh { channel, token }) = wire.sub_refresh {
+            Request::SubRefresh { channel, token }
+        } else {
+            return Err(DecodeError::UnknownCommand);
+        };
+        Ok(Self::Request { id, request })
+    }
+}
+
+#[derive(Deserialize)]
+struct WireConnect {
+    #[serde(default, deserialize_with = "nullable")]
+    token: String,
+    #[serde(default, deserialize_with = "raw")]
+    data: Payload,
+    #[serde(default, deserialize_with = "nullable")]
+    subs: BTreeMap<String, Option<WireSubscribe>>,
+    #[serde(default, deserialize_with = "nullable")]
+    name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    version: String,
+}
+
+impl From<WireConnect> for ConnectRequest {
+    fn from(wire: WireConnect) -> Self {
+        let subs = wire.subs.into_iter().map(|(channel, request)| {
+            (
+                channel,
+                request.map(SubscribeRequest::from).unwrap_or_default(),
+            )
+        });
+        Self {
+            token: wire.token,
+            data: wire.data,
+            subs: subs.collect(),
+            name: wire.name,
+            version: wire.version,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WireSubscribe {
+    #[serde(default, deserialize_with = "nullable")]
+    channel: String,
+    #[serde(default, deserialize_with = "nullable")]
+    token: String,
+    #[serde(default, deserialize_with = "nullable")]
+    recover: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    epoch: String,
+    #[serde(default, deserialize_with = "nullable")]
+    offset: u64,
+    #[serde(default, deserialize_with = "raw")]
+    data: Payload,
+    #[serde(default, deserialize_with = "nullable")]
+    positioned: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    recoverable: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    join_leave: bool,
+    #[serde(default, deserialize_with = "nullable")]
+    delta: String,
+    #[serde(default)]
+    tf: Option<serde::de::IgnoredAny>,
+    #[serde(default, deserialize_with = "nullable")]
+    flag: i64,
+    #[serde(default, rename = "type", deserialize_with = "nullable")]
+    kind: i32,
+}
+
+impl From<WireSubscribe> for SubscribeRequest {
+    fn from(wire: WireSubscribe) -> Self {
+        let position = Position {
+            epoch: Epoch::new(&wire.epoch),
+            offset: wire.offset,
+        };
+        Self {
+            channel: wire.channel,
+            token: wire.token,
+            recover: wire.recover.then_some(position),
+            data: wire.data,
+            positioned: wire.positioned,
+            recoverable: wire.recoverable,
+            join_leave: wire.join_leave,
+            delta: wire.delta,
+            has_filter: wire.tf.is_some(),
+            flag: wire.flag,
+            kind: wire.kind,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WireChannel {
+    #[serde(default, deserialize_with = "nullable")]
+    channel: String,
+}
+
+#[derive(Deserialize)]
+struct WirePublish {
+    #[serde(default, deserialize_with = "nullable")]
+    channel: String,
+    #[serde(default, deserialize_with = "raw")]
+    data: Payload,
+}
+
+#[derive(Deserialize)]
+struct WireHistory {
+    #[serde(default, deserialize_with = "nullable")]
+    channel: String,
+    #[serde(default, deserialize_with = "nullable")]
+    limit: i32,
+    since: Option<WirePosition>,
+    #[serde(default, deserialize_with = "nullable")]
+    reverse: bool,
+}
+
+impl From<WireHistory> for HistoryRequest {
+    fn from(wire: WireHistory) -> Self {
+        let since = wire.since.map(|WirePosition { epoch, offset }| Position {
+            epoch: Epoch::new(&epoch),
+            offset,
+        });
+        Self {
+            channel: wire.channel,
+            limit: wire.limit,
+            since,
+            reverse: wire.reverse,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WirePosition {
+    #[serde(default, deserialize_with = "nullable")]
+    offset: u64,
+    #[serde(default, deserialize_with = "nullable")]
+    epoch: String,
+}
+
+#[derive(Deserialize)]
+struct WireRpc {
+    #[serde(default, deserialize_with = "nullable")]
+    method: String,
+    #[serde(default, deserialize_with = "raw")]
+    data: Payload,
+}
+
+#[derive(Deserialize)]
+struct WireSend {
+    #[serde(default, deserialize_with = "raw")]
+    data: Payload,
+}
+
+#[derive(Deserialize)]
+struct WireRefresh {
+    #[serde(default, deserialize_with = "nullable")]
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct WireSubRefresh {
+    #[serde(default, deserialize_with = "nullable")]
+    channel: String,
+    #[serde(default, deserialize_with = "nullable")]
+    token: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(frame: &str) -> Vec<Result<Command, DecodeError>> {
+        Commands::of_frame(frame.as_bytes()).collect()
+    }
+
+    fn request(frame: &str) -> Request {
+        match decode(frame).as_slice() {
+            [Ok(Command::Request { request, .. })] => request.clone(),
+            other => panic!("{frame} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn several_commands_of_a_frame_come_in_order() {
+        let commands = decode(
+            "{\"id\":1,\"connect\":{\"token\":\"t\",\"name\":\"js\"}}\n\
+             {\"id\":2,\"subscribe\":{\"channel\":\"news\",\"flag\":1}}\n",
+        );
+        let [
+            Ok(Command::Request {
+                id: 1,
+                request: Request::Connect(connect),
+            }),
+            Ok(second),
+        ] = commands.as_slice()
+        else {
+            panic!("{commands:?}")
+        };
+        assert_eq!((connect.token.as_str(), connect.name.as_str()), ("t", "js"));
+        let Command::Request {
+            id: 2,
+            request: Request::Subscribe(subscribe),
+        } = second
+        else {
+            panic!("{second:?}")
+        };
+        assert_eq!(
+            (subscribe.channel.as_str(), subscribe.recover),
+            ("news", None)
+        );
+    }
+
+    #[test]
+    fn what_is_left_of_a_frame_can_be_decoded_later() {
+        let frame =
+            br#"{"id":1,"unsubscribe":{"channel":"a"}} {"id":2,"unsubscribe":{"channel":"b"}}"#;
+        let mut commands = Commands::of_frame(frame);
+        commands.next().unwrap().unwrap();
+        let mut later = Commands::of_rest(commands.rest());
+        assert!(matches!(
+            later.next(),
+            Some(Ok(Command::Request { id: 2, .. }))
+        ));
+        assert!(later.next().is_none());
+        assert!(
+            Commands::of_rest(b" ").next().is_none(),
+            "an empty rest is no error"
+        );
+    }
+
+    #[test]
+    fn a_command_without_id_is_a_pong_whatever_else_is_in_it() {
+        for frame in [
+            "{}",
+            r#"{"ping":{}}"#,
+            r#"{"subscribe":{"channel":"x"}}"#,
+            r#"{"id":null}"#,
+        ] {
+            assert_eq!(decode(frame), [Ok(Command::Pong)], "{frame}");
+        }
+        assert_eq!(
+            decode(r#"{"send":{"data":[1]}}"#),
+            [Ok(Command::Send {
+                data: b"[1]".as_slice().into()
+            })]
+        );
+    }
+
+    #[test]
+    fn payloads_are_kept_as_they_were_spelled() {
+        for spelled in ["{ \"a\" : 1.0e2 }", "null", "\"\\u00e9\"", "[ ]", "0"] {
+            let frame = format!(r#"{{"id":3,"publish":{{"channel":"c","data":{spelled}}}}}"#);
+            let Request::Publish { channel, data } = request(&frame) else {
+                panic!("{frame}")
+            };
+            assert_eq!((channel.as_str(), &*data), ("c", spelled.as_bytes()));
+        }
+        let Request::Publish { data, .. } = request(r#"{"id":3,"publish":{"channel":"c"}}"#) else {
+            panic!("not a publish")
+        };
+        assert!(data.is_empty(), "an absent payload is empty, unlike null");
+    }
+
+    #[test]
+    fn null_and_unknown_fields_are_as_good_as_absent() {
+        let Request::Subscribe(subscribe) = request(
+            r#"{"id":3,"subscribe":{"channel":"c","token":null,"offset":null,"tf":null,"x":{"y":[]}}}"#,
+        ) else {
+            panic!("not a subscribe")
+        };
+        assert_eq!(
+            *subscribe,
+            SubscribeRequest {
+                channel: "c".into(),
+                ..SubscribeRequest::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_position_counts_only_with_recover() {
+        let frame = |recover: bool| {
+            format!(
+                r#"{{"id":3,"subscribe":{{"channel":"c","recover":{recover},"offset":7,"epoch":"e"}}}}"#
+            )
+        };
+        let Request::Subscribe(subscribe) = request(&frame(true)) else {
+            panic!()
+        };
+        assert_eq!(
+            subscribe.recover,
+            Some(Position {
+                epoch: Epoch::new("e"),
+                offset: 7
+            })
+        );
+        let Request::Subscribe(subscribe) = request(&frame(false)) else {
+            panic!()
+        };
+        assert_eq!(subscribe.recover, None);
+    }
+
+    #[test]
+    fn frames_that_are_no_commands_are_errors() {
+        for (frame, error) in [
+            ("", DecodeError::Empty),
+            (" \n ", DecodeError::Empty),
+            ("[]", DecodeError::Malformed),
+            ("{", DecodeError::Malformed),
+            ("nonsense", DecodeError::Malformed),
+            (r#"{"id":"1","connect":{}}"#, DecodeError::Malformed),
+            (r#"{"id":-1}"#, DecodeError::Malformed),
+            (r#"{"id":4294967296}"#, DecodeError::Malformed),
+            (
+                r#"{"id":1,"publish":{"channel":1}}"#,
+                DecodeError::Malformed,
+            ),
+            (
+                r#"{"id":1,"publish":{"data":{"a"}}}"#,
+                DecodeError::Malformed,
+            ),
+            (r#"{"id":1}"#, DecodeError::UnknownCommand),
+            (r#"{"id":1,"ping":{}}"#, DecodeError::UnknownCommand),
+        ] {
+            assert_eq!(decode(frame), [Err(error)], "{frame}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_decoded_behind_an_error() {
+        let commands = decode("{\"id\":1}\n{\"id\":2,\"connect\":{}}");
+        assert_eq!(commands, [Err(DecodeError::UnknownCommand)]);
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_instead_of_exhausting_the_stack() {
+        let deep = format!(
+            r#"{{"id":1,"publish":{{"channel":"c","data":{}"#,
+            "[".repeat(100_000)
+        );
+        assert_eq!(decode(&deep), [Err(DecodeError::Malformed)]);
+    }
+}

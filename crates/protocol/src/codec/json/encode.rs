@@ -1,0 +1,592 @@
+//! From replies and pushes to bytes. Fields at their zero value are left out, but for those that
+//! section 2.2 of the protocol wants always.
+
+use serde::Serialize;
+
+use crate::codec::InappropriatePayload;
+use crate::reply::{ConnectResult, Expiry, SubscribeResult};
+use crate::{ClientInfo, Epoch, Position, Publication, Push, Refusal, Reply, ReplyBody};
+
+type Encoded = Result<(), InappropriatePayload>;
+
+/// Appends the JSON text of `reply`, without a newline.
+///
+/// # Errors
+/// A payload in it is not JSON; `out` then ends in an incomplete message.
+pub fn reply(reply: &Reply, out: &mut Vec<u8>) -> Encoded {
+    let mut message = Object::open(out);
+    message.number("id", u64::from(reply.id));
+    match &reply.body {
+        Ok(body) => result(&mut message, body)?,
+        Err(refusal) => error(&mut message, refusal),
+    }
+    message.close();
+    Ok(())
+}
+
+/// Appends the JSON text of `push` inside its reply envelope, without a newline.
+///
+/// # Errors
+/// A payload in it is not JSON; `out` then ends in an incomplete message.
+pub fn push(push: &Push<'_>, out: &mut Vec<u8>) -> Encoded {
+    let mut envelope = Object::open(out);
+    let mut message = envelope.object("push");
+    match push {
+        Push::Publication {
+            channel,
+            publication: content,
+            epoch,
+        } => {
+            message.text("channel", channel);
+            let mut object = message.object("pub");
+            publication(&mut object, content)?;
+            if content.offset == 1 {
+                object.epoch("epoch", *epoch);
+            }
+            object.close();
+        }
+        Push::Join { channel, info } => presence_change(&mut message, channel, "join", info)?,
+        Push::Leave { channel, info } => presence_change(&mut message, channel, "leave", info)?,
+        Push::Unsubscribe {
+            channel,
+            unsubscribed,
+        } => {
+            message.text("channel", channel);
+            let mut object = message.object("unsubscribe");
+            object.number("code", u64::from(unsubscribed.code));
+            object.text("reason", &unsubscribed.reason);
+            object.close();
+        }
+        Push::Subscribe {
+            channel,
+            recoverable,
+            positioned,
+            position,
+            data,
+        } => {
+            message.text("channel", channel);
+            let mut object = message.object("subscribe");
+            object.flag("recoverable", *recoverable);
+            object.position(*position);
+            object.flag("positioned", *positioned);
+            object.optional_payload("data", data.map(|data| &**data))?;
+            object.close();
+        }
+        Push::Message { data } => {
+            let mut object = message.object("message");
+            object.payload("data", data)?;
+            object.close();
+        }
+        Push::Refresh(new) => expiry_object(&mut message, "refresh", *new),
+    }
+    message.close();
+    envelope.close();
+    Ok(())
+}
+
+fn result(message: &mut Object<'_>, body: &ReplyBody) -> Encoded {
+    match body {
+        ReplyBody::Connect(result) => connect(message, result)?,
+        ReplyBody::Subscribe(result) => subscribe(message.object("subscribe"), result)?,
+        ReplyBody::Unsubscribe => message.object("unsubscribe").close(),
+        ReplyBody::Publish => message.object("publish").close(),
+        ReplyBody::Presence(clients) => {
+            let mut object = message.object("presence");
+            let mut entries = object.object("presence");
+            for info in clients {
+                client_info(entries.object(&info.client.to_string()), info)?;
+            }
+            entries.close();
+            object.close();
+        }
+        ReplyBody::PresenceStats { clients, users } => {
+            let mut object = message.object("presence_stats");
+            object.always_number("num_clients", u64::from(*clients));
+            object.always_number("num_users", u64::from(*users));
+            object.close();
+        }
+        ReplyBody::History {
+            publications: list,
+            top,
+        } => {
+            let mut object = message.object("history");
+            object.key("publications");
+            publications(object.out, list)?;
+            object.text("epoch", top.epoch.as_str());
+            object.always_number("offset", top.offset);
+            object.close();
+        }
+        ReplyBody::Rpc { data } => {
+            let mut object = message.object("rpc");
+            object.optional_payload("data", Some(data))?;
+            object.close();
+        }
+        ReplyBody::Refresh(new) => expiry_object(message, "refresh", *new),
+        ReplyBody::SubRefresh(new) => expiry_object(message, "sub_refresh", *new),
+    }
+    Ok(())
+}
+
+fn error(message: &mut Object<'_>, refusal: &Refusal) {
+    let mut object = message.object("error");
+    object.number("code", u64::from(refusal.code));
+    object.text("message", &refusal.message);
+    object.flag("temporary", refusal.temporary);
+    object.close();
+}
+
+fn connect(message: &mut Object<'_>, result: &ConnectResult) -> Encoded {
+    let mut object = message.object("connect");
+    object.text("client", &result.client.to_string());
+    object.text("version", &result.version);
+    object.expiry(result.expiry);
+    object.optional_payload("data", result.data.as_deref())?;
+    if !result.subs.is_empty() {
+        let mut subs = object.object("subs");
+        for (channel, sub) in &result.subs {
+            subscribe(subs.object(channel), sub)?;
+        }
+        subs.close();
+    }
+    object.number("ping", u64::from(result.ping));
+    object.flag("pong", result.pong);
+    object.number(
+        "time",
+        result
+            .time
+            .and_then(|time| u64::try_from(time).ok())
+            .unwrap_or(0),
+    );
+    object.close();
+    Ok(())
+}
+
+fn subscribe(mut object: Object<'_>, result: &SubscribeResult) -> Encoded {
+    object.expiry(result.expiry);
+    object.flag("recoverable", result.recoverable);
+    object.position(result.position);
+    if !result.publications.is_empty() {
+        object.key("publications");
+        publications(object.out, &result.publications)?;
+    }
+    object.flag("recovered", result.recovered);
+    object.flag("positioned", result.positioned);
+    object.optional_payload("data", result.data.as_deref())?;
+    object.flag("was_recovering", result.was_recovering);
+    object.close();
+    Ok(())
+}
+
+fn publications<P: AsRef<Publication>>(out: &mut Vec<u8>, list: &[P]) -> Encoded {
+    out.push(b'[');
+    for (index, content) in list.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        let mut object = Object::open(out);
+        publication(&mut object, content.as_ref())?;
+        object.close();
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn publication(object: &mut Object<'_>, content: &Publication) -> Encoded {
+    object.payload("data", &content.data)?;
+    if let Some(info) = &content.info {
+        client_info(object.object("info"), info)?;
+    }
+    object.number("offset", content.offset);
+    if let Some(tags) = content.tags.as_deref().filter(|tags| !tags.is_empty()) {
+        let mut entries = object.object("tags");
+        for (key, value) in tags {
+            entries.text(key, value);
+        }
+        entries.close();
+    }
+    Ok(())
+}
+
+fn presence_change(
+    message: &mut Object<'_>,
+    channel: &str,
+    change: &str,
+    info: &ClientInfo,
+) -> Encoded {
+    message.text("channel", channel);
+    let mut object = message.object(change);
+    client_info(object.object("info"), info)?;
+    object.close();
+    Ok(())
+}
+
+fn client_info(mut object: Object<'_>, info: &ClientInfo) -> Encoded {
+    object.text("user", info.user.as_str());
+    object.text("client", &info.client.to_string());
+    object.optional_payload("conn_info", info.conn_info.as_deref())?;
+    object.optional_payload("chan_info", info.chan_info.as_deref())?;
+    object.close();
+    Ok(())
+}
+
+fn expiry_object(message: &mut Object<'_>, key: &str, new: Expiry) {
+    let mut object = message.object(key);
+    object.expiry(new);
+    object.close();
+}
+
+/// A JSON object under construction at the end of a buffer.
+///
+/// Methods without `always` in their name leave a zero value out; `text` does not, since no text of
+/// ours that may be empty is optional.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    is_empty: bool,
+}
+
+impl<'a> Object<'a> {
+    fn open(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self {
+            out,
+            is_empty: true,
+        }
+    }
+
+    fn close(self) {
+        self.out.push(b'}');
+    }
+
+    fn key(&mut self, key: &str) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.out.push(b',');
+        }
+        json_value(self.out, key);
+        self.out.push(b':');
+    }
+
+    fn object(&mut self, key: &str) -> Object<'_> {
+        self.key(key);
+        Object::open(self.out)
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        json_value(self.out, value);
+    }
+
+    fn flag(&mut self, key: &str, value: bool) {
+        if value {
+            self.key(key);
+            self.out.extend_from_slice(b"true");
+        }
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        if value != 0 {
+            self.always_number(key, value);
+        }
+    }
+
+    fn always_number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        json_value(self.out, &value);
+    }
+
+    fn epoch(&mut self, key: &str, epoch: Epoch) {
+        if !epoch.is_empty() {
+            self.text(key, epoch.as_str());
+        }
+    }
+
+    fn position(&mut self, position: Option<Position>) {
+        if let Some(position) = position {
+            self.epoch("epoch", position.epoch);
+            self.number("offset", position.offset);
+        }
+    }
+
+    fn expiry(&mut self, expiry: Expiry) {
+        self.flag("expires", expiry.ttl.is_some());
+        self.number("ttl", u64::from(expiry.ttl.unwrap_or(0)));
+    }
+
+    fn optional_payload(&mut self, key: &str, payload: Option<&[u8]>) -> Encoded {
+        match payload {
+            Some(payload) if !payload.is_empty() => self.payload(key, payload),
+            _ => Ok(()),
+        }
+    }
+
+    /// Embeds a payload, which must be one JSON text. Its line breaks are dropped, since they
+    /// separate messages; inside strings JSON has none.
+    fn payload(&mut self, key: &str, payload: &[u8]) -> Encoded {
+        if serde_json::from_slice::<&serde_json::value::RawValue>(payload).is_err() {
+            return Err(InappropriatePayload);
+        }
+        self.key(key);
+        let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        if payload.iter().any(is_break) {
+            self.out
+                .extend(payload.iter().filter(|byte| !is_break(byte)));
+        } else {
+            self.out.extend_from_slice(payload);
+        }
+        Ok(())
+    }
+}
+
+fn json_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(out, value).expect("strings and numbers are JSON, and a Vec takes them");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientId, Disconnect, Unsubscribed, UserId};
+    use std::sync::Arc;
+
+    fn info() -> ClientInfo {
+        ClientInfo {
+            user: UserId::new("42"),
+            client: ClientId::from_random([0; 16], 0),
+            conn_info: None,
+            chan_info: Some(b"{\"n\":\n1}".as_slice().into()),
+        }
+    }
+
+    const ID: &str = "00000000-0000-4000-8000-000000000000";
+
+    fn publication(offset: u64, data: &str) -> Publication {
+        Publication {
+            offset,
+            data: data.as_bytes().into(),
+            info: None,
+            tags: None,
+        }
+    }
+
+    fn pushed(message: &Push<'_>) -> String {
+        let mut out = Vec::new();
+        push(message, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn replied(body: ReplyBody) -> String {
+        let mut out = Vec::new();
+        reply(
+            &Reply {
+                id: 5,
+                body: Ok(body),
+            },
+            &mut out,
+        )
+        .unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_the_first_publication_of_a_stream_tells_the_epoch() {
+        let text = |offset| {
+            let publication = publication(offset, r#"{"n":1}"#);
+            pushed(&Push::Publication {
+                channel: "ne\"ws",
+                publication: &publication,
+                epoch: Epoch::new("AbCd"),
+            })
+        };
+        assert_eq!(
+            text(1),
+            r#"{"push":{"channel":"ne\"ws","pub":{"data":{"n":1},"offset":1,"epoch":"AbCd"}}}"#
+        );
+        assert_eq!(
+            text(2),
+            r#"{"push":{"channel":"ne\"ws","pub":{"data":{"n":1},"offset":2}}}"#
+        );
+        assert_eq!(
+            text(0),
+            r#"{"push":{"channel":"ne\"ws","pub":{"data":{"n":1}}}}"#
+        );
+    }
+
+    #[test]
+    fn tags_and_publisher_travel_with_a_publication() {
+        let mut publication = publication(2, "null");
+        publication.info = Some(Arc::new(info()));
+        publication.tags = Some(Box::new([("a".into(), "b".into())].into()));
+        assert_eq!(
+            pushed(&Push::Publication {
+                channel: "c",
+                publication: &publication,
+                epoch: Epoch::EMPTY
+            }),
+            format!(
+                r#"{{"push":{{"channel":"c","pub":{{"data":null,"info":{{"user":"42","client":"{ID}","chan_info":{{"n":1}}}},"offset":2,"tags":{{"a":"b"}}}}}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn line_breaks_of_a_payload_are_dropped() {
+        let publication = publication(0, "{\n\"a\":\r\n\"\\n\" }");
+        assert_eq!(
+            pushed(&Push::Publication {
+                channel: "c",
+                publication: &publication,
+                epoch: Epoch::EMPTY
+            }),
+            r#"{"push":{"channel":"c","pub":{"data":{"a":"\n" }}}}"#
+        );
+    }
+
+    #[test]
+    fn a_payload_that_is_not_json_is_not_embedded() {
+        for data in ["", "{", "{} {}", "\u{1}", "nul"] {
+            let publication = publication(0, data);
+            let message = Push::Publication {
+                channel: "c",
+                publication: &publication,
+                epoch: Epoch::EMPTY,
+            };
+            assert_eq!(
+                push(&message, &mut Vec::new()),
+                Err(InappropriatePayload),
+                "{data}"
+            );
+        }
+        let mut invalid = publication(0, "");
+        invalid.data = b"\"\xff\"".as_slice().into();
+        let message = Push::Publication {
+            channel: "c",
+            publication: &invalid,
+            epoch: Epoch::EMPTY,
+        };
+        assert_eq!(push(&message, &mut Vec::new()), Err(InappropriatePayload));
+    }
+
+    #[test]
+    fn results_are_present_even_when_empty() {
+        assert_eq!(replied(ReplyBody::Publish), r#"{"id":5,"publish":{}}"#);
+        assert_eq!(
+            replied(ReplyBody::Unsubscribe),
+            r#"{"id":5,"unsubscribe":{}}"#
+        );
+        assert_eq!(
+            replied(ReplyBody::Subscribe(Box::default())),
+            r#"{"id":5,"subscribe":{}}"#
+        );
+        assert_eq!(
+            replied(ReplyBody::SubRefresh(Expiry::default())),
+            r#"{"id":5,"sub_refresh":{}}"#
+        );
+        assert_eq!(
+            replied(ReplyBody::Presence(vec![])),
+            r#"{"id":5,"presence":{"presence":{}}}"#
+        );
+        assert_eq!(
+            replied(ReplyBody::PresenceStats {
+                clients: 0,
+                users: 0
+            }),
+            r#"{"id":5,"presence_stats":{"num_clients":0,"num_users":0}}"#
+        );
+        let top = Position {
+            epoch: Epoch::new("e"),
+            offset: 0,
+        };
+        assert_eq!(
+            replied(ReplyBody::History {
+                publications: vec![],
+                top
+            }),
+            r#"{"id":5,"history":{"publications":[],"epoch":"e","offset":0}}"#
+        );
+    }
+
+    #[test]
+    fn a_connect_result_is_spelled_as_the_protocol_has_it() {
+        let sub = SubscribeResult {
+            recoverable: true,
+            positioned: true,
+            position: Some(Position {
+                epoch: Epoch::new("e"),
+                offset: 3,
+            }),
+            publications: vec![Arc::new(publication(4, "1")), Arc::new(publication(5, "2"))],
+            recovered: true,
+            was_recovering: true,
+            ..SubscribeResult::default()
+        };
+        let connect = ConnectResult {
+            client: info().client,
+            version: "1".into(),
+            expiry: Expiry { ttl: Some(60) },
+            data: Some(b"[]".as_slice().into()),
+            subs: vec![("a".into(), sub)],
+            ping: 25,
+            pong: true,
+            time: Some(7),
+        };
+        assert_eq!(
+            replied(ReplyBody::Connect(Box::new(connect))),
+            format!(
+                concat!(
+                    r#"{{"id":5,"connect":{{"client":"{}","version":"1","expires":true,"ttl":60,"data":[],"#,
+                    r#""subs":{{"a":{{"recoverable":true,"epoch":"e","offset":3,"publications":[{{"data":1,"offset":4}},"#,
+                    r#"{{"data":2,"offset":5}}],"recovered":true,"positioned":true,"was_recovering":true}}}},"#,
+                    r#""ping":25,"pong":true,"time":7}}}}"#
+                ),
+                ID
+            )
+        );
+    }
+
+    #[test]
+    fn errors_always_carry_code_and_message() {
+        let mut out = Vec::new();
+        let body = Err(Refusal::INTERNAL);
+        reply(&Reply { id: 7, body }, &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            r#"{"id":7,"error":{"code":100,"message":"internal server error","temporary":true}}"#
+        );
+        assert_eq!(
+            pushed(&Push::Unsubscribe {
+                channel: "c",
+                unsubscribed: &Unsubscribed::INSUFFICIENT_STATE
+            }),
+            r#"{"push":{"channel":"c","unsubscribe":{"code":2500,"reason":"insufficient state"}}}"#
+        );
+        assert!(!Disconnect::SLOW.flushes());
+    }
+
+    #[test]
+    fn joins_leaves_and_refreshes_are_pushes() {
+        let mut info = info();
+        info.chan_info = None;
+        assert_eq!(
+            pushed(&Push::Join {
+                channel: "c",
+                info: &info
+            }),
+            format!(
+                r#"{{"push":{{"channel":"c","join":{{"info":{{"user":"42","client":"{ID}"}}}}}}}}"#
+            )
+        );
+        assert!(
+            pushed(&Push::Leave {
+                channel: "c",
+                info: &info
+            })
+            .contains(r#""leave":{"info""#)
+        );
+        assert_eq!(
+            pushed(&Push::Refresh(Expiry { ttl: Some(9) })),
+            r#"{"push":{"refresh":{"expires":true,"ttl":9}}}"#
+        );
+        assert_eq!(
+            pushed(&Push::Refresh(Expiry::default())),
+            r#"{"push":{"refresh":{}}}"#
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! What a client asks. Field meanings follow section 3 of the Centrifuge client protocol.
+
+use std::collections::BTreeMap;
+
+use crate::{Payload, Position};
+
+/// One message of a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// The answer to a ping.
+    Pong,
+    /// An asynchronous message to the application; never answered.
+    Send {
+        /// The message.
+        data: Payload,
+    },
+    /// Something that is answered under the same id.
+    Request {
+        /// Never 0.
+        id: u32,
+        /// What is asked.
+        request: Request,
+    },
+}
+
+/// What can be asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Authenticate; must come first.
+    Connect(Box<ConnectRequest>),
+    /// Begin a subscription.
+    Subscribe(Box<SubscribeRequest>),
+    /// End a subscription.
+    Unsubscribe {
+        /// The subscription's channel.
+        channel: String,
+    },
+    /// Publish into a channel.
+    Publish {
+        /// Where to.
+        channel: String,
+        /// What.
+        data: Payload,
+    },
+    /// Who is in a channel.
+    Presence {
+        /// Which.
+        channel: String,
+    },
+    /// How many are in a channel.
+    PresenceStats {
+        /// Which.
+        channel: String,
+    },
+    /// Recent publications of a channel.
+    History(Box<HistoryRequest>),
+    /// A call to the application.
+    Rpc {
+        /// The method's name.
+        method: String,
+        /// Its argument.
+        data: Payload,
+    },
+    /// New credentials of the connection.
+    Refresh {
+        /// A connection token.
+        token: String,
+    },
+    /// New credentials of a subscription.
+    SubRefresh {
+        /// The subscription's channel.
+        channel: String,
+        /// A subscription token.
+        token: String,
+    },
+}
+
+/// See section 3.3 of the protocol.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ConnectRequest {
+    /// Connection token, or empty.
+    pub token: String,
+    /// Bytes for the application.
+    pub data: Payload,
+    /// Server-side subscriptions that the client knows or wishes for, with where it stands.
+    pub subs: BTreeMap<String, SubscribeRequest>,
+    /// The client library.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// See section 3.5 of the protocol.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SubscribeRequest {
+    /// The channel; empty inside [`ConnectRequest::subs`], whose keys are the names.
+    pub channel: String,
+    /// Subscription token, or empty.
+    pub token: String,
+    /// The position to recover from, when recovery is asked for.
+    pub recover: Option<Position>,
+    /// Bytes for the application.
+    pub data: Payload,
+    /// Asks for positioning.
+    pub positioned: bool,
+    /// Asks for recovery.
+    pub recoverable: bool,
+    /// Asks for join and leave pushes.
+    pub join_leave: bool,
+    /// A kind of delta compression, or empty.
+    pub delta: String,
+    /// Whether a tags filter was given.
+    pub has_filter: bool,
+    /// Bit set of features; see [`SubscribeRequest::rejects_unrecovered`].
+    pub flag: i64,
+    /// Kind of subscription: 0 a stream, 1–3 a map, 4 a shared poll.
+    pub kind: i32,
+}
+
+impl SubscribeRequest {
+    /// Whether a failed recovery is to be refused with code 112 instead of a subscription that
+    /// starts afresh.
+    #[must_use]
+    pub const fn rejects_unrecovered(&self) -> bool {
+        self.flag & 2 != 0
+    }
+}
+
+/// See section 3.6 of the protocol.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HistoryRequest {
+    /// Which channel.
+    pub channel: String,
+    /// At most so many; 0 asks for the position alone, below 0 for as many as allowed.
+    pub limit: i32,
+    /// Only what is newer than this; older, when `reverse`.
+    pub since: Option<Position>,
+    /// Newest first.
+    pub reverse: bool,
+}
