@@ -10,7 +10,7 @@
 //! an incomplete message are kept, and an idle reader owns no memory.
 //!
 //! Extensions are not negotiated yet, so a set RSV bit is an error. permessage-deflate (RFC 7692)
-//! enters where [`header`](mod@header) refuses RSV1.
+//! enters where `header.rs` refuses RSV1.
 
 mod close;
 mod error;

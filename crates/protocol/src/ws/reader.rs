@@ -96,7 +96,10 @@ impl Reader {
                 self.partial = None;
                 return Ok((input.len(), None));
             }
-            State::Failed(error) => return Err(error),
+            State::Failed(error) => {
+                self.partial = None;
+                return Err(error);
+            }
         }
         let (taken, ready) = self
             .advance(limits, input)
