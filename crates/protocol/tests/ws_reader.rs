@@ -346,6 +346,31 @@ fn memory_follows_what_arrived_and_is_given_back() {
 }
 
 #[test]
+fn ping_in_pieces_is_given_back_while_its_message_goes_on() {
+    let limits = Limits::default();
+    let mut reader = Reader::new(Role::Server);
+    assert_eq!(
+        reader.read(&limits, &mut frame(0x01, b"abc")),
+        Ok((9, None))
+    );
+    let mut ping = frame(0x89, b"ping");
+    let (front, back) = ping.split_at_mut(8);
+    assert_eq!(reader.read(&limits, front), Ok((8, None)));
+    assert_eq!(
+        reader.read(&limits, back),
+        Ok((2, Some(Event::Ping(b"ping"))))
+    );
+    assert_eq!(reader.buffered(), 3 + 4);
+    assert_eq!(reader.read(&limits, &mut []), Ok((0, None)));
+    assert_eq!((reader.buffered(), reader.is_idle()), (3, false));
+    let mut rest = frame(0x80, b"d");
+    assert_eq!(
+        reader.read(&limits, &mut rest),
+        Ok((7, Some(Event::Text("abcd"))))
+    );
+}
+
+#[test]
 fn million_tiny_fragments_end_at_the_size_limit_in_flat_memory() {
     let limits = Limits {
         message_bytes_max: 1_000,

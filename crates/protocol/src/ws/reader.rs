@@ -118,8 +118,8 @@ impl Reader {
         Ok((taken, Some(event?)))
     }
 
-    /// Bytes of memory held for an incomplete frame or message, or for a message delivered by the last
-    /// call; zero when idle. At most [`Limits::message_bytes_max`] and one control payload (125).
+    /// Bytes of memory held for an incomplete frame or message, or for what the last call delivered
+    /// (until the next call). At most [`Limits::message_bytes_max`] and one control payload (125).
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.partial
@@ -127,7 +127,8 @@ impl Reader {
             .map_or(0, |partial| partial.capacity())
     }
 
-    /// Whether the peer owes nothing: no frame and no message has begun without ending.
+    /// Whether the peer owes nothing: no frame and no message has begun without ending. False may come
+    /// with nothing [`buffered`](Self::buffered), after a header whose payload has not begun to arrive.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.partial
