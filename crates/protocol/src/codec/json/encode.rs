@@ -321,7 +321,7 @@ impl<'a> Object<'a> {
     /// Embeds a payload, which must be one JSON text. Its line breaks are dropped, since they
     /// separate messages; inside strings JSON has none.
     fn payload(&mut self, key: &str, payload: &[u8]) -> Encoded {
-        if serde_json::from_slice::<&serde_json::value::RawValue>(payload).is_err() {
+        if !super::is_json(payload) {
             return Err(InappropriatePayload);
         }
         self.key(key);

@@ -11,3 +11,9 @@ pub use encode::{push, reply};
 
 /// A ping, and its pong.
 pub const PING: &[u8] = b"{}";
+
+/// Whether `bytes` are one JSON text.
+#[must_use]
+pub fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<&serde_json::value::RawValue>(bytes).is_ok()
+}
