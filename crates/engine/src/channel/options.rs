@@ -7,6 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use campanile_protocol::codec::json;
+
+use crate::broker::Retention;
+
 /// The options of one namespace (client protocol, section 14.2).
 ///
 /// The fields carry the names users know from their configuration, hence one flat struct: a
@@ -75,6 +79,18 @@ pub struct ChannelOptions {
     pub publication_data_format: DataFormat,
 }
 
+impl ChannelOptions {
+    /// How long and how much history is kept; `None` when none is.
+    #[must_use]
+    pub fn retention(&self) -> Option<Retention> {
+        (self.history_size > 0 && !self.history_ttl.is_zero()).then_some(Retention {
+            size: self.history_size,
+            ttl: self.history_ttl,
+            meta_ttl: self.history_meta_ttl.max(self.history_ttl),
+        })
+    }
+}
+
 /// What recovery returns (`force_recovery_mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecoveryMode {
@@ -104,6 +120,21 @@ pub enum DataFormat {
     JsonObject,
     /// Any bytes, also none.
     Binary,
+}
+
+impl DataFormat {
+    /// Whether a publication may have this data.
+    #[must_use]
+    pub fn accepts(self, data: &[u8]) -> bool {
+        match self {
+            Self::NotEmpty => !data.is_empty(),
+            Self::Json => json::is_json(data),
+            Self::JsonObject => {
+                data.trim_ascii_start().first() == Some(&b'{') && json::is_json(data)
+            }
+            Self::Binary => true,
+        }
+    }
 }
 
 /// Decides whether a channel's name is allowed.

@@ -1,0 +1,44 @@
+//! Bounds that are not configured, and how they relate.
+
+/// Shards a node can have: a stream keeps the shards that have its subscribers as bits of a word,
+/// and a session's id has one byte for its shard.
+pub const SHARDS_MAX: usize = 64;
+
+/// Bytes of publications on their way from the broker to the shards of a node. A publisher waits
+/// for its share before the stream's lock is taken, so that nothing inside it has to.
+pub const INBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What one publication takes of [`INBOX_BYTES_MAX`] beside its payload.
+pub const DELIVERY_OVERHEAD_BYTES: usize = 256;
+
+/// What one publication in a history takes of memory beside its payload: its own size, its entry
+/// and the allocator's headers.
+pub const PUBLICATION_OVERHEAD_BYTES: usize = 160;
+
+/// Orders of the application waiting for one shard; the callers beyond wait.
+pub const ORDERS_MAX: usize = 1024;
+
+/// Bytes buffered for one subscription while it joins; beyond, history is read once more.
+pub const JOIN_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Idempotency keys remembered for one channel.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 10_000;
+
+/// The longest idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 1024;
+
+/// Channels of one broadcast, which are published one by one.
+pub const BROADCAST_CHANNELS_MAX: usize = 65_536;
+
+const _: () = assert!(
+    SHARDS_MAX <= u8::MAX as usize + 1,
+    "a client id has one byte for its shard"
+);
+const _: () = assert!(
+    SHARDS_MAX <= u64::BITS as usize,
+    "a stream has one word for its shards"
+);
+const _: () = assert!(
+    INBOX_BYTES_MAX <= u32::MAX as usize,
+    "the budget is counted in u32 permits"
+);
