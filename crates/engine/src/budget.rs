@@ -1,0 +1,107 @@
+//! The memory that a whole node may use for what others make it hold: history, idempotency keys
+//! and outbound queues.
+//!
+//! Each queue has a bound of its own; this one holds when very many of them fill at once.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::delivery::ShardId;
+use crate::limits::SHARDS_MAX;
+
+/// The node's budget and what is used of it, in bytes.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    limit: u64,
+    stored: AtomicU64,
+    /// By shard. Each has one writer, so that no counter bounces between threads.
+    queued: [AtomicU64; SHARDS_MAX],
+}
+
+impl MemoryBudget {
+    /// A budget of `limit` bytes; `None` for no limit.
+    #[must_use]
+    pub fn new(limit: Option<u64>) -> Self {
+        Self {
+            limit: limit.unwrap_or(u64::MAX),
+            stored: AtomicU64::new(0),
+            queued: [const { AtomicU64::new(0) }; SHARDS_MAX],
+        }
+    }
+
+    /// Takes `bytes` for something stored; `false`, and takes nothing, when that would exceed the
+    /// limit.
+    #[must_use]
+    pub fn store(&self, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        let stored = self.stored.fetch_add(bytes, Relaxed) + bytes;
+        let fits = stored.saturating_add(self.queued()) <= self.limit;
+        if !fits {
+            self.stored.fetch_sub(bytes, Relaxed);
+        }
+        fits
+    }
+
+    /// Gives back what [`MemoryBudget::store`] took.
+    pub fn release(&self, bytes: usize) {
+        self.stored.fetch_sub(bytes as u64, Relaxed);
+    }
+
+    /// Notes how much waits in the outbound queues of `shard`.
+    pub fn set_queued(&self, shard: ShardId, bytes: u64) {
+        self.queued[usize::from(shard.as_u8())].store(bytes, Relaxed);
+    }
+
+    /// What is stored.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Relaxed)
+    }
+
+    /// What waits in outbound queues.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.queued.iter().map(|bytes| bytes.load(Relaxed)).sum()
+    }
+
+    /// How many bytes too much are in use.
+    #[must_use]
+    pub fn excess(&self) -> u64 {
+        self.stored()
+            .saturating_add(self.queued())
+            .saturating_sub(self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_not_taken() {
+        let budget = MemoryBudget::new(Some(100));
+        assert!(budget.store(60));
+        assert!(!budget.store(41));
+        assert!(budget.store(40));
+        budget.release(100);
+        assert_eq!(budget.stored(), 0);
+    }
+
+    #[test]
+    fn queues_and_history_share_one_limit() {
+        let budget = MemoryBudget::new(Some(100));
+        let shard = |index| ShardId::new(index).unwrap();
+        budget.set_queued(shard(0), 50);
+        budget.set_queued(shard(63), 30);
+        assert!(!budget.store(21) && budget.store(20));
+        assert_eq!(budget.excess(), 0);
+        budget.set_queued(shard(0), 57);
+        assert_eq!(budget.excess(), 7);
+    }
+
+    #[test]
+    fn a_budget_without_a_limit_is_never_exceeded() {
+        let budget = MemoryBudget::new(None);
+        assert!(budget.store(usize::MAX / 2));
+        assert_eq!(budget.excess(), 0);
+    }
+}
