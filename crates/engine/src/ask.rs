@@ -1,0 +1,126 @@
+//! What a session wants from the rest of the node, and what it gets.
+//!
+//! A session never waits and never calls. It names a ticket and what it asks; whoever runs the
+//! asking brings the answer back as an input with the same ticket. What needs no answer is told.
+
+use std::sync::Arc;
+
+use campanile_protocol::codes::Rejection;
+use campanile_protocol::command::ConnectRequest;
+use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody};
+
+use crate::authority::{Credentials, TokenGrant, TokenRefusal};
+use crate::broker::{Attendance, HistoryQuery};
+use crate::channel::ChannelName;
+use crate::node::UserSeat;
+use crate::recovery::Recovery;
+
+/// Ties an answer to its question, within one session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Ticket(pub(crate) u32);
+
+/// A question of a session.
+#[derive(Debug)]
+pub enum Ask {
+    /// Who is it?
+    Connect(Box<ConnectRequest>),
+    /// Are these new credentials of the connection good?
+    Refresh {
+        /// A connection token.
+        token: String,
+    },
+    /// What does this token grant?
+    Grant {
+        /// A subscription token.
+        token: String,
+    },
+    /// Bring deliveries of these channels to this shard, and what was missed.
+    Join(Vec<JoinRequest>),
+    /// Publish for a client that may.
+    Publish {
+        /// Where.
+        channel: ChannelName,
+        /// What.
+        data: Payload,
+        /// By whom.
+        info: Arc<ClientInfo>,
+    },
+    /// Who is there?
+    Presence {
+        /// Where.
+        channel: ChannelName,
+    },
+    /// How many are there?
+    PresenceStats {
+        /// Where.
+        channel: ChannelName,
+    },
+    /// What was published?
+    History {
+        /// Where.
+        channel: ChannelName,
+        /// Which part.
+        query: HistoryQuery,
+        /// The position's epoch that the client compares with, when it named one.
+        since: Option<Position>,
+    },
+}
+
+/// One channel to be joined.
+#[derive(Clone, Debug)]
+pub struct JoinRequest {
+    /// Which.
+    pub channel: ChannelName,
+    /// Where the client stands, when it wants what it missed.
+    pub recover: Option<Position>,
+    /// Who becomes present, when the channel keeps presence.
+    pub presence: Option<Arc<ClientInfo>>,
+}
+
+/// An answer to an [`Ask`].
+#[derive(Debug)]
+pub enum Answer {
+    /// To [`Ask::Connect`].
+    Connect(Result<(Credentials, Option<UserSeat>), Rejection>),
+    /// To [`Ask::Refresh`].
+    Refresh(Result<Credentials, TokenRefusal>),
+    /// To [`Ask::Grant`].
+    Grant(Result<TokenGrant, TokenRefusal>),
+    /// To [`Ask::Join`]: all channels in the order asked, or none.
+    Join(Result<Vec<Joined>, Refusal>),
+    /// To everything else: the reply itself.
+    Reply(Result<ReplyBody, Refusal>),
+}
+
+/// A channel that was joined.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Joined {
+    /// The stream's top, up to which the client needs nothing from the shard's inbox.
+    pub top: Position,
+    /// What came of recovery, when it was asked for.
+    pub recovery: Option<Recovery>,
+}
+
+/// Something that a session wants done and needs no answer to.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Tell {
+    /// Deliveries of this channel are no longer wanted in this shard.
+    Unsubscribe {
+        /// Which.
+        channel: ChannelName,
+    },
+    /// The session is no longer present.
+    RemovePresence {
+        /// Where.
+        channel: ChannelName,
+        /// Which.
+        client: ClientId,
+    },
+    /// Others want to know that somebody came or left.
+    Announce {
+        /// Where.
+        channel: ChannelName,
+        /// Who and how.
+        attendance: Attendance,
+    },
+}

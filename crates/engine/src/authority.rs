@@ -1,0 +1,97 @@
+//! Who decides who somebody is. The engine receives verified credentials and never sees how they
+//! were verified: tokens, keys and their algorithms are the program's.
+
+use campanile_protocol::codes::Rejection;
+use campanile_protocol::command::ConnectRequest;
+use campanile_protocol::{ClientId, Payload, UserId};
+
+use crate::broker::BoxFuture;
+
+/// Who is behind a connection, and what comes with that.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Credentials {
+    /// The user; anonymous when empty.
+    pub user: UserId,
+    /// When they run out, in Unix seconds.
+    pub expire_at: Option<i64>,
+    /// What the connection tells others about itself.
+    pub info: Option<Payload>,
+    /// Server-side subscriptions.
+    pub subscriptions: Vec<(String, Grant)>,
+    /// Whether a client's own list of channels is considered, as for tokens and anonymous sessions.
+    pub considers_wishes: bool,
+}
+
+/// Leave to subscribe, and what comes with it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Grant {
+    /// What the subscription tells others about itself.
+    pub info: Option<Payload>,
+    /// What the client is told in the subscribe result.
+    pub data: Option<Payload>,
+    /// When it runs out, in Unix seconds.
+    pub expire_at: Option<i64>,
+    /// Options of the namespace that are different for this subscription.
+    pub overrides: Overrides,
+}
+
+/// Namespace options replaced for one subscription, where there is a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Overrides {
+    /// Keeps presence.
+    pub presence: Option<bool>,
+    /// Emits join and leave.
+    pub join_leave: Option<bool>,
+    /// Delivers join and leave.
+    pub force_push_join_leave: Option<bool>,
+    /// Watches for gaps.
+    pub force_positioning: Option<bool>,
+    /// Recovers.
+    pub force_recovery: Option<bool>,
+}
+
+/// Leave to subscribe that a token carries, with whom and what it is for.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TokenGrant {
+    /// The channel it is for.
+    pub channel: String,
+    /// The user it is for.
+    pub user: String,
+    /// The session it is for, when it names one.
+    pub client: Option<ClientId>,
+    /// What it grants.
+    pub grant: Grant,
+}
+
+/// Why a token grants nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenRefusal {
+    /// It is past its time, or before.
+    Expired,
+    /// It is not one of ours, or not for this.
+    Invalid,
+}
+
+/// Decides who somebody is.
+pub trait Authority: Send + Sync + 'static {
+    /// Verifies what a connect command brings: section 6.1 of the client protocol.
+    ///
+    /// # Errors
+    /// The answer to give, or the code to end the session with.
+    fn connect<'a>(
+        &'a self,
+        request: &'a ConnectRequest,
+    ) -> BoxFuture<'a, Result<Credentials, Rejection>>;
+
+    /// Verifies the connection token of a refresh command.
+    ///
+    /// # Errors
+    /// The token is no good.
+    fn refresh<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Credentials, TokenRefusal>>;
+
+    /// Verifies a subscription token.
+    ///
+    /// # Errors
+    /// The token is no good.
+    fn subscribe<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<TokenGrant, TokenRefusal>>;
+}

@@ -1,0 +1,281 @@
+//! Connecting and refreshing: section 6 of the client protocol.
+
+use std::sync::Arc;
+
+use campanile_protocol::codes::Rejection;
+use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
+use campanile_protocol::reply::ConnectResult;
+use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody};
+
+use super::subscribe::Plan;
+use super::{Context, Effect, Pending, REFUSED_LINGER, Session, State, reply};
+use crate::ask::{Ask, Joined};
+use crate::authority::{Credentials, Grant, TokenRefusal};
+use crate::channel::permission::Requester;
+use crate::node::UserSeat;
+
+impl Session {
+    pub(super) fn connected(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        request: &ConnectRequest,
+        outcome: Result<(Credentials, Option<UserSeat>), Rejection>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let planned = outcome.and_then(|(credentials, seat)| {
+            self.seat = seat;
+            self.accept(context, credentials, request)
+        });
+        match planned {
+            Err(rejection) => self.reject_connect(context, id, rejection, effects),
+            Ok(plans) if plans.is_empty() => self.go_live(context, id, Vec::new(), effects),
+            Ok(plans) => {
+                let joins = plans.iter().map(Plan::join_request).collect();
+                for plan in &plans {
+                    self.hold(plan, effects);
+                }
+                self.ask(
+                    Pending::ConnectJoins { id, plans },
+                    Ask::Join(joins),
+                    effects,
+                );
+            }
+        }
+    }
+
+    pub(super) fn connect_joined(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        plans: Vec<Plan>,
+        outcome: Result<Vec<Joined>, Refusal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match outcome {
+            Ok(joined) => {
+                self.go_live(
+                    context,
+                    id,
+                    plans.into_iter().zip(joined).collect(),
+                    effects,
+                );
+            }
+            Err(refusal) => {
+                for plan in &plans {
+                    self.drop_subscription(plan.channel.as_str(), effects);
+                }
+                self.reject_connect(context, id, refusal.into(), effects);
+            }
+        }
+    }
+
+    /// Takes over the credentials and plans the server-side subscriptions (section 6.3).
+    fn accept(
+        &mut self,
+        context: &Context<'_>,
+        credentials: Credentials,
+        request: &ConnectRequest,
+    ) -> Result<Vec<Plan>, Rejection> {
+        if credentials
+            .expire_at
+            .is_some_and(|at| at <= context.now.unix())
+        {
+            return Err(Refusal::EXPIRED.into());
+        }
+        let delay = context.settings.expired_close_delay;
+        let expire_at = credentials
+            .expire_at
+            .filter(|_| !context.settings.is_insecure);
+        self.expires = Self::expiry(context, expire_at, delay).0;
+        self.info = Arc::new(ClientInfo {
+            user: credentials.user,
+            client: self.client,
+            conn_info: credentials.info,
+            chan_info: None,
+        });
+        let mut plans: Vec<Plan> = Vec::new();
+        for (channel, grant) in credentials.subscriptions {
+            let hint = request.subs.get(&channel);
+            let plan = self.server_plan(context, &channel, grant, hint)?;
+            self.token_channels.push(plan.channel.clone());
+            plans.push(plan);
+        }
+        if let Some(channel) = self.personal_channel(context)
+            && plans.iter().all(|plan| plan.channel.as_str() != channel)
+        {
+            let hint = request.subs.get(&channel);
+            plans.push(self.server_plan(context, &channel, Grant::default(), hint)?);
+        }
+        if credentials.considers_wishes {
+            self.add_wishes(context, request, &mut plans)?;
+        }
+        if plans.len() > context.settings.channel_limit {
+            return Err(Disconnect::CHANNEL_LIMIT.into());
+        }
+        Ok(plans)
+    }
+
+    fn personal_channel(&self, context: &Context<'_>) -> Option<String> {
+        let namespace = context.settings.personal_channel_namespace.as_deref()?;
+        let user = self.info.user.as_str();
+        (!user.is_empty()).then(|| context.namespaces.personal_channel(namespace, user))
+    }
+
+    /// Channels that the client wishes for and may have by plain permissions (section 6.4).
+    fn add_wishes(
+        &self,
+        context: &Context<'_>,
+        request: &ConnectRequest,
+        plans: &mut Vec<Plan>,
+    ) -> Result<(), Rejection> {
+        for (channel, hint) in &request.subs {
+            if plans.iter().any(|plan| plan.channel.as_str() == channel) {
+                continue;
+            }
+            let resolved = context
+                .namespaces
+                .resolve(channel)
+                .ok_or(Disconnect::BAD_REQUEST)?;
+            let requester = Requester {
+                is_subscribed: false,
+                ..self.requester(context, channel)
+            };
+            let is_fine = resolved.is_short_enough() && resolved.is_well_formed();
+            if is_fine && !resolved.is_private() && requester.may_subscribe(&resolved) {
+                plans.push(self.server_plan(context, channel, Grant::default(), Some(hint))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn server_plan(
+        &self,
+        context: &Context<'_>,
+        channel: &str,
+        grant: Grant,
+        hint: Option<&SubscribeRequest>,
+    ) -> Result<Plan, Rejection> {
+        let resolved = context
+            .namespaces
+            .resolve(channel)
+            .ok_or(Refusal::UNKNOWN_CHANNEL)?;
+        let request = SubscribeRequest {
+            recover: hint.and_then(|hint| hint.recover),
+            ..SubscribeRequest::default()
+        };
+        Ok(self.plan(context, &resolved, grant, &request, true))
+    }
+
+    fn go_live(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        joined: Vec<(Plan, Joined)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let settings = context.settings;
+        self.state = State::Live;
+        let half = settings.ping_interval / 2;
+        self.deadline = context.now.moment + half + half.mul_f64(f64::from(self.jitter) / 65_536.0);
+        let expiry = self.expires.map(|expires| {
+            let left = expires
+                .since(context.now.moment)
+                .saturating_sub(settings.expired_close_delay);
+            u32::try_from(left.as_secs()).unwrap_or(u32::MAX)
+        });
+        let mut subs = Vec::with_capacity(joined.len());
+        let mut entries = Vec::with_capacity(joined.len());
+        for (plan, joined) in joined {
+            let (result, membership) = plan.result(context, joined);
+            subs.push((plan.channel.as_str().to_owned(), result));
+            entries.push((plan, membership));
+        }
+        let ttl_max = u32::try_from(super::TTL_SECONDS_MAX).unwrap_or(u32::MAX);
+        effects.push(Effect::Enroll(self.info.user.clone()));
+        effects.push(reply(
+            id,
+            Ok(ReplyBody::Connect(Box::new(ConnectResult {
+                client: self.client,
+                version: settings.version.clone(),
+                expiry: campanile_protocol::reply::Expiry {
+                    ttl: expiry.map(|ttl| ttl.min(ttl_max)),
+                },
+                data: None,
+                subs,
+                ping: u32::try_from(settings.ping_interval.as_secs()).unwrap_or(u32::MAX),
+                pong: true,
+                time: settings.tells_time.then(|| context.now.unix_millis),
+            }))),
+        ));
+        for (plan, membership) in entries {
+            self.enter(&plan, membership, effects);
+        }
+    }
+
+    fn reject_connect(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        rejection: Rejection,
+        effects: &mut Vec<Effect>,
+    ) {
+        match rejection {
+            Rejection::Disconnect(disconnect) => self.close(disconnect, effects),
+            Rejection::Refuse(refusal) => {
+                self.state = State::Refused;
+                self.expires = None;
+                self.deadline = context.now.moment + REFUSED_LINGER;
+                effects.push(reply(id, Err(refusal)));
+            }
+        }
+    }
+
+    pub(super) fn refresh(&mut self, id: u32, token: String, effects: &mut Vec<Effect>) {
+        if token.is_empty() {
+            return self.close(Disconnect::BAD_REQUEST, effects);
+        }
+        self.ask(Pending::Refresh { id }, Ask::Refresh { token }, effects);
+    }
+
+    pub(super) fn refreshed(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        outcome: Result<Credentials, TokenRefusal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let credentials = match outcome {
+            Err(TokenRefusal::Expired) => return self.close(Disconnect::EXPIRED, effects),
+            Err(TokenRefusal::Invalid) => return self.close(Disconnect::INVALID_TOKEN, effects),
+            Ok(new) if new.user != self.info.user => {
+                return self.close(Disconnect::INVALID_TOKEN, effects);
+            }
+            Ok(new) => new,
+        };
+        let is_same_set = credentials.subscriptions.len() == self.token_channels.len()
+            && self.token_channels.iter().all(|channel| {
+                credentials
+                    .subscriptions
+                    .iter()
+                    .any(|(name, _)| name == channel.as_str())
+            });
+        if !is_same_set {
+            return self.close(Disconnect::INSUFFICIENT_STATE, effects);
+        }
+        if credentials
+            .expire_at
+            .is_some_and(|at| at <= context.now.unix())
+        {
+            return self.close(Disconnect::EXPIRED, effects);
+        }
+        // A token without an expiry ends the old one too.
+        let delay = context.settings.expired_close_delay;
+        let (expires, expiry) = Self::expiry(context, credentials.expire_at, delay);
+        self.expires = expires;
+        if credentials.info.is_some() {
+            Arc::make_mut(&mut self.info).conn_info = credentials.info;
+        }
+        effects.push(reply(id, Ok(ReplyBody::Refresh(expiry))));
+    }
+}

@@ -1,0 +1,533 @@
+//! The protocol state of one connection: sections 4 to 9 of the client protocol.
+//!
+//! A session is a state machine. It is told what happened and what time it is, and says what must
+//! happen; it never waits, never reads a clock, and has never heard of sockets, hubs and brokers.
+//! It knows messages, but not how they are spelled.
+//!
+//! ```text
+//!              connect            answer: credentials, joins
+//!   Opened ───────────────► Connecting ───────────────► Live
+//!     │                         │ refused                │
+//!     │ stale, bad request      ▼                        │ expiry, no pong, bad request, order
+//!     └──────────────────► Refused ─────► Closed ◄───────┘
+//! ```
+
+mod connect;
+mod order;
+mod query;
+mod subscribe;
+
+use std::sync::Arc;
+
+use campanile_protocol::codec::DecodeError;
+use campanile_protocol::command::Request;
+use campanile_protocol::reply::Expiry;
+use campanile_protocol::{
+    ClientId, ClientInfo, Command, Disconnect, Payload, Position, Publication, Refusal, Reply,
+    ReplyBody, Unsubscribed, UserId,
+};
+
+use crate::ask::{Answer, Ask, Tell, Ticket};
+use crate::channel::{ChannelName, Namespaces};
+use crate::node::UserSeat;
+use crate::settings::Settings;
+use crate::time::{Moment, Now};
+
+pub use order::Order;
+use subscribe::{Plan, Subscription};
+
+/// What a session is judged by, the same for all of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The present.
+    pub now: Now,
+    /// The operator's rules.
+    pub settings: &'a Settings,
+    /// The channels' rules.
+    pub namespaces: &'a Namespaces,
+}
+
+/// Something that happened to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// The client sent a command.
+    Command(Command),
+    /// The client sent something else.
+    Malformed(DecodeError),
+    /// A question was answered.
+    Answer(Ticket, Answer),
+    /// The moment that [`Session::next_timeout`] named has come, or may have.
+    Timeout,
+    /// The application wants something of this session.
+    Order(Order),
+    /// Publications of a channel were missed and cannot be brought back.
+    Lost(ChannelName),
+    /// The connection is gone, or must go.
+    Close(Disconnect),
+}
+
+/// Something that must happen, in the order given.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answer a command.
+    Reply(Reply),
+    /// Say something unasked.
+    Push(Notice),
+    /// Ping the client.
+    Ping,
+    /// Find out, and come back with the answer.
+    Ask(Ticket, Ask),
+    /// Have something done.
+    Tell(Tell),
+    /// The session now belongs to this user.
+    Enroll(UserId),
+    /// Keep what arrives in this channel until it is known where the session stands.
+    Await(ChannelName),
+    /// Deliver to this session from now on, beginning behind `position`.
+    Enter(ChannelName, Membership),
+    /// Deliver nothing more of this channel.
+    Leave(ChannelName),
+    /// End the connection.
+    Close(Disconnect),
+}
+
+/// How a session takes part in a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Membership {
+    /// What the session has been told of already.
+    pub position: Position,
+    /// Whether a gap must not pass unnoticed.
+    pub is_positioned: bool,
+    /// Whether it is told who joins and leaves.
+    pub wants_attendance: bool,
+}
+
+/// A push that concerns this session alone.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Notice {
+    /// A subscription was ended.
+    Unsubscribe(ChannelName, Unsubscribed),
+    /// A server-side subscription began.
+    Subscribe {
+        /// Which.
+        channel: ChannelName,
+        /// Whether a later connection may recover.
+        recoverable: bool,
+        /// Its position, when gaps are watched for.
+        position: Option<Position>,
+        /// Bytes of the application.
+        data: Option<Payload>,
+    },
+    /// Something that was published while the session was not yet subscribed.
+    Publication(ChannelName, Arc<Publication>),
+    /// A message of the application.
+    Message(Payload),
+    /// The connection's expiry changed.
+    Refresh(Expiry),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Opened,
+    Connecting,
+    Live,
+    /// The connect command was answered with an error, which the client has yet to read.
+    Refused,
+    Closed,
+}
+
+/// What to do with an answer.
+#[derive(Debug)]
+enum Pending {
+    Connect {
+        id: u32,
+        request: Box<campanile_protocol::command::ConnectRequest>,
+    },
+    ConnectJoins {
+        id: u32,
+        plans: Vec<Plan>,
+    },
+    Refresh {
+        id: u32,
+    },
+    Grant {
+        id: u32,
+        request: Box<campanile_protocol::command::SubscribeRequest>,
+    },
+    Join {
+        id: u32,
+        plan: Box<Plan>,
+    },
+    OrderedJoin {
+        plan: Box<Plan>,
+    },
+    SubRefresh {
+        id: u32,
+        channel: String,
+    },
+    Reply {
+        id: u32,
+    },
+}
+
+/// How long a client may take to read why its connect command was refused.
+const REFUSED_LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    client: ClientId,
+    /// Shared with presence, publications and announcements; anonymous until the session is live.
+    info: Arc<ClientInfo>,
+    /// Where the first ping falls between half an interval and a whole one, in 65,536ths.
+    jitter: u16,
+    has_unanswered_ping: bool,
+    /// While opened, connecting or refused: when that ends.
+    /// While live: when the next ping or the pong for the last one is due.
+    deadline: Moment,
+    /// When the connection's credentials run out, delay included.
+    expires: Option<Moment>,
+    /// By channel name. A vector, since most sessions have few and all have to be small.
+    subscriptions: Vec<Subscription>,
+    pending: Vec<(Ticket, Pending)>,
+    next_ticket: u32,
+    /// Channels that the connection token subscribed to, as the next token must again.
+    token_channels: Vec<ChannelName>,
+    /// The session's share of its user's connections, given back when it closes.
+    seat: Option<UserSeat>,
+}
+
+impl Session {
+    /// A session whose connection was just opened. `jitter` is any random number.
+    #[must_use]
+    pub fn open(context: &Context<'_>, client: ClientId, jitter: u16) -> Self {
+        let info = ClientInfo {
+            user: UserId::new(""),
+            client,
+            conn_info: None,
+            chan_info: None,
+        };
+        Self {
+            state: State::Opened,
+            client,
+            info: Arc::new(info),
+            jitter,
+            has_unanswered_ping: false,
+            deadline: context.now.moment + context.settings.stale_close_delay,
+            expires: None,
+            subscriptions: Vec::new(),
+            pending: Vec::new(),
+            next_ticket: 0,
+            token_channels: Vec::new(),
+            seat: None,
+        }
+    }
+
+    /// The session's identity.
+    #[must_use]
+    pub const fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// The user behind it; anonymous until it is live.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.info.user
+    }
+
+    /// Whether the client has been told that it is connected.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.state == State::Live
+    }
+
+    /// Whether an answer is still needed after the session was closed, to undo what it brings.
+    #[must_use]
+    pub fn has_loose_ends(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// How many subscriptions it has or is about to have.
+    #[must_use]
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Whether the next command has to wait, since an earlier one does.
+    #[must_use]
+    pub fn is_waiting(&self, settings: &Settings) -> bool {
+        let of_commands = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.holds_commands());
+        match self.state {
+            State::Connecting => true,
+            _ => of_commands.count() >= settings.concurrency.max(1),
+        }
+    }
+
+    /// When [`Input::Timeout`] is wanted; `None` once the session is closed.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Moment> {
+        if self.state == State::Closed {
+            return None;
+        }
+        let subscriptions = self
+            .subscriptions
+            .iter()
+            .filter_map(|subscription| subscription.expires);
+        subscriptions
+            .chain(self.expires)
+            .chain([self.deadline])
+            .min()
+    }
+
+    /// Takes one input and appends what must happen.
+    pub fn handle(&mut self, context: &Context<'_>, input: Input, effects: &mut Vec<Effect>) {
+        if self.state == State::Closed {
+            self.handle_late(input, effects);
+            return;
+        }
+        match input {
+            Input::Command(command) => self.handle_command(context, command, effects),
+            Input::Malformed(_) => self.close(Disconnect::BAD_REQUEST, effects),
+            Input::Answer(ticket, answer) => self.handle_answer(context, ticket, answer, effects),
+            Input::Timeout => self.handle_timeout(context, effects),
+            Input::Order(order) => self.handle_order(context, order, effects),
+            Input::Lost(channel) => self.lose(&channel, effects),
+            Input::Close(disconnect) => self.close(disconnect, effects),
+        }
+    }
+
+    fn handle_command(
+        &mut self,
+        context: &Context<'_>,
+        command: Command,
+        effects: &mut Vec<Effect>,
+    ) {
+        match (self.state, command) {
+            (
+                State::Opened,
+                Command::Request {
+                    id,
+                    request: Request::Connect(request),
+                },
+            ) => {
+                self.state = State::Connecting;
+                let ask = Ask::Connect(request.clone());
+                self.ask(Pending::Connect { id, request }, ask, effects);
+            }
+            (State::Live, Command::Pong) if self.has_unanswered_ping => {
+                self.has_unanswered_ping = false;
+                // The deadline was that of the pong; the next ping is a whole interval after the
+                // last one.
+                let rest = context.settings.ping_interval - context.settings.pong_timeout;
+                self.deadline = self.deadline + rest;
+            }
+            (State::Live, Command::Send { .. }) => self.close(Disconnect::NOT_AVAILABLE, effects),
+            (State::Live, Command::Request { id, request }) => {
+                self.handle_request(context, id, request, effects);
+            }
+            _ => self.close(Disconnect::BAD_REQUEST, effects),
+        }
+    }
+
+    fn handle_request(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        request: Request,
+        effects: &mut Vec<Effect>,
+    ) {
+        let outcome = match request {
+            Request::Connect(_) => return self.close(Disconnect::BAD_REQUEST, effects),
+            Request::Refresh { token } => return self.refresh(id, token, effects),
+            Request::SubRefresh { channel, token } => self.sub_refresh(id, channel, token, effects),
+            Request::Rpc { .. } => Err(Refusal::NOT_AVAILABLE),
+            request if names_no_channel(&request) => {
+                return self.close(Disconnect::BAD_REQUEST, effects);
+            }
+            Request::Subscribe(request) => return self.subscribe(context, id, request, effects),
+            Request::Unsubscribe { channel } => {
+                self.unsubscribe(&channel, effects);
+                effects.push(reply(id, Ok(ReplyBody::Unsubscribe)));
+                Ok(())
+            }
+            Request::Publish { channel, data } => {
+                self.publish(context, id, &channel, data, effects)
+            }
+            Request::Presence { channel } => self.presence(context, id, &channel, false, effects),
+            Request::PresenceStats { channel } => {
+                self.presence(context, id, &channel, true, effects)
+            }
+            Request::History(request) => self.history(context, id, &request, effects),
+        };
+        if let Err(refusal) = outcome {
+            effects.push(reply(id, Err(refusal)));
+        }
+    }
+
+    fn handle_answer(
+        &mut self,
+        context: &Context<'_>,
+        ticket: Ticket,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(index) = self.pending.iter().position(|(held, _)| *held == ticket) else {
+            return;
+        };
+        let (_, pending) = self.pending.swap_remove(index);
+        if self.pending.is_empty() {
+            self.pending = Vec::new();
+        }
+        match (pending, answer) {
+            (Pending::Connect { id, request }, Answer::Connect(outcome)) => {
+                self.connected(context, id, &request, outcome, effects);
+            }
+            (Pending::ConnectJoins { id, plans }, Answer::Join(outcome)) => {
+                self.connect_joined(context, id, plans, outcome, effects);
+            }
+            (Pending::Refresh { id }, Answer::Refresh(outcome)) => {
+                self.refreshed(context, id, outcome, effects);
+            }
+            (Pending::Grant { id, request }, Answer::Grant(outcome)) => {
+                self.granted(context, id, &request, outcome, effects);
+            }
+            (Pending::Join { id, plan }, Answer::Join(outcome)) => {
+                self.joined(context, id, *plan, outcome, effects);
+            }
+            (Pending::OrderedJoin { plan }, Answer::Join(outcome)) => {
+                self.ordered_join(context, *plan, outcome, effects);
+            }
+            (Pending::SubRefresh { id, channel }, Answer::Grant(outcome)) => {
+                self.sub_refreshed(context, id, &channel, outcome, effects);
+            }
+            (Pending::Reply { id }, Answer::Reply(body)) => effects.push(reply(id, body)),
+            (pending, answer) => {
+                debug_assert!(false, "{answer:?} does not answer {pending:?}");
+                self.close(Disconnect::INTERNAL, effects);
+            }
+        }
+    }
+
+    /// What a question brought about after its session was closed is undone.
+    fn handle_late(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        let Input::Answer(ticket, Answer::Join(Ok(_))) = input else {
+            return;
+        };
+        let Some(index) = self.pending.iter().position(|(held, _)| *held == ticket) else {
+            return;
+        };
+        let plans = match self.pending.swap_remove(index).1 {
+            Pending::ConnectJoins { plans, .. } => plans,
+            Pending::Join { plan, .. } | Pending::OrderedJoin { plan } => vec![*plan],
+            _ => return,
+        };
+        for plan in plans {
+            self.undo_join(&plan, effects);
+        }
+    }
+
+    fn handle_timeout(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
+        let now = context.now.moment;
+        if self.expires.is_some_and(|expires| expires <= now) {
+            return self.close(Disconnect::EXPIRED, effects);
+        }
+        self.end_expired_subscriptions(now, effects);
+        if self.deadline > now || self.state == State::Closed {
+            return;
+        }
+        match self.state {
+            State::Opened | State::Connecting => self.close(Disconnect::STALE, effects),
+            State::Refused => self.close(Disconnect::CONNECTION_CLOSED, effects),
+            // A client whose commands we keep waiting may have its pong stuck behind them.
+            State::Live if self.has_unanswered_ping && !self.is_waiting(context.settings) => {
+                self.close(Disconnect::NO_PONG, effects);
+            }
+            State::Live if self.has_unanswered_ping => {
+                self.deadline = now + context.settings.pong_timeout;
+            }
+            State::Live => {
+                self.has_unanswered_ping = true;
+                self.deadline = now + context.settings.pong_timeout;
+                effects.push(Effect::Ping);
+            }
+            State::Closed => {}
+        }
+    }
+
+    /// Ends the session: what it began is undone, and nobody hears of it again.
+    fn close(&mut self, disconnect: Disconnect, effects: &mut Vec<Effect>) {
+        self.state = State::Closed;
+        self.expires = None;
+        drop(self.seat.take());
+        for subscription in std::mem::take(&mut self.subscriptions) {
+            self.end(subscription, effects);
+        }
+        // Joins that are under way are undone when they are answered; nothing else needs an answer.
+        self.pending.retain(|(_, pending)| pending.is_join());
+        effects.push(Effect::Close(disconnect));
+    }
+
+    fn ask(&mut self, pending: Pending, ask: Ask, effects: &mut Vec<Effect>) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.pending.push((ticket, pending));
+        effects.push(Effect::Ask(ticket, ask));
+    }
+
+    /// When something with this expiry ends if nobody renews it, and what the client is told.
+    fn expiry(
+        context: &Context<'_>,
+        expire_at: Option<i64>,
+        delay: std::time::Duration,
+    ) -> (Option<Moment>, Expiry) {
+        let Some(expire_at) = expire_at else {
+            return (None, Expiry::default());
+        };
+        let left = expire_at
+            .saturating_sub(context.now.unix())
+            .clamp(0, TTL_SECONDS_MAX);
+        let ttl = u32::try_from(left).expect("a year has fewer seconds");
+        (
+            Some(context.now.moment_of(expire_at) + delay),
+            Expiry { ttl: Some(ttl) },
+        )
+    }
+}
+
+/// Longer times to live are told as a year (section 6.2).
+const TTL_SECONDS_MAX: i64 = 365 * 24 * 60 * 60;
+
+impl Pending {
+    /// Whether later commands of the client wait for it.
+    fn holds_commands(&self) -> bool {
+        !matches!(self, Self::OrderedJoin { .. })
+    }
+
+    fn is_join(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectJoins { .. } | Self::Join { .. } | Self::OrderedJoin { .. }
+        )
+    }
+}
+
+fn reply(id: u32, body: Result<ReplyBody, Refusal>) -> Effect {
+    Effect::Reply(Reply { id, body })
+}
+
+/// Whether a request that is about a channel does not say which (section 4.3).
+fn names_no_channel(request: &Request) -> bool {
+    match request {
+        Request::Subscribe(request) => request.channel.is_empty(),
+        Request::History(request) => request.channel.is_empty(),
+        Request::Unsubscribe { channel }
+        | Request::Publish { channel, .. }
+        | Request::Presence { channel }
+        | Request::PresenceStats { channel } => channel.is_empty(),
+        _ => false,
+    }
+}

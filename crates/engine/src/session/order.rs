@@ -1,0 +1,164 @@
+//! What the application orders a session to do, through the server API.
+
+use std::sync::Arc;
+
+use campanile_protocol::command::SubscribeRequest;
+use campanile_protocol::{Disconnect, Payload, Position, Refusal, Unsubscribed};
+
+use super::subscribe::Plan;
+use super::{Context, Effect, Notice, Pending, Session, State};
+use crate::ask::{Ask, Joined};
+use crate::authority::Grant;
+use crate::channel::ChannelName;
+
+/// An order of the application.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Order {
+    /// Begin a server-side subscription. Nothing happens if there is a subscription already.
+    Subscribe {
+        /// Which.
+        channel: ChannelName,
+        /// What comes with it.
+        grant: Grant,
+        /// From where the client wants what it missed.
+        recover: Option<Position>,
+    },
+    /// End a subscription, or all of them.
+    Unsubscribe {
+        /// Which; all without a value.
+        channel: Option<ChannelName>,
+        /// What the client is told.
+        unsubscribed: Unsubscribed,
+    },
+    /// End the session.
+    Disconnect(Disconnect),
+    /// Send a message outside of any channel.
+    Message(Payload),
+    /// The credentials now run out at this Unix second, or never.
+    Refresh {
+        /// When.
+        expire_at: Option<i64>,
+        /// What the connection tells others from now on, when that changes.
+        info: Option<Payload>,
+    },
+}
+
+impl Session {
+    pub(super) fn handle_order(
+        &mut self,
+        context: &Context<'_>,
+        order: Order,
+        effects: &mut Vec<Effect>,
+    ) {
+        match order {
+            Order::Disconnect(disconnect) => self.close(disconnect, effects),
+            _ if self.state != State::Live => {}
+            Order::Subscribe {
+                channel,
+                grant,
+                recover,
+            } => {
+                self.subscribe_by_order(context, &channel, grant, recover, effects);
+            }
+            Order::Unsubscribe {
+                channel: Some(channel),
+                unsubscribed,
+            } => {
+                self.revoke(&channel, unsubscribed, effects);
+            }
+            Order::Unsubscribe {
+                channel: None,
+                unsubscribed,
+            } => {
+                let all: Vec<_> = self
+                    .subscriptions
+                    .iter()
+                    .map(|held| held.channel.clone())
+                    .collect();
+                for channel in all {
+                    self.revoke(&channel, unsubscribed.clone(), effects);
+                }
+            }
+            Order::Message(data) => effects.push(Effect::Push(Notice::Message(data))),
+            Order::Refresh { expire_at, info } => {
+                self.refresh_by_order(context, expire_at, info, effects);
+            }
+        }
+    }
+
+    fn subscribe_by_order(
+        &mut self,
+        context: &Context<'_>,
+        channel: &ChannelName,
+        grant: Grant,
+        recover: Option<Position>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.find(channel.as_str()).is_ok() {
+            return;
+        }
+        if self.subscriptions.len() >= context.settings.channel_limit {
+            return self.close(Disconnect::CHANNEL_LIMIT, effects);
+        }
+        let Some(resolved) = context.namespaces.resolve(channel.as_str()) else {
+            return;
+        };
+        let request = SubscribeRequest {
+            recover,
+            ..SubscribeRequest::default()
+        };
+        let plan = self.plan(context, &resolved, grant, &request, true);
+        let joins = vec![plan.join_request()];
+        self.hold(&plan, effects);
+        self.ask(
+            Pending::OrderedJoin {
+                plan: Box::new(plan),
+            },
+            Ask::Join(joins),
+            effects,
+        );
+    }
+
+    pub(super) fn ordered_join(
+        &mut self,
+        context: &Context<'_>,
+        plan: Plan,
+        outcome: Result<Vec<Joined>, Refusal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match outcome.map(|joined| joined.into_iter().next()) {
+            Ok(Some(joined)) if self.find(plan.channel.as_str()).is_ok() => {
+                let (result, mut membership) = plan.result(context, joined);
+                let position = result.position.unwrap_or(membership.position);
+                effects.push(Effect::Push(plan.notice(position)));
+                // The push has no place for publications: what was missed follows as pushes.
+                effects.extend(result.publications.into_iter().map(|publication| {
+                    membership.position.offset = membership.position.offset.max(publication.offset);
+                    Effect::Push(Notice::Publication(plan.channel.clone(), publication))
+                }));
+                self.enter(&plan, membership, effects);
+            }
+            Ok(_) => self.undo_join(&plan, effects),
+            Err(_) => self.drop_subscription(plan.channel.as_str(), effects),
+        }
+    }
+
+    fn refresh_by_order(
+        &mut self,
+        context: &Context<'_>,
+        expire_at: Option<i64>,
+        info: Option<Payload>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if expire_at.is_some_and(|at| at <= context.now.unix()) {
+            return self.close(Disconnect::EXPIRED, effects);
+        }
+        let delay = context.settings.expired_close_delay;
+        let (expires, expiry) = Self::expiry(context, expire_at, delay);
+        self.expires = expires;
+        if info.is_some() {
+            Arc::make_mut(&mut self.info).conn_info = info;
+        }
+        effects.push(Effect::Push(Notice::Refresh(expiry)));
+    }
+}
