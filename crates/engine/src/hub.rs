@@ -1,0 +1,367 @@
+//! Which sessions of this shard are in which channel, and where the shard stands in each stream.
+//!
+//! Memory only, and of one thread: no locks. The hub knows sessions by their index in the shard and
+//! deliveries by their offsets; it has never heard of brokers, of encodings or of who the sessions
+//! are. A stream's position is kept once per channel, not per subscriber; a member has one of its
+//! own only to pass over what it was told of when it joined.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use campanile_protocol::{Epoch, Position, Publication, UserId};
+use foldhash::fast::FixedState;
+
+use crate::broker::HistoryPage;
+use crate::channel::ChannelName;
+use crate::delivery::{Delivery, Event};
+use crate::limits::JOIN_BUFFER_BYTES_MAX;
+use crate::recovery;
+use crate::session::Membership;
+
+/// A session by its index in the shard.
+pub type SessionIndex = u32;
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct Hub {
+    channels: HashMap<ChannelName, Channel>,
+    users: HashMap<UserId, Vec<SessionIndex>>,
+    memberships: usize,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    /// Keyed by indices of ours, which nobody can choose: a fixed hash is safe.
+    members: HashMap<SessionIndex, Member, FixedState>,
+    joining: Vec<Joining>,
+    /// What this shard has delivered; `None` until the first member is in.
+    position: Option<Position>,
+    repair: Option<Repair>,
+}
+
+/// A session that is in a channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// The offset up to which it needs nothing from here.
+    joined_at: u64,
+    is_positioned: bool,
+    wants_attendance: bool,
+}
+
+/// A session that is about to be in a channel.
+#[derive(Debug)]
+struct Joining {
+    session: SessionIndex,
+    /// What came since it was decided where the session will stand, or shortly before.
+    backlog: Vec<Arc<Delivery>>,
+    bytes: usize,
+    has_overflowed: bool,
+}
+
+/// A history read that is under way. What arrives meanwhile is skipped and read again.
+#[derive(Debug)]
+struct Repair {
+    highest_seen: u64,
+}
+
+/// What is to be done with a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reception {
+    /// Nobody here wants the channel.
+    Unknown,
+    /// It has been here before, or a repair will bring it.
+    Skip,
+    /// Something before it is missing; the history after this position is wanted.
+    Gap(Position),
+    /// Offer it to the members.
+    Pass,
+}
+
+/// How a session came into a channel.
+#[derive(Debug)]
+pub enum Entry {
+    /// It is in; these came while it was joining, and are for it alone.
+    Entered(Vec<Arc<Delivery>>),
+    /// It is in, but something that came while it was joining is missing.
+    Lost,
+}
+
+/// What came of a repair.
+#[derive(Debug)]
+pub struct Repaired {
+    /// What was missing, by ascending offsets: for all members that have not had it.
+    pub publications: Vec<Arc<Publication>>,
+    /// The epoch of these.
+    pub epoch: Epoch,
+    /// Sessions that cannot be made whole.
+    pub lost: Vec<SessionIndex>,
+    /// More is missing still: the history after this position is wanted.
+    pub again: Option<Position>,
+}
+
+impl Hub {
+    /// Channels with members or with sessions about to be members.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Members of all channels.
+    #[must_use]
+    pub const fn membership_count(&self) -> usize {
+        self.memberships
+    }
+
+    /// Users with live sessions.
+    #[must_use]
+    pub fn user_count(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Channels with members, and how many.
+    pub fn channels(&self) -> impl Iterator<Item = (&ChannelName, usize)> {
+        self.channels
+            .iter()
+            .map(|(name, channel)| (name, channel.members.len()))
+            .filter(|(_, members)| *members > 0)
+    }
+
+    /// Adds a session of `user`.
+    pub fn enroll(&mut self, user: UserId, session: SessionIndex) {
+        let sessions = self.users.entry(user).or_default();
+        sessions.reserve_exact(1);
+        sessions.push(session);
+    }
+
+    /// Removes a session of `user`.
+    pub fn dismiss(&mut self, user: &UserId, session: SessionIndex) {
+        if let Some(sessions) = self.users.get_mut(user) {
+            sessions.retain(|held| *held != session);
+            if sessions.is_empty() {
+                self.users.remove(user);
+            }
+        }
+    }
+
+    /// The sessions of `user`.
+    #[must_use]
+    pub fn sessions_of(&self, user: &str) -> &[SessionIndex] {
+        self.users.get(user).map_or(&[], Vec::as_slice)
+    }
+
+    /// Keeps what comes in `channel` for a session that does not know yet where it will stand.
+    pub fn await_entry(&mut self, channel: &ChannelName, session: SessionIndex) {
+        let joining = Joining {
+            session,
+            backlog: Vec::new(),
+            bytes: 0,
+            has_overflowed: false,
+        };
+        let channel = self.channels.entry(channel.clone()).or_default();
+        channel.joining.reserve_exact(1);
+        channel.joining.push(joining);
+    }
+
+    /// Makes a session that was awaited a member.
+    pub fn enter(
+        &mut self,
+        name: &ChannelName,
+        session: SessionIndex,
+        membership: Membership,
+    ) -> Entry {
+        let Some(channel) = self.channels.get_mut(name) else {
+            return Entry::Lost;
+        };
+        let Some(joining) = channel.take_joining(session) else {
+            return Entry::Lost;
+        };
+        let member = Member {
+            joined_at: membership.position.offset,
+            is_positioned: membership.is_positioned,
+            wants_attendance: membership.wants_attendance,
+        };
+        if channel.members.insert(session, member).is_none() {
+            self.memberships += 1;
+        }
+        let mut position = membership.position;
+        let mut is_whole = !joining.has_overflowed;
+        let mut backlog = joining.backlog;
+        backlog.retain(|delivery| {
+            let Event::Publication { publication, epoch } = &delivery.event else {
+                return membership.wants_attendance;
+            };
+            if publication.offset == 0 {
+                return true;
+            }
+            let is_next = *epoch == position.epoch && publication.offset == position.offset + 1;
+            let is_old = *epoch == position.epoch && publication.offset <= position.offset;
+            is_whole &= is_next || is_old;
+            if is_next {
+                position.offset = publication.offset;
+            }
+            is_next
+        });
+        if channel.position.is_none() {
+            channel.position = Some(position);
+        }
+        if is_whole || !membership.is_positioned {
+            Entry::Entered(backlog)
+        } else {
+            Entry::Lost
+        }
+    }
+
+    /// Removes a session from a channel; `true` when nobody of this shard is left in it.
+    pub fn leave(&mut self, name: &ChannelName, session: SessionIndex) -> bool {
+        let Some(channel) = self.channels.get_mut(name) else {
+            return true;
+        };
+        drop(channel.take_joining(session));
+        if channel.members.remove(&session).is_some() {
+            self.memberships -= 1;
+        }
+        let is_empty = channel.members.is_empty() && channel.joining.is_empty();
+        if is_empty {
+            self.channels.remove(name);
+        }
+        is_empty
+    }
+
+    /// Takes notice of a delivery, and says what is to be done with it.
+    pub fn receive(&mut self, delivery: &Arc<Delivery>) -> Reception {
+        let Some(channel) = self.channels.get_mut(&delivery.channel) else {
+            return Reception::Unknown;
+        };
+        for joining in &mut channel.joining {
+            joining.keep(delivery);
+        }
+        match &delivery.event {
+            Event::Publication { publication, epoch } if publication.offset != 0 => channel
+                .advance(Position {
+                    epoch: *epoch,
+                    offset: publication.offset,
+                }),
+            _ => Reception::Pass,
+        }
+    }
+
+    /// The members of a channel that are to be told of `event`.
+    pub fn audience<'a>(
+        &'a self,
+        channel: &ChannelName,
+        event: &'a Event,
+    ) -> impl Iterator<Item = SessionIndex> + 'a {
+        let members = self.channels.get(channel).map(|channel| &channel.members);
+        members
+            .into_iter()
+            .flatten()
+            .filter(|(_, member)| member.wants(event))
+            .map(|(session, _)| *session)
+    }
+
+    /// Takes notice of the history that [`Reception::Gap`] wanted; `None` when it cannot be read.
+    pub fn repaired(&mut self, name: &ChannelName, page: Option<HistoryPage>) -> Repaired {
+        let mut repaired = Repaired {
+            publications: Vec::new(),
+            epoch: Epoch::EMPTY,
+            lost: Vec::new(),
+            again: None,
+        };
+        let Some(channel) = self.channels.get_mut(name) else {
+            return repaired;
+        };
+        let Some(repair) = channel.repair.take() else {
+            return repaired;
+        };
+        let top = page.as_ref().map(|page| page.top);
+        let recovery = channel
+            .position
+            .zip(page)
+            .map(|(position, page)| recovery::judge(position, page));
+        match (recovery, top) {
+            (Some(recovery), Some(top)) if recovery.is_recovered => {
+                repaired.publications = recovery.publications;
+                repaired.epoch = top.epoch;
+                channel.position = Some(top);
+                if repair.highest_seen > top.offset {
+                    repaired.again = Some(top);
+                    channel.repair = Some(repair);
+                }
+            }
+            _ => {
+                // Without a page the next publication tells where the stream is.
+                channel.position = top;
+                let positioned = channel
+                    .members
+                    .iter()
+                    .filter(|(_, member)| member.is_positioned);
+                repaired
+                    .lost
+                    .extend(positioned.map(|(session, _)| *session));
+            }
+        }
+        repaired
+    }
+}
+
+impl Channel {
+    fn take_joining(&mut self, session: SessionIndex) -> Option<Joining> {
+        let index = self
+            .joining
+            .iter()
+            .position(|joining| joining.session == session)?;
+        let joining = self.joining.swap_remove(index);
+        if self.joining.is_empty() {
+            self.joining = Vec::new();
+        }
+        Some(joining)
+    }
+
+    /// The table of section 8.2, for the whole shard at once.
+    fn advance(&mut self, to: Position) -> Reception {
+        if let Some(repair) = &mut self.repair {
+            repair.highest_seen = repair.highest_seen.max(to.offset);
+            return Reception::Skip;
+        }
+        match self.position {
+            Some(at) if at.epoch == to.epoch && to.offset <= at.offset => Reception::Skip,
+            Some(at) if at.epoch != to.epoch || to.offset != at.offset + 1 => {
+                self.repair = Some(Repair {
+                    highest_seen: to.offset,
+                });
+                Reception::Gap(at)
+            }
+            // Without members there is nobody to miss anything; with members but no position, one
+            // was lost, and those who cared have been told.
+            None if self.members.is_empty() => Reception::Pass,
+            _ => {
+                self.position = Some(to);
+                Reception::Pass
+            }
+        }
+    }
+}
+
+impl Member {
+    fn wants(&self, event: &Event) -> bool {
+        match event {
+            Event::Publication { publication, .. } => {
+                publication.offset == 0 || publication.offset > self.joined_at
+            }
+            Event::Join(_) | Event::Leave(_) => self.wants_attendance,
+        }
+    }
+}
+
+impl Joining {
+    fn keep(&mut self, delivery: &Arc<Delivery>) {
+        self.bytes += delivery.bytes();
+        if self.bytes > JOIN_BUFFER_BYTES_MAX {
+            self.has_overflowed = true;
+            self.backlog = Vec::new();
+        }
+        if !self.has_overflowed {
+            self.backlog.push(Arc::clone(delivery));
+        }
+    }
+}

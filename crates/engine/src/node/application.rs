@@ -1,0 +1,344 @@
+//! The application's way in: what the server API and embedding programs can have done.
+//!
+//! Names are checked for their namespace only; the application may use any channel. All futures may
+//! be dropped: what was asked may then have been done or not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_protocol::{
+    ClientInfo, Disconnect, Epoch, Payload, Position, Refusal, Tags, Unsubscribed,
+};
+use tokio::sync::oneshot;
+
+use super::{Control, NameFilter, Node, refusal};
+use crate::authority::Grant;
+use crate::broker::{HistoryPage, HistoryQuery, NewPublication, Published, Version};
+use crate::channel::Resolved;
+use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use crate::presence::PresenceStats;
+use crate::session::Order;
+use crate::shard::{ShardStats, Target};
+
+/// Something that the application publishes.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ApiPublication {
+    /// What.
+    pub data: Payload,
+    /// Labels.
+    pub tags: Option<Box<Tags>>,
+    /// Makes a repeat within five minutes a no-operation.
+    pub idempotency_key: Option<Box<str>>,
+    /// Makes an older state a no-operation.
+    pub version: Option<Version>,
+    /// Whether it stays out of the channel's history.
+    pub skips_history: bool,
+}
+
+/// Which part of a history the application wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HistoryRequest {
+    /// At most so many; `Some(0)` asks for the position alone, `None` for all.
+    pub limit: Option<usize>,
+    /// Only what is newer than this; older, when `reverse`.
+    pub since: Option<Position>,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+/// A node, as others see it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct NodeInfo {
+    /// Its identity.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// How long it has been running.
+    pub uptime: Duration,
+    /// What is in it.
+    pub stats: ShardStats,
+}
+
+impl Node {
+    /// Publishes into a channel.
+    ///
+    /// Returns when the publication has its place in the stream and is as durable as the broker
+    /// makes it; subscribers receive it at about the same time.
+    ///
+    /// # Errors
+    /// 102 without such a namespace, 107 when the payload is not of the format that the namespace
+    /// wants, 100 (temporary) when the broker cannot take it.
+    pub async fn publish(&self, channel: &str, new: ApiPublication) -> Result<Published, Refusal> {
+        let resolved = self.resolve(channel)?;
+        let key_is_long = |key: &str| key.len() > IDEMPOTENCY_KEY_BYTES_MAX;
+        if new.idempotency_key.as_deref().is_some_and(key_is_long)
+            || !resolved.options.publication_data_format.accepts(&new.data)
+        {
+            return Err(Refusal::BAD_REQUEST);
+        }
+        let retention = resolved.options.retention().filter(|_| !new.skips_history);
+        let admission = self.inboxes.admit(new.data.len()).await;
+        let publication = NewPublication {
+            channel: resolved.channel(),
+            data: new.data,
+            info: None,
+            tags: new.tags,
+            retention,
+            idempotency_key: new.idempotency_key.filter(|key| !key.is_empty()),
+            version: new.version,
+            admission,
+        };
+        self.broker.publish(publication).await.map_err(refusal)
+    }
+
+    /// Subscribes live sessions to a channel, server-side. Those that are subscribed stay so.
+    ///
+    /// # Errors
+    /// 102 without such a namespace.
+    pub async fn subscribe(
+        &self,
+        target: Target,
+        channel: &str,
+        grant: Grant,
+        recover: Option<Position>,
+    ) -> Result<usize, Refusal> {
+        let channel = self.resolve(channel)?.channel();
+        Ok(self
+            .order(
+                target,
+                Order::Subscribe {
+                    channel,
+                    grant,
+                    recover,
+                },
+            )
+            .await)
+    }
+
+    /// Ends subscriptions to a channel, or all subscriptions without one.
+    ///
+    /// # Errors
+    /// 102 without such a namespace.
+    pub async fn unsubscribe(
+        &self,
+        target: Target,
+        channel: Option<&str>,
+    ) -> Result<usize, Refusal> {
+        let channel = match channel {
+            Some(channel) => Some(self.resolve(channel)?.channel()),
+            None => None,
+        };
+        let unsubscribed = Unsubscribed::SERVER;
+        Ok(self
+            .order(
+                target,
+                Order::Unsubscribe {
+                    channel,
+                    unsubscribed,
+                },
+            )
+            .await)
+    }
+
+    /// Ends sessions; returns how many there were.
+    pub async fn disconnect(&self, target: Target, disconnect: Disconnect) -> usize {
+        self.order(target, Order::Disconnect(disconnect)).await
+    }
+
+    /// Changes when the credentials of sessions run out; returns how many there were.
+    pub async fn refresh(
+        &self,
+        target: Target,
+        expire_at: Option<i64>,
+        info: Option<Payload>,
+    ) -> usize {
+        self.order(target, Order::Refresh { expire_at, info }).await
+    }
+
+    /// Sends a message outside of any channel: at most once, to who is connected now. Returns how
+    /// many sessions it was for.
+    pub async fn send(&self, target: Target, data: Payload) -> usize {
+        self.order(target, Order::Message(data)).await
+    }
+
+    /// Who is in a channel.
+    ///
+    /// # Errors
+    /// 102 without such a namespace, 108 when it keeps no presence, 100 when nobody can be asked.
+    pub async fn presence(&self, channel: &str) -> Result<Vec<Arc<ClientInfo>>, Refusal> {
+        let channel = self.resolve_with_presence(channel)?.channel();
+        let clients = self
+            .presence
+            .list(&channel, usize::MAX)
+            .await
+            .map_err(refusal)?;
+        Ok(clients.unwrap_or_default())
+    }
+
+    /// How many are in a channel.
+    ///
+    /// # Errors
+    /// As [`Node::presence`].
+    pub async fn presence_stats(&self, channel: &str) -> Result<PresenceStats, Refusal> {
+        let channel = self.resolve_with_presence(channel)?.channel();
+        self.presence.stats(&channel).await.map_err(refusal)
+    }
+
+    /// Recent publications of a channel.
+    ///
+    /// # Errors
+    /// 102 without such a namespace, 108 when it keeps no history, 112 when the position is of
+    /// another epoch, 107 when there is nothing before it, 100 when the broker cannot be read.
+    pub async fn history(
+        &self,
+        channel: &str,
+        request: HistoryRequest,
+    ) -> Result<HistoryPage, Refusal> {
+        let channel = self.resolve_with_history(channel)?.channel();
+        if request.reverse && request.since.is_some_and(|since| since.offset == 0) {
+            return Err(Refusal::BAD_REQUEST);
+        }
+        let query = HistoryQuery {
+            since: request.since.map(|since| since.offset),
+            reverse: request.reverse,
+            limit: request.limit.unwrap_or(usize::MAX),
+            bytes: usize::MAX,
+        };
+        let page = self
+            .broker
+            .history(&channel, query)
+            .await
+            .map_err(refusal)?;
+        let epoch = request.since.map_or(Epoch::EMPTY, |since| since.epoch);
+        if !epoch.is_empty() && epoch != page.top.epoch {
+            return Err(Refusal::UNRECOVERABLE_POSITION);
+        }
+        Ok(page)
+    }
+
+    /// Forgets the publications of a channel, but neither its epoch nor its offset.
+    ///
+    /// # Errors
+    /// As [`Node::history`].
+    pub async fn remove_history(&self, channel: &str) -> Result<(), Refusal> {
+        let channel = self.resolve_with_history(channel)?.channel();
+        self.broker.remove_history(&channel).await.map_err(refusal)
+    }
+
+    /// Channels that have subscribers now and whose names `filter` accepts, and how many.
+    pub async fn channels(&self, filter: NameFilter) -> BTreeMap<String, usize> {
+        let mut channels = BTreeMap::new();
+        for part in self
+            .every_shard(|done| Control::Channels(filter.clone(), done))
+            .await
+        {
+            for (channel, members) in part {
+                *channels.entry(channel.as_str().to_owned()).or_default() += members;
+            }
+        }
+        channels
+    }
+
+    /// What the node is and what is in it.
+    pub async fn info(&self) -> NodeInfo {
+        let mut stats = ShardStats::default();
+        for part in self.every_shard(Control::Stats).await {
+            stats.clients += part.clients;
+            stats.users += part.users;
+            stats.channels += part.channels;
+            stats.subscriptions += part.subscriptions;
+        }
+        NodeInfo {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            version: self.settings.version.clone(),
+            uptime: self.clock.now().moment.since(self.started),
+            stats,
+        }
+    }
+
+    /// Closes every session within `pace`, evenly, so that they do not all come back at once.
+    /// Returns when every shard has begun.
+    pub async fn drain(&self, pace: Duration) {
+        for shard in &self.controls {
+            // A shard that has stopped has nothing to drain.
+            let _ = shard.send(Control::Drain(pace)).await;
+        }
+    }
+
+    async fn order(&self, target: Target, order: Order) -> usize {
+        let only = match &target {
+            Target::User {
+                only: Some(client), ..
+            } => Some(usize::from(client.shard())),
+            _ => None,
+        };
+        let control = |done| Control::Order(target.clone(), order.clone(), done);
+        match only {
+            Some(shard) => self.one_shard(shard, control).await.unwrap_or(0),
+            None => self.every_shard(control).await.into_iter().sum(),
+        }
+    }
+
+    async fn one_shard<T>(
+        &self,
+        shard: usize,
+        control: impl FnOnce(oneshot::Sender<T>) -> Control,
+    ) -> Option<T> {
+        let (done, answer) = oneshot::channel();
+        self.controls.get(shard)?.send(control(done)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Asks all shards, at the same time, and waits for the answers of those that run.
+    async fn every_shard<T>(&self, control: impl Fn(oneshot::Sender<T>) -> Control) -> Vec<T> {
+        let mut answers = Vec::with_capacity(self.controls.len());
+        for shard in &self.controls {
+            let (done, answer) = oneshot::channel();
+            if shard.send(control(done)).await.is_ok() {
+                answers.push(answer);
+            }
+        }
+        let mut all = Vec::with_capacity(answers.len());
+        for answer in answers {
+            all.extend(answer.await.ok());
+        }
+        all
+    }
+
+    fn resolve<'a>(&'a self, channel: &'a str) -> Result<Resolved<'a>, Refusal> {
+        if channel.is_empty() {
+            return Err(Refusal::BAD_REQUEST);
+        }
+        self.namespaces
+            .resolve(channel)
+            .ok_or(Refusal::UNKNOWN_CHANNEL)
+    }
+
+    fn resolve_with_presence<'a>(&'a self, channel: &'a str) -> Result<Resolved<'a>, Refusal> {
+        let resolved = self.resolve(channel)?;
+        if resolved.options.presence {
+            Ok(resolved)
+        } else {
+            Err(Refusal::NOT_AVAILABLE)
+        }
+    }
+
+    fn resolve_with_history<'a>(&'a self, channel: &'a str) -> Result<Resolved<'a>, Refusal> {
+        let resolved = self.resolve(channel)?;
+        resolved
+            .options
+            .retention()
+            .map(|_| resolved)
+            .ok_or(Refusal::NOT_AVAILABLE)
+    }
+}
+
+impl Clone for NameFilter {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}

@@ -1,0 +1,353 @@
+//! One running server process: everything that its shards share.
+//!
+//! The node is the one place that knows brokers, presence, authority and shards at the same time.
+//! It answers what sessions ask ([`Node::ask`]), does what they tell ([`Node::tell`]), and is the
+//! application's way in ([`Node::publish`] and its neighbours). It never fans out: a publication
+//! reaches subscribers through the inboxes of the broker alone.
+
+mod application;
+mod seats;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_protocol::codes::Rejection;
+use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
+use crate::authority::{Authority, Credentials};
+use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication};
+use crate::budget::MemoryBudget;
+use crate::channel::{ChannelName, Namespaces};
+use crate::delivery::{Inbox, Inboxes, ShardId};
+use crate::limits::ORDERS_MAX;
+use crate::presence::Presence;
+use crate::recovery;
+use crate::session::Order;
+use crate::settings::Settings;
+use crate::shard::{ShardStats, Target};
+use crate::time::{Clock, Moment};
+
+pub use application::{ApiPublication, HistoryRequest, NodeInfo};
+pub use seats::{UserSeat, UserSeats};
+
+/// What a presence entry takes of a reply, at most about: ids and braces, without the infos.
+const PRESENCE_ENTRY_BYTES: usize = 128;
+
+/// What a node is made of.
+pub struct Parts {
+    /// The operator's rules.
+    pub settings: Arc<Settings>,
+    /// The channels' rules.
+    pub namespaces: Arc<Namespaces>,
+    /// The sequencer.
+    pub broker: Arc<dyn Broker>,
+    /// Who is where.
+    pub presence: Arc<dyn Presence>,
+    /// Who is who.
+    pub authority: Arc<dyn Authority>,
+    /// What the node may hold.
+    pub budget: Arc<MemoryBudget>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The ways to the shards, which the broker has too.
+    pub inboxes: Inboxes,
+    /// The other ends of these.
+    pub shard_inboxes: Vec<Inbox>,
+    /// The node's name for people.
+    pub name: String,
+}
+
+/// See the [module](self).
+pub struct Node {
+    id: String,
+    name: String,
+    started: Moment,
+    settings: Arc<Settings>,
+    namespaces: Arc<Namespaces>,
+    broker: Arc<dyn Broker>,
+    presence: Arc<dyn Presence>,
+    authority: Arc<dyn Authority>,
+    budget: Arc<MemoryBudget>,
+    clock: Arc<dyn Clock>,
+    inboxes: Inboxes,
+    controls: Box<[mpsc::Sender<Control>]>,
+    seats: Arc<UserSeats>,
+}
+
+/// What a worker thread needs to run one shard.
+#[derive(Debug)]
+pub struct ShardSeat {
+    /// Which shard.
+    pub id: ShardId,
+    /// What brokers deliver.
+    pub inbox: Inbox,
+    /// What the application orders.
+    pub controls: mpsc::Receiver<Control>,
+}
+
+/// What the application wants of a shard. Never behind publications: the queues are apart.
+#[derive(Debug)]
+pub enum Control {
+    /// Give an order; answers how many sessions it was for.
+    Order(Target, Order, oneshot::Sender<usize>),
+    /// Count.
+    Stats(oneshot::Sender<ShardStats>),
+    /// Channels with subscribers whose name the predicate accepts, and how many they are.
+    Channels(NameFilter, oneshot::Sender<Vec<(ChannelName, usize)>>),
+    /// Close everything within this time, evenly.
+    Drain(Duration),
+}
+
+/// Chooses channels by name.
+pub struct NameFilter(pub Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for NameFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NameFilter")
+    }
+}
+
+impl Node {
+    /// A node, and the seats of its shards: one for each inbox.
+    #[must_use]
+    pub fn new(parts: Parts) -> (Arc<Self>, Vec<ShardSeat>) {
+        let (controls, receivers): (Vec<_>, Vec<_>) = parts
+            .shard_inboxes
+            .iter()
+            .map(|_| mpsc::channel(ORDERS_MAX))
+            .unzip();
+        let seats = parts.shard_inboxes.into_iter().zip(receivers).enumerate();
+        let seats = seats.map(|(index, (inbox, controls))| ShardSeat {
+            id: ShardId::new(index).expect("no more inboxes than shards are possible"),
+            inbox,
+            controls,
+        });
+        let seats = seats.collect();
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).expect("the system has random numbers");
+        let node = Self {
+            id: ClientId::from_random(random, random[15]).to_string(),
+            name: parts.name,
+            started: parts.clock.now().moment,
+            settings: parts.settings,
+            namespaces: parts.namespaces,
+            broker: parts.broker,
+            presence: parts.presence,
+            authority: parts.authority,
+            budget: parts.budget,
+            clock: parts.clock,
+            inboxes: parts.inboxes,
+            controls: controls.into(),
+            seats: Arc::default(),
+        };
+        (Arc::new(node), seats)
+    }
+
+    /// The node's identity, new at each start.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The operator's rules.
+    #[must_use]
+    pub const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// The channels' rules.
+    #[must_use]
+    pub const fn namespaces(&self) -> &Arc<Namespaces> {
+        &self.namespaces
+    }
+
+    /// What the node may hold, and holds.
+    #[must_use]
+    pub const fn budget(&self) -> &Arc<MemoryBudget> {
+        &self.budget
+    }
+
+    /// The node's time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Forgets what is past its time; to be called about once a second.
+    pub fn sweep(&self) {
+        self.broker.sweep();
+    }
+
+    /// Answers a question of a session of `shard`.
+    ///
+    /// # Cancel safety
+    /// What was asked may have been done or not; see [`Broker::publish`].
+    pub async fn ask(&self, shard: ShardId, ask: Ask) -> Answer {
+        match ask {
+            Ask::Connect(request) => Answer::Connect(self.admit_user(&request).await),
+            Ask::Refresh { token } => Answer::Refresh(self.authority.refresh(&token).await),
+            Ask::Grant { token } => Answer::Grant(self.authority.subscribe(&token).await),
+            Ask::Join(requests) => Answer::Join(self.join(shard, requests).await),
+            Ask::Publish {
+                channel,
+                data,
+                info,
+            } => Answer::Reply(self.publish_for_client(channel, data, info).await),
+            Ask::Presence { channel } => Answer::Reply(self.presence_reply(&channel).await),
+            Ask::PresenceStats { channel } => {
+                let stats = self.presence.stats(&channel).await.map_err(refusal);
+                Answer::Reply(stats.map(|stats| ReplyBody::PresenceStats {
+                    clients: u32::try_from(stats.clients).unwrap_or(u32::MAX),
+                    users: u32::try_from(stats.users).unwrap_or(u32::MAX),
+                }))
+            }
+            Ask::History {
+                channel,
+                query,
+                since,
+            } => Answer::Reply(self.history_reply(&channel, query, since).await),
+        }
+    }
+
+    /// Does what a session of `shard` wants done.
+    pub async fn tell(&self, shard: ShardId, tell: Tell) {
+        match tell {
+            Tell::Unsubscribe { channel } => self.broker.unsubscribe(shard, &channel).await,
+            Tell::RemovePresence { channel, client } => {
+                self.presence.remove(&channel, client).await;
+            }
+            Tell::Announce {
+                channel,
+                attendance,
+            } => {
+                let admission = self.inboxes.admit(0).await;
+                if let Err(error) = self.broker.announce(&channel, attendance, admission).await {
+                    tracing::warn!(?channel, %error, "a join or leave was not announced");
+                }
+            }
+        }
+    }
+
+    /// Reads what a shard is missing in `channel` behind `position`.
+    pub async fn read_gap(&self, channel: &ChannelName, position: Position) -> Option<HistoryPage> {
+        let query = HistoryQuery {
+            since: Some(position.offset),
+            reverse: false,
+            limit: self.settings.recovery_publications_max,
+            bytes: self.settings.reply_bytes_max(),
+        };
+        let page = self.broker.history(channel, query).await;
+        page.inspect_err(|error| tracing::warn!(?channel, %error, "a gap cannot be repaired"))
+            .ok()
+    }
+
+    async fn admit_user(
+        &self,
+        request: &campanile_protocol::command::ConnectRequest,
+    ) -> Result<(Credentials, Option<UserSeat>), Rejection> {
+        let credentials = self.authority.connect(request).await?;
+        let seat = match self.settings.user_connection_limit {
+            Some(limit) if !credentials.user.is_anonymous() => {
+                let seat = UserSeats::take(&self.seats, &credentials.user, limit);
+                Some(seat.ok_or(campanile_protocol::Disconnect::CONNECTION_LIMIT)?)
+            }
+            _ => None,
+        };
+        Ok((credentials, seat))
+    }
+
+    async fn join(
+        &self,
+        shard: ShardId,
+        requests: Vec<JoinRequest>,
+    ) -> Result<Vec<Joined>, Refusal> {
+        let mut joined = Vec::with_capacity(requests.len());
+        for request in requests {
+            joined.push(self.join_one(shard, request).await.map_err(refusal)?);
+        }
+        Ok(joined)
+    }
+
+    async fn join_one(&self, shard: ShardId, request: JoinRequest) -> Result<Joined, BrokerError> {
+        let channel = &request.channel;
+        let mut joined = Joined {
+            top: self.broker.subscribe(shard, channel).await?,
+            recovery: None,
+        };
+        if let Some(from) = request.recover {
+            let query = HistoryQuery {
+                since: Some(from.offset),
+                reverse: false,
+                limit: self.settings.recovery_publications_max,
+                bytes: self.settings.reply_bytes_max(),
+            };
+            let page = self.broker.history(channel, query).await?;
+            // The page may know more than the top did; what came between is in the inbox too.
+            joined.top = page.top;
+            joined.recovery = Some(recovery::judge(from, page));
+        }
+        if let Some(info) = request.presence {
+            self.presence.add(channel, info).await?;
+        }
+        Ok(joined)
+    }
+
+    async fn publish_for_client(
+        &self,
+        channel: ChannelName,
+        data: Payload,
+        info: Arc<ClientInfo>,
+    ) -> Result<ReplyBody, Refusal> {
+        let resolved = self
+            .namespaces
+            .resolve(channel.as_str())
+            .ok_or(Refusal::UNKNOWN_CHANNEL)?;
+        let retention = resolved.options.retention();
+        let admission = self.inboxes.admit(data.len()).await;
+        let publication = NewPublication {
+            channel,
+            data,
+            info: Some(info),
+            tags: None,
+            retention,
+            idempotency_key: None,
+            version: None,
+            admission,
+        };
+        self.broker.publish(publication).await.map_err(refusal)?;
+        Ok(ReplyBody::Publish)
+    }
+
+    async fn presence_reply(&self, channel: &ChannelName) -> Result<ReplyBody, Refusal> {
+        let max = self.settings.reply_bytes_max() / PRESENCE_ENTRY_BYTES;
+        let clients = self.presence.list(channel, max).await.map_err(refusal)?;
+        clients
+            .map(ReplyBody::Presence)
+            .ok_or(Refusal::LIMIT_EXCEEDED)
+    }
+
+    async fn history_reply(
+        &self,
+        channel: &ChannelName,
+        query: HistoryQuery,
+        since: Option<Position>,
+    ) -> Result<ReplyBody, Refusal> {
+        let page = self.broker.history(channel, query).await.map_err(refusal)?;
+        if since.is_some_and(|since| !since.epoch.is_empty() && since.epoch != page.top.epoch) {
+            return Err(Refusal::UNRECOVERABLE_POSITION);
+        }
+        Ok(ReplyBody::History {
+            publications: page.publications,
+            top: page.top,
+        })
+    }
+}
+
+/// What a caller is told of a broker's failure: that another try may help. The operator has the
+/// log.
+fn refusal(error: BrokerError) -> Refusal {
+    tracing::warn!(%error, "the broker refused");
+    Refusal::INTERNAL
+}
