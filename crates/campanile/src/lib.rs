@@ -1,1 +1,3 @@
 //! Campanile as a library.
+
+pub mod config;

@@ -1,0 +1,148 @@
+//! Configurations as text: the commented defaults, and what is in effect.
+//!
+//! Secrets never leave as anything but a mask.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, json};
+
+use super::schema::{Kind, NAMESPACE_OPTIONS, SECTIONS, Section, Setting};
+use super::secret::MASK;
+use super::tree::{Item, Origin, Value};
+
+/// A file that sets every setting to its default and says what it is for.
+pub fn default_toml() -> String {
+    let mut text = String::from(
+        "# Every setting of Campanile at its default.\n\
+         # Settings of Centrifugo 6 have its names; those marked \"Campanile\" are not known there.\n\
+         #\n\
+         # Namespaces are tables by name, or a list as in Centrifugo:\n\
+         #   [channel.namespaces.chat]\n\
+         #   presence = true\n",
+    );
+    for section in SECTIONS {
+        push_header(&mut text, section);
+        for setting in section.settings {
+            let mark = match (setting.is_ours, setting.is_ready) {
+                (true, _) => " (Campanile)",
+                (false, false) => " (not supported yet)",
+                _ => "",
+            };
+            let value = setting.kind.parse(setting.default).unwrap_or(Value::Null);
+            push(&mut text, format_args!("# {}{mark}\n", setting.doc));
+            push(
+                &mut text,
+                format_args!("{} = {}\n", setting.name, literal(&value)),
+            );
+        }
+    }
+    text
+}
+
+/// Every setting, its value and, if it was set, by what.
+pub(super) fn effective_toml(tree: &Item) -> String {
+    let mut text = String::new();
+    for section in SECTIONS {
+        push_header(&mut text, section);
+        for setting in section.settings {
+            let item = tree.get(&format!("{}.{}", section.path, setting.name));
+            push_effective(&mut text, setting, item);
+        }
+    }
+    for (name, options) in namespaces(tree) {
+        push(
+            &mut text,
+            format_args!("\n[channel.namespaces.{}]\n", quoted_key(name)),
+        );
+        for setting in NAMESPACE_OPTIONS {
+            push_effective(&mut text, setting, options.get(setting.name));
+        }
+    }
+    text
+}
+
+/// The same for programs.
+pub(super) fn effective_json(tree: &Item) -> serde_json::Value {
+    let mut settings = Map::new();
+    let mut add = |path: String, setting: &Setting, item: Option<&Item>| {
+        if let Some(item) = item {
+            let value = masked(setting.kind, &item.value).to_json();
+            settings.insert(
+                path,
+                json!({"value": value, "from": item.origin.to_string()}),
+            );
+        }
+    };
+    for section in SECTIONS {
+        for setting in section.settings {
+            let path = format!("{}.{}", section.path, setting.name);
+            let item = tree.get(&path);
+            add(path, setting, item);
+        }
+    }
+    for (name, options) in namespaces(tree) {
+        for setting in NAMESPACE_OPTIONS {
+            let path = format!("channel.namespaces.{name}.{}", setting.name);
+            add(path, setting, options.get(setting.name));
+        }
+    }
+    settings.into()
+}
+
+fn namespaces(tree: &Item) -> impl Iterator<Item = (&str, &Item)> {
+    let list = match tree.get("channel.namespaces").map(|item| &item.value) {
+        Some(Value::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    list.iter().filter_map(
+        |item| match (&item.get("name")?.value, item.get("options")?) {
+            (Value::Text(name), options) => Some((name.as_str(), options)),
+            _ => None,
+        },
+    )
+}
+
+fn push_header(text: &mut String, section: &Section) {
+    push(text, format_args!("\n[{}]\n", section.path));
+}
+
+fn push_effective(text: &mut String, setting: &Setting, item: Option<&Item>) {
+    let Some(item) = item else {
+        return;
+    };
+    let value = literal(&masked(setting.kind, &item.value));
+    match &item.origin {
+        Origin::Default => push(text, format_args!("{} = {value}\n", setting.name)),
+        origin => push(
+            text,
+            format_args!("{} = {value}  # {origin}\n", setting.name),
+        ),
+    }
+}
+
+fn masked(kind: Kind, value: &Value) -> Value {
+    if kind == Kind::Secret && !value.is_inert() {
+        Value::Text(MASK.to_owned())
+    } else {
+        value.clone()
+    }
+}
+
+/// A value as TOML. Settings are scalars and lists of strings; there are no tables to write.
+fn literal(value: &Value) -> String {
+    toml::Value::try_from(value.to_json()).map_or_else(|_| "\"\"".to_owned(), |v| v.to_string())
+}
+
+/// A dot in a namespace's name must not nest.
+fn quoted_key(name: &str) -> String {
+    if name.contains('.') {
+        format!("{name:?}")
+    } else {
+        name.to_owned()
+    }
+}
+
+fn push(text: &mut String, part: std::fmt::Arguments<'_>) {
+    text.write_fmt(part)
+        .expect("writing to a string cannot fail");
+}

@@ -1,0 +1,354 @@
+//! Puts a checked tree together: what settings mean, and whether they go together.
+//!
+//! Everything found is told with the place of the setting to change.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use campanile_engine::channel::options::{ChannelOptions, DataFormat, NameRules, RecoveryMode};
+use regex::Regex;
+
+use super::problem::{Problem, ProblemKind};
+use super::raw::{self, Raw};
+use super::resolved::{
+    Authentication, Channel, ClaimRule, Client, ClientLimits, ClientTiming, Config, HmacKeys,
+    HttpServer, PemSource, PreviousKey, Shutdown, Tls, TokenRules,
+};
+use super::secret::Secret;
+use super::tree::{Item, Origin, Value};
+
+/// The configuration, if the tree could be read, and everything that was found.
+pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
+    let raw: Raw = match serde_path_to_error::deserialize(tree.value.to_json()) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let kind = ProblemKind::Invalid(error.inner().to_string());
+            let problem = Problem::error(Origin::Default, error.path().to_string(), kind);
+            return (None, vec![problem]);
+        }
+    };
+    let mut resolver = Resolver {
+        tree,
+        problems: Vec::new(),
+    };
+    let channel = resolver.channel(raw.channel);
+    let config = Config {
+        http_server: resolver.http_server(raw.http_server),
+        client: resolver.client(raw.client, &channel),
+        channel,
+        http_api: raw.http_api,
+        websocket: raw.websocket,
+        shutdown: Shutdown {
+            drain: raw.shutdown.drain.min(raw.shutdown.timeout),
+            ..raw.shutdown
+        },
+        memory: raw.memory,
+        log: raw.log,
+        node: raw.node,
+        health: raw.health,
+        prometheus: raw.prometheus,
+        admin: raw.admin,
+    };
+    resolver.paths(&config);
+    (Some(config), resolver.problems)
+}
+
+struct Resolver<'a> {
+    tree: &'a Item,
+    problems: Vec<Problem>,
+}
+
+impl Resolver<'_> {
+    fn invalid(&mut self, path: &str, reason: impl Into<String>) {
+        let origin = self.tree.get(path).map(|item| item.origin.clone());
+        let kind = ProblemKind::Invalid(reason.into());
+        self.problems
+            .push(Problem::error(origin.unwrap_or_default(), path, kind));
+    }
+
+    fn http_server(&mut self, raw: raw::HttpServer) -> HttpServer {
+        let ip = match raw.address.as_str() {
+            "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address => address.parse().unwrap_or_else(|_| {
+                let reason = format!("expected an IP address, found {address:?}");
+                self.invalid("http_server.address", reason);
+                IpAddr::V4(Ipv4Addr::LOCALHOST)
+            }),
+        };
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        HttpServer {
+            listen: SocketAddr::new(ip, raw.port),
+            workers: NonZeroUsize::new(raw.workers).unwrap_or_else(cores),
+            tls: raw.tls.enabled.then(|| self.tls(raw.tls)),
+        }
+    }
+
+    fn tls(&mut self, raw: raw::Tls) -> Tls {
+        Tls {
+            certificates: self.pem("http_server.tls.cert_pem", Secret::new(raw.cert_pem)),
+            key: self.pem("http_server.tls.key_pem", raw.key_pem),
+        }
+    }
+
+    /// Told apart as Centrifugo does: a PEM text, base64 of one, else a path.
+    fn pem(&mut self, path: &str, given: Secret) -> PemSource {
+        const BEGIN: &str = "-----BEGIN";
+        if given.is_empty() {
+            self.invalid(path, "needed, as http_server.tls.enabled is true");
+        }
+        if given.expose().contains(BEGIN) {
+            return PemSource::Text(given);
+        }
+        let decoded = STANDARD.decode(given.expose().trim()).ok();
+        if let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok())
+            && text.contains(BEGIN)
+        {
+            return PemSource::Text(Secret::new(text));
+        }
+        PemSource::File(PathBuf::from(given.expose()))
+    }
+
+    fn client(&mut self, raw: raw::Client, channel: &Channel) -> Client {
+        if raw.ping_interval <= raw.pong_timeout {
+            self.invalid(
+                "client.ping_interval",
+                "must be longer than client.pong_timeout",
+            );
+        }
+        let personal = raw.subscribe_to_user_personal_channel;
+        Client {
+            authentication: Authentication {
+                token: self.token("client.token", raw.token),
+                subscription_token: raw
+                    .subscription_token
+                    .enabled
+                    .then(|| self.token("client.subscription_token", raw.subscription_token.token)),
+                allow_anonymous_connect_without_token: raw.allow_anonymous_connect_without_token,
+                disallow_anonymous_connection_tokens: raw.disallow_anonymous_connection_tokens,
+                insecure: raw.insecure,
+                insecure_skip_token_signature_verify: raw.insecure_skip_token_signature_verify,
+                user_id_http_header: non_empty(raw.user_id_http_header),
+            },
+            timing: ClientTiming {
+                ping_interval: raw.ping_interval,
+                pong_timeout: raw.pong_timeout,
+                expired_close_delay: raw.expired_close_delay,
+                expired_sub_close_delay: raw.expired_sub_close_delay,
+                stale_close_delay: raw.stale_close_delay,
+                presence_update_interval: raw.presence_update_interval,
+                channel_position_check_delay: raw.channel_position_check_delay,
+                channel_position_max_time_lag: Some(raw.channel_position_max_time_lag)
+                    .filter(|lag| !lag.is_zero()),
+            },
+            limits: ClientLimits {
+                channel_limit: raw.channel_limit,
+                queue_max_size: raw.queue_max_size,
+                connection_limit: NonZeroUsize::new(raw.connection_limit),
+                user_connection_limit: NonZeroUsize::new(raw.user_connection_limit),
+                connection_rate_limit: NonZeroUsize::new(raw.connection_rate_limit),
+                history_max_publication_limit: raw.history_max_publication_limit,
+                recovery_max_publication_limit: raw.recovery_max_publication_limit,
+                concurrency: NonZeroUsize::new(raw.concurrency).unwrap_or(NonZeroUsize::MIN),
+            },
+            allowed_origins: raw.allowed_origins,
+            connect_include_server_time: raw.connect_include_server_time,
+            personal_channel: personal.enabled.then(|| {
+                self.personal_channel(&personal.personal_channel_namespace, &personal, channel);
+                personal
+            }),
+        }
+    }
+
+    fn personal_channel(
+        &mut self,
+        namespace: &str,
+        personal: &super::resolved::PersonalChannel,
+        channel: &Channel,
+    ) {
+        const PATH: &str = "client.subscribe_to_user_personal_channel";
+        let options = if namespace.is_empty() {
+            Some(&channel.without_namespace)
+        } else {
+            let found = channel
+                .namespaces
+                .iter()
+                .find(|(name, _)| name == namespace);
+            found.map(|(_, options)| options)
+        };
+        match options {
+            None => {
+                let reason = format!("there is no namespace {namespace:?}");
+                self.invalid(&format!("{PATH}.personal_channel_namespace"), reason);
+            }
+            Some(options) if personal.single_connection && !options.presence => {
+                let reason = "needs presence in the namespace of the personal channels";
+                self.invalid(&format!("{PATH}.single_connection"), reason);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn token(&mut self, path: &str, raw: raw::Token) -> TokenRules {
+        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+        if !is_name(&raw.user_id_claim) {
+            let reason = "expected letters and underscores only";
+            self.invalid(&format!("{path}.user_id_claim"), reason);
+        }
+        let previous = raw.hmac_previous_secret_key.into_option();
+        if raw.hmac_secret_key.is_empty() && previous.is_some() {
+            let reason = format!("needs {path}.hmac_secret_key");
+            self.invalid(&format!("{path}.hmac_previous_secret_key"), reason);
+        }
+        let until = raw.hmac_previous_secret_key_valid_until;
+        TokenRules {
+            hmac: raw.hmac_secret_key.into_option().map(|current| HmacKeys {
+                current,
+                previous: previous.map(|key| PreviousKey {
+                    key,
+                    valid_until: (until > 0).then_some(until),
+                }),
+            }),
+            audience: self.claim_rule(path, "audience", raw.audience, &raw.audience_regex),
+            issuer: self.claim_rule(path, "issuer", raw.issuer, &raw.issuer_regex),
+            user_id_claim: non_empty(raw.user_id_claim),
+        }
+    }
+
+    fn claim_rule(
+        &mut self,
+        path: &str,
+        claim: &str,
+        exact: String,
+        regex: &str,
+    ) -> Option<ClaimRule> {
+        if regex.is_empty() {
+            return non_empty(exact).map(ClaimRule::Exact);
+        }
+        if !exact.is_empty() {
+            let reason = format!("cannot be combined with {path}.{claim}");
+            self.invalid(&format!("{path}.{claim}_regex"), reason);
+        }
+        // It compiles: the check tried.
+        Regex::new(regex).ok().map(ClaimRule::Matches)
+    }
+
+    fn channel(&mut self, raw: raw::Channel) -> Channel {
+        let inherit = |mut options: ChannelOptions| {
+            if options.history_meta_ttl.is_zero() {
+                options.history_meta_ttl = raw.history_meta_ttl;
+            }
+            if options.publication_data_format == DataFormat::NotEmpty {
+                options.publication_data_format = raw.publication_data_format;
+            }
+            options
+        };
+        let without_namespace = inherit(raw.without_namespace);
+        let table = self.tree.get("channel.without_namespace").cloned();
+        self.namespace(
+            "channel.without_namespace",
+            table.as_ref(),
+            &without_namespace,
+        );
+        let listed = match self.tree.get("channel.namespaces").map(|list| &list.value) {
+            Some(Value::List(items)) => items.clone(),
+            _ => Vec::new(),
+        };
+        let mut namespaces = Vec::with_capacity(raw.namespaces.len());
+        for (namespace, item) in raw.namespaces.into_iter().zip(&listed) {
+            let options = inherit(namespace.options);
+            let key = format!("channel.namespaces.{}", namespace.name);
+            self.namespace(&key, item.get("options"), &options);
+            namespaces.push((namespace.name, options));
+        }
+        Channel {
+            names: NameRules {
+                max_length: raw.max_length,
+                private_prefix: raw.private_prefix,
+                namespace_boundary: raw.namespace_boundary,
+                user_boundary: raw.user_boundary,
+                user_separator: raw.user_separator,
+            },
+            without_namespace,
+            namespaces,
+        }
+    }
+
+    /// Rules within one namespace; `key` names it, `table` knows where its options stand.
+    fn namespace(&mut self, key: &str, table: Option<&Item>, options: &ChannelOptions) {
+        let has_history = options.history_size > 0 && !options.history_ttl.is_zero();
+        let wrong = [
+            (
+                options.history_size > 0 && options.history_ttl.is_zero(),
+                "history_size",
+                "needs history_ttl",
+            ),
+            (
+                options.history_size == 0 && options.history_ttl > Duration::ZERO,
+                "history_ttl",
+                "needs history_size",
+            ),
+            (
+                options.history_ttl > options.history_meta_ttl,
+                "history_ttl",
+                "must not be longer than history_meta_ttl",
+            ),
+            (
+                options.force_recovery && !has_history,
+                "force_recovery",
+                "needs history_size and history_ttl",
+            ),
+            (
+                options.auto_cache_recover
+                    && !(options.force_recovery
+                        && options.force_recovery_mode == RecoveryMode::Cache),
+                "auto_cache_recover",
+                "needs force_recovery and force_recovery_mode = \"cache\"",
+            ),
+        ];
+        let origin = |option| {
+            let item = table.and_then(|table| table.get(option));
+            item.map(|item| item.origin.clone()).unwrap_or_default()
+        };
+        for (_, option, reason) in wrong.iter().filter(|(is_wrong, ..)| *is_wrong) {
+            let kind = ProblemKind::Invalid((*reason).to_owned());
+            let key = format!("{key}.{option}");
+            self.problems
+                .push(Problem::error(origin(option), key, kind));
+        }
+        if options.force_recovery_mode == RecoveryMode::Cache {
+            let option = "force_recovery_mode";
+            let kind = ProblemKind::Unsupported("recovery returns every missed publication");
+            let key = format!("{key}.{option}");
+            self.problems
+                .push(Problem::warning(origin(option), key, kind));
+        }
+    }
+
+    fn paths(&mut self, config: &Config) {
+        for (path, prefix) in [
+            ("http_api.handler_prefix", &config.http_api.handler_prefix),
+            ("websocket.handler_prefix", &config.websocket.handler_prefix),
+            (
+                "prometheus.handler_prefix",
+                &config.prometheus.handler_prefix,
+            ),
+            ("health.handler_prefix", &config.health.handler_prefix),
+        ] {
+            if !prefix.starts_with('/') {
+                self.invalid(
+                    path,
+                    format!("expected a path such as \"/path\", found {prefix:?}"),
+                );
+            }
+        }
+    }
+}
+
+fn non_empty(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,349 @@
+//! The configuration the program runs on: complete, typed, consistent.
+//!
+//! Only [`super::load`] makes one. Nothing here remembers what a file looked like.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use campanile_engine::channel::options::{ChannelOptions, NameRules};
+use regex::Regex;
+use serde::Deserialize;
+
+use super::duration;
+use super::secret::Secret;
+
+/// Everything that was configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where and how to listen.
+    pub http_server: HttpServer,
+    /// Clients: who may come, how long they may take, how much they may have.
+    pub client: Client,
+    /// Names of channels and their rules.
+    pub channel: Channel,
+    /// The server API.
+    pub http_api: HttpApi,
+    /// The WebSocket endpoint.
+    pub websocket: WebSocket,
+    /// How to end.
+    pub shutdown: Shutdown,
+    /// How much this node may hold.
+    pub memory: Memory,
+    /// What to log.
+    pub log: Log,
+    /// What this node is called.
+    pub node: Node,
+    /// Health checks.
+    pub health: Endpoint,
+    /// Metrics.
+    pub prometheus: Endpoint,
+    /// The admin page.
+    pub admin: Admin,
+}
+
+/// `http_server`
+#[derive(Clone, Debug)]
+pub struct HttpServer {
+    /// An empty `address` became every IPv4 address.
+    pub listen: SocketAddr,
+    /// Worker threads; 0 became the number of cores.
+    pub workers: NonZeroUsize,
+    /// `None` serves plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// `http_server.tls`, enabled.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate chain.
+    pub certificates: PemSource,
+    /// The private key.
+    pub key: PemSource,
+}
+
+/// Where a PEM text is. A path is read at each use, so that a renewed certificate is found.
+#[derive(Clone, Debug)]
+pub enum PemSource {
+    /// The text itself.
+    Text(Secret),
+    /// A file of it.
+    File(PathBuf),
+}
+
+/// `client`
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Glob patterns of allowed `Origin` headers (client protocol, section 1.3).
+    pub allowed_origins: Vec<String>,
+    /// Who a client is.
+    pub authentication: Authentication,
+    /// How long things may take.
+    pub timing: ClientTiming,
+    /// How much a client may have.
+    pub limits: ClientLimits,
+    /// Add the server's time to the connect reply.
+    pub connect_include_server_time: bool,
+    /// `None` if users get no channel of their own.
+    pub personal_channel: Option<PersonalChannel>,
+}
+
+/// The settings of `client` that decide who a client is (section 6.1).
+#[derive(Clone, Debug)]
+pub struct Authentication {
+    /// How connection tokens are verified.
+    pub token: TokenRules,
+    /// How subscription tokens are verified; by `token` if `None`.
+    pub subscription_token: Option<TokenRules>,
+    /// Connect without a token as the anonymous user.
+    pub allow_anonymous_connect_without_token: bool,
+    /// Refuse tokens without a user.
+    pub disallow_anonymous_connection_tokens: bool,
+    /// Everyone may do everything (section 14.4).
+    pub insecure: bool,
+    /// Believe tokens without looking at their signature.
+    pub insecure_skip_token_signature_verify: bool,
+    /// A trusted proxy's header with the user's id.
+    pub user_id_http_header: Option<String>,
+}
+
+/// `client.token` (section 13.1)
+#[derive(Clone, Debug, Default)]
+pub struct TokenRules {
+    /// `None` leaves every HMAC token invalid.
+    pub hmac: Option<HmacKeys>,
+    /// What `aud` must be.
+    pub audience: Option<ClaimRule>,
+    /// What `iss` must be.
+    pub issuer: Option<ClaimRule>,
+    /// The claim that names the user instead of `sub`.
+    pub user_id_claim: Option<String>,
+}
+
+/// The keys of HS256, HS384 and HS512.
+#[derive(Clone, Debug)]
+pub struct HmacKeys {
+    /// Signs and verifies.
+    pub current: Secret,
+    /// Verifies what the current one does not.
+    pub previous: Option<PreviousKey>,
+}
+
+/// A key on its way out.
+#[derive(Clone, Debug)]
+pub struct PreviousKey {
+    /// The key.
+    pub key: Secret,
+    /// Unix seconds until when it counts; `None` for always.
+    pub valid_until: Option<u64>,
+}
+
+/// What a claim must be.
+#[derive(Clone, Debug)]
+pub enum ClaimRule {
+    /// Exactly this.
+    Exact(String),
+    /// Anything in which this is found; like Go, it is not anchored by itself.
+    Matches(Regex),
+}
+
+/// The durations of `client`.
+#[derive(Clone, Debug)]
+pub struct ClientTiming {
+    /// Between two pings; longer than `pong_timeout`.
+    pub ping_interval: Duration,
+    /// From a ping to the disconnect for want of a pong.
+    pub pong_timeout: Duration,
+    /// From the expiry of a connection to its end.
+    pub expired_close_delay: Duration,
+    /// From the expiry of a subscription to its end.
+    pub expired_sub_close_delay: Duration,
+    /// From accept to the end of a connection that never authenticated.
+    pub stale_close_delay: Duration,
+    /// Between two renewals of presence.
+    pub presence_update_interval: Duration,
+    /// Between two comparisons of a quiet channel's position with the broker.
+    pub channel_position_check_delay: Duration,
+    /// Age of a publication at which a position counts as lost; `None` for never.
+    pub channel_position_max_time_lag: Option<Duration>,
+}
+
+/// The limits of `client`.
+#[derive(Clone, Debug)]
+pub struct ClientLimits {
+    /// Subscriptions per connection.
+    pub channel_limit: usize,
+    /// Bytes waiting to be written to one connection.
+    pub queue_max_size: usize,
+    /// Connections of this node.
+    pub connection_limit: Option<NonZeroUsize>,
+    /// Connections of one user on this node.
+    pub user_connection_limit: Option<NonZeroUsize>,
+    /// Connections accepted per second.
+    pub connection_rate_limit: Option<NonZeroUsize>,
+    /// Publications in one history reply to a client.
+    pub history_max_publication_limit: usize,
+    /// Publications in one recovery.
+    pub recovery_max_publication_limit: usize,
+    /// Commands of one client handled at a time.
+    pub concurrency: NonZeroUsize,
+}
+
+/// `client.subscribe_to_user_personal_channel` (section 14.3)
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PersonalChannel {
+    /// Always true in a resolved configuration.
+    pub(super) enabled: bool,
+    /// Empty for none.
+    pub personal_channel_namespace: String,
+    /// A new connection of a user ends the others.
+    pub single_connection: bool,
+}
+
+/// `channel`
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// How names are read.
+    pub names: NameRules,
+    /// The rules of channels without a namespace.
+    pub without_namespace: ChannelOptions,
+    /// The rules of the others by namespace; names are valid and unique.
+    pub namespaces: Vec<(String, ChannelOptions)>,
+}
+
+/// `http_api`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpApi {
+    /// Do not serve it.
+    pub disabled: bool,
+    /// Path without a trailing slash.
+    pub handler_prefix: String,
+    /// Empty if calls can only be refused, unless `insecure`.
+    pub key: Secret,
+    /// How errors are told.
+    pub error_mode: ErrorMode,
+    /// Serve it on the external port too.
+    pub external: bool,
+    /// Ask for no key.
+    pub insecure: bool,
+}
+
+/// `http_api.error_mode` (server API, section 1.3)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum ErrorMode {
+    /// In the envelope, with status 200.
+    #[default]
+    #[serde(rename = "")]
+    Envelope,
+    /// As HTTP status too.
+    #[serde(rename = "transport")]
+    Transport,
+}
+
+/// `websocket`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocket {
+    /// Do not serve it.
+    pub disabled: bool,
+    /// Path, matched exactly.
+    pub handler_prefix: String,
+    /// Bytes of one incoming message.
+    pub message_size_limit: usize,
+    /// How long a write may make no progress.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub write_timeout: Duration,
+}
+
+/// `shutdown`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// From SIGTERM to the exit at the latest.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// Window over which connections are closed evenly; at most `timeout`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub drain: Duration,
+}
+
+/// `memory`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Bytes of queues and history on this node.
+    #[serde(deserialize_with = "zero_is_none")]
+    pub limit: Option<NonZeroUsize>,
+}
+
+/// `log`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Least severe events to log.
+    pub level: LogLevel,
+}
+
+/// `log.level`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Nothing.
+    None,
+    /// Errors. `fatal` is read as this: there is no level above it.
+    #[serde(alias = "fatal")]
+    Error,
+    /// And what is suspicious.
+    Warn,
+    /// And what is worth knowing.
+    Info,
+    /// And what explains the rest.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+/// `node`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Empty if the node should name itself.
+    pub name: String,
+}
+
+/// `health` and `prometheus`: an endpoint that can be switched on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Serve it.
+    pub enabled: bool,
+    /// Its path.
+    pub handler_prefix: String,
+}
+
+/// `admin`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Serve it.
+    pub enabled: bool,
+    /// Its path; empty for the root.
+    pub handler_prefix: String,
+    /// What the operator types.
+    pub password: Secret,
+    /// What signs sessions.
+    pub secret: Secret,
+    /// Ask for no password.
+    pub insecure: bool,
+    /// Serve it on the external port too.
+    pub external: bool,
+}
+
+fn zero_is_none<'de, D: serde::Deserializer<'de>>(
+    input: D,
+) -> Result<Option<NonZeroUsize>, D::Error> {
+    usize::deserialize(input).map(NonZeroUsize::new)
+}

@@ -1,0 +1,202 @@
+//! Keys that Centrifugo 6 has and Campanile does not act on.
+//!
+//! Known, so that an operator who brings a file along is told "not supported" and not "unknown".
+
+use crate::config::problem::{Problem, ProblemKind, Severity};
+use crate::config::tree::{Origin, Value};
+
+/// A key, or with all that is below it, that has no effect.
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    /// Dotted; stands for everything below it too.
+    path: &'static str,
+    /// A text that asks for nothing we lack, beside the empty and false values.
+    harmless: &'static str,
+    /// What it means that the key has no effect, where that is not plain.
+    note: &'static str,
+    /// True where going on without it would silently weaken security.
+    is_fatal: bool,
+}
+
+impl Foreign {
+    /// What to tell about this key having `value`; nothing if it asks for nothing.
+    pub(crate) fn problem(&self, origin: &Origin, key: &str, value: &Value) -> Option<Problem> {
+        let is_harmless = value.is_inert() || *value == Value::Text(self.harmless.to_owned());
+        (!is_harmless).then(|| Problem {
+            severity: if self.is_fatal {
+                Severity::Error
+            } else {
+                Severity::Warning
+            },
+            origin: origin.clone(),
+            key: key.to_owned(),
+            kind: ProblemKind::Unsupported(self.note),
+        })
+    }
+}
+
+const fn key(path: &'static str) -> Foreign {
+    Foreign {
+        path,
+        harmless: "",
+        note: "",
+        is_fatal: false,
+    }
+}
+
+const fn but(path: &'static str, harmless: &'static str) -> Foreign {
+    Foreign {
+        harmless,
+        ..key(path)
+    }
+}
+
+const fn noted(path: &'static str, note: &'static str) -> Foreign {
+    Foreign { note, ..key(path) }
+}
+
+const TLS_CLIENTS: &str = "without it clients would not be asked for certificates";
+const INTERNAL: &str = "internal endpoints are served on the main address and port";
+const HMAC_ONLY: &str = "only HMAC signatures are verified";
+
+const FOREIGN: &[Foreign] = &[
+    noted("http_server.internal_address", INTERNAL),
+    noted("http_server.internal_port", INTERNAL),
+    noted("http_server.internal_tls", INTERNAL),
+    key("http_server.tls_external"),
+    key("http_server.http3"),
+    key("http_server.h2c_external"),
+    Foreign {
+        is_fatal: true,
+        ..noted("http_server.tls.client_ca_pem", TLS_CLIENTS)
+    },
+    Foreign {
+        is_fatal: true,
+        ..noted("http_server.tls.client_ca_pem_file", TLS_CLIENTS)
+    },
+    key("http_server.tls.server_ca_pem"),
+    key("http_server.tls.server_name"),
+    key("http_server.tls.insecure_skip_verify"),
+    key("http_server.tls_autocert"),
+    key("log.file"),
+    key("pid_file"),
+    noted("engine.redis", "streams are kept in this process"),
+    noted("engine.nats", "streams are kept in this process"),
+    but("engine.type", "memory"),
+    but("broker.type", "memory"),
+    key("broker"),
+    but("presence_manager.type", "memory"),
+    key("presence_manager"),
+    but("map_broker.type", "memory"),
+    key("map_broker"),
+    key("node.info_metrics_aggregate_interval"),
+    noted("client.token.rsa_public_key", HMAC_ONLY),
+    noted("client.token.ecdsa_public_key", HMAC_ONLY),
+    noted("client.token.jwks_public_endpoint", HMAC_ONLY),
+    key("client.token.jwks"),
+    noted("client.subscription_token.rsa_public_key", HMAC_ONLY),
+    noted("client.subscription_token.ecdsa_public_key", HMAC_ONLY),
+    noted("client.subscription_token.jwks_public_endpoint", HMAC_ONLY),
+    key("client.subscription_token.jwks"),
+    key("client.connect_code_to_unidirectional_disconnect"),
+    key("client.proxy"),
+    key("channel.proxy"),
+    key("rpc"),
+    key("proxies"),
+    key("grpc_api"),
+    key("websocket.compression_level"),
+    key("websocket.compression"),
+    key("websocket.compression_min_size"),
+    key("websocket.compression_prepared_message_cache_size"),
+    key("websocket.decompressed_message_size_limit"),
+    key("websocket.read_buffer_size"),
+    key("websocket.write_buffer_size"),
+    key("websocket.use_write_buffer_pool"),
+    key("http_stream"),
+    key("sse"),
+    key("emulation"),
+    key("webtransport"),
+    key("uni_websocket"),
+    key("uni_sse"),
+    key("uni_http_stream"),
+    key("uni_grpc"),
+    key("admin.web_path"),
+    key("admin.web_proxy_address"),
+    key("prometheus.instrument_http_handlers"),
+    key("prometheus.recovered_publications_histogram"),
+    key("prometheus.native_histograms"),
+    key("swagger"),
+    key("debug"),
+    key("init"),
+    key("graphite"),
+    key("opentelemetry"),
+    key("shared_poll"),
+    key("consumers"),
+    key("usage_stats"),
+];
+
+/// Options of a namespace that need a proxy, maps or shared polls.
+const FOREIGN_OPTIONS: &[Foreign] = &[
+    but("subscribe_proxy_name", "default"),
+    key("subscribe_proxy_enabled"),
+    but("publish_proxy_name", "default"),
+    key("publish_proxy_enabled"),
+    but("sub_refresh_proxy_name", "default"),
+    key("sub_refresh_proxy_enabled"),
+    but("subscribe_stream_proxy_name", "default"),
+    key("subscribe_stream_proxy_enabled"),
+    key("subscribe_stream_proxy_bidirectional"),
+    but("subscription_type", "stream"),
+    key("map"),
+    key("shared_poll"),
+    key("map_clients_presence_channel_prefix"),
+    key("map_users_presence_channel_prefix"),
+];
+
+/// The entry for a dotted path, if Centrifugo knows it and we do not act on it.
+pub(crate) fn foreign(path: &str) -> Option<&'static Foreign> {
+    find(FOREIGN, path).or_else(|| {
+        path.strip_prefix("channel.without_namespace.")
+            .and_then(foreign_option)
+    })
+}
+
+/// Likewise for an option of a namespace.
+pub(crate) fn foreign_option(name: &str) -> Option<&'static Foreign> {
+    find(FOREIGN_OPTIONS, name)
+}
+
+/// Whether a foreign key lies below `path`, so that a table may stand there.
+pub(crate) fn has_foreign_below(path: &str) -> bool {
+    FOREIGN.iter().any(|foreign| {
+        foreign
+            .path
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+/// The entry that the environment's `name`, without its prefix, sets.
+pub(crate) fn foreign_variable(name: &str) -> Option<&'static Foreign> {
+    let spelled = |foreign: &Foreign| foreign.path.replace('.', "_").to_uppercase();
+    let option = || {
+        FOREIGN_OPTIONS
+            .iter()
+            .filter(|_| name.starts_with("CHANNEL_"))
+            .find(|foreign| name.ends_with(&format!("_{}", spelled(foreign))))
+    };
+    FOREIGN
+        .iter()
+        .find(|foreign| {
+            name.strip_prefix(&spelled(foreign))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        })
+        .or_else(option)
+}
+
+fn find(list: &'static [Foreign], path: &str) -> Option<&'static Foreign> {
+    list.iter().find(|foreign| {
+        path.strip_prefix(foreign.path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
