@@ -1,3 +1,6 @@
 //! Campanile as a library.
 
+pub mod cli;
 pub mod config;
+pub mod serve;
+pub mod token;

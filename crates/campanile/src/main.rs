@@ -1,2 +1,10 @@
 //! The program.
-fn main() {}
+
+use std::process::ExitCode;
+
+use campanile::cli::Cli;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

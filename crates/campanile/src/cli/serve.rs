@@ -1,0 +1,143 @@
+//! `campanile serve`: the flags, and the way to the server.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{EXIT_FAILURE, FileArgs, load, say};
+use crate::config::{Flag, LogLevel, Sources, Unknown};
+
+/// Flags of `serve`. They win over the environment, and that over the file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the help text")]
+    pub file: FileArgs,
+    /// Let anyone do everything, on a loopback address only
+    #[arg(long)]
+    pub dev: bool,
+    /// IP address to listen on
+    #[arg(short, long, alias = "http_server.address", value_name = "IP")]
+    pub address: Option<String>,
+    /// TCP port to listen on
+    #[arg(short, long, alias = "http_server.port")]
+    pub port: Option<String>,
+    /// Worker threads; 0 for one per core
+    #[arg(long, value_name = "COUNT")]
+    pub workers: Option<String>,
+    /// Refuse to start with unknown keys in the file
+    #[arg(long)]
+    pub strict: bool,
+    /// Least severe events to log
+    #[arg(long, alias = "log.level", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would take it for the help text")]
+    pub centrifugo: CentrifugoFlags,
+}
+
+/// Settings for which Centrifugo has flags of the same name, beside those above.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CentrifugoFlags {
+    #[arg(long = "client.insecure", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    client_insecure: Option<String>,
+    #[arg(long = "http_api.insecure", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    http_api_insecure: Option<String>,
+    #[arg(long = "http_api.external", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    http_api_external: Option<String>,
+    #[arg(long = "health.enabled", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    health_enabled: Option<String>,
+    #[arg(long = "prometheus.enabled", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    prometheus_enabled: Option<String>,
+}
+
+impl ServeArgs {
+    /// Everything the server's configuration is made of.
+    pub fn sources(&self) -> Sources {
+        let centrifugo = &self.centrifugo;
+        let flags = [
+            ("--address", "http_server.address", &self.address),
+            ("--port", "http_server.port", &self.port),
+            ("--workers", "http_server.workers", &self.workers),
+            ("--log-level", "log.level", &self.log_level),
+            (
+                "--client.insecure",
+                "client.insecure",
+                &centrifugo.client_insecure,
+            ),
+            (
+                "--http_api.insecure",
+                "http_api.insecure",
+                &centrifugo.http_api_insecure,
+            ),
+            (
+                "--http_api.external",
+                "http_api.external",
+                &centrifugo.http_api_external,
+            ),
+            (
+                "--health.enabled",
+                "health.enabled",
+                &centrifugo.health_enabled,
+            ),
+            (
+                "--prometheus.enabled",
+                "prometheus.enabled",
+                &centrifugo.prometheus_enabled,
+            ),
+        ];
+        let given = |(name, path, text): &(&'static str, &'static str, &Option<String>)| {
+            let text = (*text).clone()?;
+            Some(Flag { name, path, text })
+        };
+        Sources {
+            flags: flags.iter().filter_map(given).collect(),
+            is_dev: self.dev,
+            unknown: if self.strict {
+                Unknown::Refuse
+            } else {
+                Unknown::Warn
+            },
+            ..self.file.sources()
+        }
+    }
+}
+
+pub(super) fn run(args: &ServeArgs) -> ExitCode {
+    let sources = args.sources();
+    let loaded = match load(&sources) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    log_to_stderr(loaded.config.log.level);
+    match &sources.file {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::info!("no configuration file; using defaults"),
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    match crate::serve::run(&loaded.config, args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&error.to_string());
+            ExitCode::from(EXIT_FAILURE)
+        }
+    }
+}
+
+fn log_to_stderr(level: LogLevel) {
+    let level = match level {
+        LogLevel::None => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .init();
+}
