@@ -1,12 +1,13 @@
 //! `campanile serve`: the flags, and the way to the server.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Args;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{EXIT_FAILURE, FileArgs, load, say};
-use crate::config::{Flag, LogLevel, Sources, Unknown};
+use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
 
 /// Flags of `serve`. They win over the environment, and that over the file.
 #[derive(Args, Clone, Debug, Default)]
@@ -22,16 +23,16 @@ pub struct ServeArgs {
     pub address: Option<String>,
     /// TCP port to listen on
     #[arg(short, long, alias = "http_server.port")]
-    pub port: Option<String>,
+    pub port: Option<u16>,
     /// Worker threads; 0 for one per core
     #[arg(long, value_name = "COUNT")]
-    pub workers: Option<String>,
+    pub workers: Option<usize>,
     /// Refuse to start with unknown keys in the file
     #[arg(long)]
     pub strict: bool,
     /// Least severe events to log
-    #[arg(long, alias = "log.level", value_name = "LEVEL")]
-    pub log_level: Option<String>,
+    #[arg(long, alias = "log.level", value_name = "LEVEL", value_enum)]
+    pub log_level: Option<LogLevel>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take it for the help text")]
     pub centrifugo: CentrifugoFlags,
@@ -56,11 +57,14 @@ impl ServeArgs {
     /// Everything the server's configuration is made of.
     pub fn sources(&self) -> Sources {
         let centrifugo = &self.centrifugo;
+        let port = self.port.map(|port| port.to_string());
+        let workers = self.workers.map(|workers| workers.to_string());
+        let log_level = self.log_level.map(|level| level.name().to_owned());
         let flags = [
             ("--address", "http_server.address", &self.address),
-            ("--port", "http_server.port", &self.port),
-            ("--workers", "http_server.workers", &self.workers),
-            ("--log-level", "log.level", &self.log_level),
+            ("--port", "http_server.port", &port),
+            ("--workers", "http_server.workers", &workers),
+            ("--log-level", "log.level", &log_level),
             (
                 "--client.insecure",
                 "client.insecure",
@@ -111,19 +115,23 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Err(code) => return code,
     };
     log_to_stderr(loaded.config.log.level);
-    match &sources.file {
-        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
-        None => tracing::info!("no configuration file; using defaults"),
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    log_origin(&sources, &loaded.warnings);
     match crate::serve::run(&loaded.config, args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
             ExitCode::from(EXIT_FAILURE)
         }
+    }
+}
+
+fn log_origin(sources: &Sources, warnings: &[Problem]) {
+    match &sources.file {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::info!("no configuration file; using defaults"),
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
 }
 
@@ -136,8 +144,12 @@ fn log_to_stderr(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
+    // https://no-color.org: set and not empty means no.
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_colourful = !no_color && std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        .with_ansi(is_colourful)
         .init();
 }

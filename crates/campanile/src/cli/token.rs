@@ -36,7 +36,7 @@ pub struct GenArgs {
     #[arg(short = 's', long)]
     pub channel: Option<String>,
     /// What others see of the client, as JSON
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", value_parser = parse_json)]
     pub info: Option<serde_json::Value>,
     /// Channels to be subscribed to from the start
     #[arg(long, value_delimiter = ',', conflicts_with = "channel")]
@@ -81,6 +81,11 @@ impl FromStr for Ttl {
             .map(Self::Seconds)
             .ok_or("expected seconds, a duration such as 1h30m, or -1")
     }
+}
+
+/// Named, as clap would otherwise take the text for a JSON string.
+fn parse_json(text: &str) -> Result<serde_json::Value, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 pub(super) fn run(command: &TokenCommand) -> ExitCode {
@@ -259,6 +264,19 @@ mod tests {
         assert_eq!(late.unwrap_err(), TokenError::Expired);
         let forged = verdict(&authentication, "a.b.c", 0).unwrap_err();
         assert_eq!(forged, TokenError::Invalid(Invalid::Malformed));
+    }
+
+    #[test]
+    fn info_is_json_and_not_a_text_of_it() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: GenArgs,
+        }
+        let parse = |info| <Line as clap::Parser>::try_parse_from(["gen", "--info", info]);
+        let line = parse(r#"{"a":1}"#).ok().unwrap();
+        assert_eq!(line.args.info, Some(json!({"a": 1})));
+        assert!(parse("{a}").is_err());
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod source;
 mod tests;
 mod tree;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use check::Unknown;
@@ -32,7 +33,9 @@ pub use tree::{Origin, Position};
 use tree::{Item, Value};
 
 /// Where to look for settings.
-#[derive(Clone, Debug, Default)]
+///
+/// Not `Debug`: the environment is full of secrets.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file; `None` for none.
     pub file: Option<PathBuf>,
@@ -58,11 +61,10 @@ pub struct Flag {
 }
 
 /// A configuration and what there is to say about it.
-#[derive(Debug)]
 pub struct Loaded {
     /// What to run on.
     pub config: Config,
-    /// What is not as written; to be logged.
+    /// What is not as written, in order of origin; to be logged.
     pub warnings: Vec<Problem>,
     tree: Item,
 }
@@ -76,6 +78,16 @@ impl Loaded {
     /// The same as one JSON object, by path: `{"client.insecure": {"value": …, "from": …}}`.
     pub fn to_json(&self) -> serde_json::Value {
         render::effective_json(&self.tree)
+    }
+}
+
+/// Without the tree, which holds secrets in the open.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("config", &self.config)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,6 +129,7 @@ fn load_over(mut root: Item, sources: &Sources) -> Result<Loaded, ConfigError> {
     {
         problems.extend(refuse_public_dev(config, &checked.tree));
     }
+    problems.sort_by(|a, b| a.origin.cmp(&b.origin));
     let is_usable = problems.iter().all(|p| p.severity == Severity::Warning);
     match config {
         Some(config) if is_usable => Ok(Loaded {

@@ -100,6 +100,7 @@ impl Resolver<'_> {
         const BEGIN: &str = "-----BEGIN";
         if given.is_empty() {
             self.invalid(path, "needed, as http_server.tls.enabled is true");
+            return PemSource::Text(given);
         }
         if given.expose().contains(BEGIN) {
             return PemSource::Text(given);
@@ -110,7 +111,15 @@ impl Resolver<'_> {
         {
             return PemSource::Text(Secret::new(text));
         }
-        PemSource::File(PathBuf::from(given.expose()))
+        let file = PathBuf::from(given.expose());
+        // The value is not quoted: it may be a damaged key.
+        if let Err(error) = std::fs::metadata(&file) {
+            self.invalid(
+                path,
+                format!("neither PEM nor a file that is there: {error}"),
+            );
+        }
+        PemSource::File(file)
     }
 
     fn client(&mut self, raw: raw::Client, channel: &Channel) -> Client {

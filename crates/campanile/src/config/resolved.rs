@@ -2,6 +2,8 @@
 //!
 //! Only [`super::load`] makes one. Nothing here remembers what a file looked like.
 
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -70,6 +72,20 @@ pub enum PemSource {
     Text(Secret),
     /// A file of it.
     File(PathBuf),
+}
+
+impl PemSource {
+    /// The PEM text.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Text(text) => Ok(text.expose().as_bytes().to_vec()),
+            Self::File(path) => fs::read(path),
+        }
+    }
 }
 
 /// `client`
@@ -288,13 +304,14 @@ pub struct Log {
 }
 
 /// `log.level`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Nothing.
     None,
     /// Errors. `fatal` is read as this: there is no level above it.
     #[serde(alias = "fatal")]
+    #[value(alias = "fatal")]
     Error,
     /// And what is suspicious.
     Warn,
@@ -304,6 +321,20 @@ pub enum LogLevel {
     Debug,
     /// And everything.
     Trace,
+}
+
+impl LogLevel {
+    /// As it is configured.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// `node`

@@ -108,7 +108,11 @@ impl<'a> Reader<'a> {
         let Members(members) = self.scalar(text)?;
         let mut table = Table::new();
         for (key, raw) in members {
-            let origin = self.key_origin(&key, raw);
+            let origin = match &key {
+                Cow::Borrowed(key) => self.key_origin(key),
+                // A key with an escape is no slice of the source; its value has to do.
+                Cow::Owned(_) => self.origin_of(raw.get()),
+            };
             let value = self.value(raw, &origin, depth + 1)?;
             let key = key.into_owned();
             if table.contains_key(&key) {
@@ -119,16 +123,10 @@ impl<'a> Reader<'a> {
         Ok(Value::Table(table))
     }
 
-    /// A key with an escape is no slice of the source; then its value has to do.
-    fn key_origin(&self, key: &Cow<'a, str>, raw: &RawValue) -> Origin {
-        match key {
-            // The quotation mark before it is where the key begins.
-            Cow::Borrowed(key) => {
-                let offset = (key.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
-                (self.origin)(Position::at(self.text, offset.saturating_sub(1)))
-            }
-            Cow::Owned(_) => self.origin_of(raw.get()),
-        }
+    /// Where a key begins: at the quotation mark before its text.
+    fn key_origin(&self, key: &str) -> Origin {
+        let offset = (key.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        (self.origin)(Position::at(self.text, offset.saturating_sub(1)))
     }
 }
 

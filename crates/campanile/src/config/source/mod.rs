@@ -18,7 +18,7 @@ use super::tree::{Item, Origin, Table, Value};
 pub(crate) use env::Environment;
 
 /// More than any hand-written configuration; keeps a wrong path (a log, a device) out of memory.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Deeper than any real key, shallow enough for recursion.
 const DEPTH_MAX: usize = 32;
@@ -90,7 +90,7 @@ fn read_text(path: &Path) -> std::io::Result<String> {
         .take(FILE_BYTES_MAX + 1)
         .read_to_string(&mut text)?;
     if read as u64 > FILE_BYTES_MAX {
-        return Err(std::io::Error::other("larger than 4 MiB"));
+        return Err(std::io::Error::other("larger than 1 MiB"));
     }
     Ok(text)
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use campanile_engine::channel::options::{DataFormat, DeltaType, RecoveryMode};
 
+use proptest::proptest;
+
 use super::{errors, load_json, load_toml, warnings};
 use crate::config::{
     Config, ErrorMode, LogLevel, Sources, Unknown, default_toml, load, resolved::ClaimRule,
@@ -151,9 +153,9 @@ fn an_unknown_key_is_a_warning_that_names_the_nearest() {
     assert_eq!(
         warnings(text),
         [
+            "campanile.toml:2:1: client.ping_intervall: unknown key; did you mean \"ping_interval\"?",
             "campanile.toml:6:3: channel.namespaces[0].histroy_size: unknown key; \
              did you mean \"history_size\"?",
-            "campanile.toml:2:1: client.ping_intervall: unknown key; did you mean \"ping_interval\"?",
         ]
     );
 }
@@ -181,16 +183,16 @@ fn what_only_centrifugo_does_is_a_warning() {
              subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n[sse]\nenabled = true\n"
         ),
         [
+            "campanile.toml:2:1: engine.type: not supported by Campanile yet; it has no effect",
+            "campanile.toml:4:1: client.token.jwks_public_endpoint: \
+             not supported by Campanile yet; only HMAC signatures are verified",
             "campanile.toml:6:1: channel.without_namespace.allowed_delta_types: \
              not supported by Campanile yet; it has no effect",
             "campanile.toml:7:1: channel.without_namespace.subscribe_proxy_enabled: \
              not supported by Campanile yet; it has no effect",
-            "campanile.toml:4:1: client.token.jwks_public_endpoint: \
-             not supported by Campanile yet; only HMAC signatures are verified",
-            "campanile.toml:2:1: engine.type: not supported by Campanile yet; it has no effect",
-            "campanile.toml:9:2: sse: not supported by Campanile yet; it has no effect",
             "campanile.toml:8:1: channel.without_namespace.force_recovery_mode: \
              not supported by Campanile yet; recovery returns every missed publication",
+            "campanile.toml:9:2: sse: not supported by Campanile yet; it has no effect",
         ]
     );
 }
@@ -246,9 +248,17 @@ fn json_places_are_told_too() {
     assert_eq!(json["key"], "client.channel_limit");
 }
 
+/// Holds that each text is refused with its message.
+fn assert_refused(cases: &[(&str, &str)]) {
+    for (text, message) in cases {
+        let errors = errors(text);
+        assert!(errors.iter().any(|e| e == message), "{errors:#?}");
+    }
+}
+
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
-    for (text, message) in [
+    assert_refused(&[
         (
             "[client]\nping_interval = '8s'",
             "campanile.toml:2:1: client.ping_interval: must be longer than client.pong_timeout",
@@ -272,6 +282,12 @@ fn settings_that_contradict_each_other_are_refused() {
             "campanile.toml:2:1: channel.namespaces.chat.force_recovery: \
              needs history_size and history_ttl",
         ),
+    ]);
+}
+
+#[test]
+fn values_that_mean_nothing_are_refused() {
+    assert_refused(&[
         (
             "[[channel.namespaces]]\nname = 'a'",
             "campanile.toml:2:1: channel.namespaces[0].name: \"a\" is no name of a namespace: \
@@ -319,13 +335,7 @@ fn settings_that_contradict_each_other_are_refused() {
             "campanile.toml:2:1: http_api.handler_prefix: \
              expected a path such as \"/path\", found \"api\"",
         ),
-    ] {
-        assert!(
-            errors(text).contains(&message.to_owned()),
-            "{:#?}",
-            errors(text)
-        );
-    }
+    ]);
 }
 
 #[test]
@@ -364,4 +374,44 @@ fn a_file_of_another_format_is_refused() {
         error.starts_with("config.yaml: cannot be read: only TOML and JSON"),
         "{error}"
     );
+}
+
+#[test]
+fn certificates_are_texts_or_files_that_are_there() {
+    let tls = |cert: &str, key: &str| {
+        let text =
+            format!("[http_server.tls]\nenabled = true\ncert_pem = '{cert}'\nkey_pem = '{key}'");
+        load_toml(&text, &Sources::default())
+    };
+    let pem = "-----BEGIN CERTIFICATE-----";
+    let encoded = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t";
+    let config = tls(pem, encoded).unwrap().config;
+    let tls_settings = config.http_server.tls.unwrap();
+    assert_eq!(tls_settings.certificates.read().unwrap(), pem.as_bytes());
+    assert_eq!(tls_settings.key.read().unwrap(), pem.as_bytes());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let config = tls(file, pem).unwrap().config;
+    assert!(
+        !config
+            .http_server
+            .tls
+            .unwrap()
+            .certificates
+            .read()
+            .unwrap()
+            .is_empty()
+    );
+    let error = tls(pem, "damaged-key").unwrap_err().to_string();
+    assert!(error.contains("key_pem: neither PEM nor a file"), "{error}");
+    assert!(!error.contains("damaged-key"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_readers_panic(text in r#"([\[\]{}=:,."'a\n\\ü#0-]|client|channel|namespaces|name|true|1e9|-7){0,40}"#) {
+        let _ = load_toml(&text, &Sources::default());
+        let _ = load_json(&text);
+        let variables = [("CAMPANILE_CHANNEL_NAMESPACES", text.as_str())];
+        let _ = load(&super::environment(&variables));
+    }
 }

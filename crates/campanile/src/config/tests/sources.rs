@@ -194,7 +194,7 @@ fn secrets_are_never_shown() {
     let loaded = load_toml(SECRETS, &Sources::default()).unwrap();
     assert_eq!(loaded.config.http_api.key.expose(), "hunter2");
     let shown = [
-        format!("{:?}", loaded.config),
+        format!("{loaded:?}"),
         loaded.to_toml(),
         loaded.to_json().to_string(),
     ];
