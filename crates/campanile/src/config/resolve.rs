@@ -16,7 +16,7 @@ use super::problem::{Problem, ProblemKind};
 use super::raw::{self, Raw};
 use super::resolved::{
     Authentication, Channel, ClaimRule, Client, ClientLimits, ClientTiming, Config, HmacKeys,
-    HttpServer, PemSource, PreviousKey, Shutdown, Tls, TokenRules,
+    HttpServer, PemSource, PersonalChannel, PreviousKey, Shutdown, Tls, TokenRules,
 };
 use super::secret::Secret;
 use super::tree::{Item, Origin, Value};
@@ -167,19 +167,15 @@ impl Resolver<'_> {
             allowed_origins: raw.allowed_origins,
             connect_include_server_time: raw.connect_include_server_time,
             personal_channel: personal.enabled.then(|| {
-                self.personal_channel(&personal.personal_channel_namespace, &personal, channel);
+                self.personal_channel(&personal, channel);
                 personal
             }),
         }
     }
 
-    fn personal_channel(
-        &mut self,
-        namespace: &str,
-        personal: &super::resolved::PersonalChannel,
-        channel: &Channel,
-    ) {
+    fn personal_channel(&mut self, personal: &PersonalChannel, channel: &Channel) {
         const PATH: &str = "client.subscribe_to_user_personal_channel";
+        let namespace = &personal.personal_channel_namespace;
         let options = if namespace.is_empty() {
             Some(&channel.without_namespace)
         } else {
@@ -257,18 +253,18 @@ impl Resolver<'_> {
             options
         };
         let without_namespace = inherit(raw.without_namespace);
-        let table = self.tree.get("channel.without_namespace").cloned();
+        let tree = self.tree;
         self.namespace(
             "channel.without_namespace",
-            table.as_ref(),
+            tree.get("channel.without_namespace"),
             &without_namespace,
         );
-        let listed = match self.tree.get("channel.namespaces").map(|list| &list.value) {
-            Some(Value::List(items)) => items.clone(),
-            _ => Vec::new(),
+        let listed = match tree.get("channel.namespaces").map(|list| &list.value) {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => &[],
         };
         let mut namespaces = Vec::with_capacity(raw.namespaces.len());
-        for (namespace, item) in raw.namespaces.into_iter().zip(&listed) {
+        for (namespace, item) in raw.namespaces.into_iter().zip(listed) {
             let options = inherit(namespace.options);
             let key = format!("channel.namespaces.{}", namespace.name);
             self.namespace(&key, item.get("options"), &options);
