@@ -485,6 +485,12 @@ impl Shard {
         self.wheel.next()
     }
 
+    /// Whether there is anything that the shard cannot do by itself.
+    #[must_use]
+    pub fn has_errands(&self) -> bool {
+        !self.errands.is_empty()
+    }
+
     /// Takes what the shard cannot do by itself.
     pub fn take_errands(&mut self, errands: &mut Vec<Errand>) {
         errands.append(&mut self.errands);

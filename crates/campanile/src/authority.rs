@@ -1,0 +1,154 @@
+//! Who somebody is, by token: section 6.1 of the client protocol.
+//!
+//! Between the engine, which knows credentials, and [`crate::token`], which knows tokens.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use campanile_engine::authority::{
+    Authority, Credentials, Grant, Overrides, TokenGrant, TokenRefusal,
+};
+use campanile_engine::broker::BoxFuture;
+use campanile_engine::channel::Namespaces;
+use campanile_protocol::codes::Rejection;
+use campanile_protocol::command::ConnectRequest;
+use campanile_protocol::{ClientId, Disconnect, Payload, Refusal, UserId};
+
+use crate::config::Authentication;
+use crate::token::{ChannelGrant, ConnectionToken, TokenError, Verifier};
+
+/// Verifies tokens, and lets in who needs none.
+#[derive(Debug)]
+pub struct TokenAuthority {
+    connections: Verifier,
+    /// `None` when subscription tokens follow the rules of connection tokens.
+    subscriptions: Option<Verifier>,
+    allows_anonymous: bool,
+    refuses_anonymous_tokens: bool,
+    namespaces: Arc<Namespaces>,
+}
+
+impl TokenAuthority {
+    /// An authority that follows these settings.
+    pub fn new(settings: &Authentication, namespaces: Arc<Namespaces>) -> Self {
+        let is_signature_skipped = settings.insecure_skip_token_signature_verify;
+        let subscriptions = settings.subscription_token.as_ref();
+        Self {
+            connections: Verifier::new(&settings.token, is_signature_skipped),
+            subscriptions: subscriptions.map(|rules| Verifier::new(rules, is_signature_skipped)),
+            allows_anonymous: settings.allow_anonymous_connect_without_token || settings.insecure,
+            refuses_anonymous_tokens: settings.disallow_anonymous_connection_tokens,
+            namespaces,
+        }
+    }
+
+    fn connect_now(&self, request: &ConnectRequest) -> Result<Credentials, Rejection> {
+        if request.token.is_empty() {
+            return if self.allows_anonymous {
+                Ok(Credentials {
+                    user: UserId::new(""),
+                    expire_at: None,
+                    info: None,
+                    subscriptions: Vec::new(),
+                    considers_wishes: true,
+                })
+            } else {
+                Err(Disconnect::BAD_REQUEST.into())
+            };
+        }
+        let credentials =
+            self.connections.connection(&request.token, unix_seconds()).map(credentials);
+        let credentials = credentials.map_err(|error| match error {
+            TokenError::Expired => Rejection::from(Refusal::TOKEN_EXPIRED),
+            TokenError::Invalid(reason) => {
+                tracing::info!(%reason, "a connection token was refused");
+                Disconnect::INVALID_TOKEN.into()
+            }
+        })?;
+        let is_known = |(channel, _): &(String, Grant)| self.namespaces.resolve(channel).is_some();
+        if !credentials.subscriptions.iter().all(is_known) {
+            return Err(Refusal::UNKNOWN_CHANNEL.into());
+        }
+        if credentials.user.is_anonymous() && self.refuses_anonymous_tokens {
+            return Err(Disconnect::PERMISSION_DENIED.into());
+        }
+        Ok(credentials)
+    }
+
+    fn subscribe_now(&self, token: &str) -> Result<TokenGrant, TokenRefusal> {
+        let verifier = self.subscriptions.as_ref().unwrap_or(&self.connections);
+        let token = verifier.subscription(token, unix_seconds()).map_err(refusal)?;
+        let client = match token.client.as_deref() {
+            None | Some("") => None,
+            Some(client) => Some(ClientId::parse(client).ok_or(TokenRefusal::Invalid)?),
+        };
+        let mut grant = grant(token.grant);
+        grant.expire_at = seconds(token.expire_at);
+        Ok(TokenGrant { channel: token.channel, user: token.user, client, grant })
+    }
+}
+
+impl Authority for TokenAuthority {
+    fn connect<'a>(
+        &'a self,
+        request: &'a ConnectRequest,
+    ) -> BoxFuture<'a, Result<Credentials, Rejection>> {
+        Box::pin(async move { self.connect_now(request) })
+    }
+
+    fn refresh<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Credentials, TokenRefusal>> {
+        Box::pin(async move {
+            let token = self.connections.connection(token, unix_seconds());
+            token.map(credentials).map_err(refusal)
+        })
+    }
+
+    fn subscribe<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<TokenGrant, TokenRefusal>> {
+        Box::pin(async move { self.subscribe_now(token) })
+    }
+}
+
+fn refusal(error: TokenError) -> TokenRefusal {
+    match error {
+        TokenError::Expired => TokenRefusal::Expired,
+        TokenError::Invalid(reason) => {
+            tracing::info!(%reason, "a token was refused");
+            TokenRefusal::Invalid
+        }
+    }
+}
+
+fn credentials(token: ConnectionToken) -> Credentials {
+    let subscriptions = token.subs.into_iter().map(|(channel, sub)| (channel, grant(sub)));
+    Credentials {
+        user: UserId::new(&token.user),
+        expire_at: seconds(token.expire_at),
+        info: token.info.map(|info| Payload::from(&*info)),
+        subscriptions: subscriptions.collect(),
+        considers_wishes: true,
+    }
+}
+
+fn grant(token: ChannelGrant) -> Grant {
+    let overrides = token.overrides;
+    Grant {
+        info: token.info.map(|info| Payload::from(&*info)),
+        data: token.data.map(|data| Payload::from(&*data)),
+        expire_at: None,
+        overrides: Overrides {
+            presence: overrides.presence,
+            join_leave: overrides.join_leave,
+            force_push_join_leave: overrides.force_push_join_leave,
+            force_positioning: overrides.force_positioning,
+            force_recovery: overrides.force_recovery,
+        },
+    }
+}
+
+fn seconds(unix: Option<u64>) -> Option<i64> {
+    unix.map(|unix| i64::try_from(unix).unwrap_or(i64::MAX))
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,153 @@
+//! Whether one more connection may come.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use campanile_engine::budget::MemoryBudget;
+use campanile_engine::time::Moment;
+
+/// What a node can take, over all of its workers.
+#[derive(Debug)]
+pub struct Admission {
+    connections: Arc<AtomicUsize>,
+    connections_max: usize,
+    rate: Option<Mutex<Bucket>>,
+    budget: Arc<MemoryBudget>,
+    refused: AtomicUsize,
+}
+
+/// A token bucket that holds one second's worth.
+#[derive(Debug)]
+struct Bucket {
+    per_second: f64,
+    tokens: f64,
+    filled: Moment,
+}
+
+/// A connection that was let in; gives its place back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Admission {
+    /// Lets in at most `connections_max` connections at a time, and `per_second` in a second when
+    /// there is such a rate.
+    #[must_use]
+    pub fn new(
+        connections_max: usize,
+        per_second: Option<usize>,
+        budget: Arc<MemoryBudget>,
+    ) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
+        let bucket = |rate: usize| Bucket {
+            per_second: rate as f64,
+            tokens: rate as f64,
+            filled: Moment::START,
+        };
+        Self {
+            connections: Arc::default(),
+            connections_max,
+            rate: per_second.map(|rate| Mutex::new(bucket(rate))),
+            budget,
+            refused: AtomicUsize::new(0),
+        }
+    }
+
+    /// A place for one connection, or `None` when the node is full, too fast or out of memory.
+    #[must_use]
+    pub fn admit(&self, now: Moment) -> Option<Place> {
+        let place = self.find_place(now);
+        if place.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place
+    }
+
+    fn find_place(&self, now: Moment) -> Option<Place> {
+        if self.budget.excess() > 0 {
+            return None;
+        }
+        let taken = self.connections.fetch_add(1, Ordering::Relaxed);
+        // From here on dropping the place gives it back.
+        let place = Place(Arc::clone(&self.connections));
+        if taken >= self.connections_max {
+            return None;
+        }
+        if let Some(bucket) = &self.rate
+            && !bucket.lock().unwrap_or_else(PoisonError::into_inner).take(now)
+        {
+            return None;
+        }
+        Some(place)
+    }
+
+    /// Connections now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Connections refused so far.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Bucket {
+    fn take(&mut self, now: Moment) -> bool {
+        let grown = now.since(self.filled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + grown).min(self.per_second);
+        self.filled = now;
+        let has_token = self.tokens >= 1.0;
+        if has_token {
+            self.tokens -= 1.0;
+        }
+        has_token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use campanile_engine::delivery::ShardId;
+
+    fn admission(max: usize, rate: Option<usize>, memory: Option<u64>) -> Admission {
+        Admission::new(max, rate, Arc::new(MemoryBudget::new(memory)))
+    }
+
+    #[test]
+    fn a_full_node_lets_nobody_in_until_somebody_leaves() {
+        let admission = admission(2, None, None);
+        let first = admission.admit(Moment::START).unwrap();
+        let _second = admission.admit(Moment::START).unwrap();
+        assert!(admission.admit(Moment::START).is_none());
+        assert_eq!((admission.connections(), admission.refused()), (2, 1));
+        drop(first);
+        assert!(admission.admit(Moment::START).is_some());
+    }
+
+    #[test]
+    fn connections_beyond_the_rate_are_refused_until_time_has_passed() {
+        let admission = admission(usize::MAX, Some(2), None);
+        let admits = |millis| admission.admit(Moment::from_millis(millis)).is_some();
+        assert!(admits(0) && admits(0) && !admits(0));
+        assert!(!admits(499) && admits(500) && !admits(500));
+        assert!(admits(100_000) && admits(100_000) && !admits(100_000), "no more than a second's worth");
+    }
+
+    #[test]
+    fn a_node_without_memory_lets_nobody_in() {
+        let budget = Arc::new(MemoryBudget::new(Some(10)));
+        let admission = Admission::new(usize::MAX, None, Arc::clone(&budget));
+        budget.set_queued(ShardId::new(0).unwrap(), 11);
+        assert!(admission.admit(Moment::START).is_none());
+        budget.set_queued(ShardId::new(0).unwrap(), 10);
+        assert!(admission.admit(Moment::START).is_some());
+    }
+}

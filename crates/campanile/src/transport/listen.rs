@@ -1,0 +1,192 @@
+//! Accepting connections and putting the services together: TCP, TLS, HTTP, and our upgrades.
+//!
+//! One port serves everything. actix accepts, reads requests and runs the `App`; a request for an
+//! upgrade takes its connection out of actix and hands it to the worker of the same thread.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_codec::Framed;
+use actix_http::{HttpService, Protocol, Request, h1};
+use actix_server::{Server, ServerHandle};
+use actix_service::{
+    Service, ServiceFactory as _, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
+};
+use actix_web::dev::AppConfig;
+use actix_web::web::ServiceConfig;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::admission::Admission;
+use super::connection::Speech;
+use super::foreign;
+use super::io::Io;
+use super::origin::Origins;
+use super::upgrade::{self, Paths, Verdict};
+use super::worker::{Worker, WorkerPool};
+
+/// How long a client may take for a TLS handshake or the head of a request.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The application's ordinary routes, for the `App` of each worker.
+pub type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+/// Everything that listening needs.
+pub struct Listener {
+    /// The workers' shards.
+    pub workers: Arc<WorkerPool>,
+    /// How many worker threads.
+    pub worker_count: usize,
+    /// The WebSocket endpoint's path, when there is one.
+    pub websocket_path: Option<String>,
+    /// The echo endpoint's path.
+    pub echo_path: String,
+    /// Which pages may connect.
+    pub origins: Origins,
+    /// How many may connect.
+    pub admission: Arc<Admission>,
+    /// TLS, when it is spoken.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// All other requests.
+    pub routes: Routes,
+    /// What actix gives requests that are under way when it stops.
+    pub shutdown_timeout: Duration,
+}
+
+/// Everything that an upgrade needs, in every worker.
+struct Upgrades {
+    paths: Paths,
+    workers: Arc<WorkerPool>,
+    admission: Arc<Admission>,
+}
+
+/// The `App` as a service. A macro, since the type of an `App` has no name that fits on a page.
+macro_rules! app {
+    ($routes:expr) => {{
+        let routes = Arc::clone(&$routes);
+        let app = actix_web::App::new().configure(move |services| routes(services));
+        map_config(app, |_| AppConfig::default())
+    }};
+}
+
+/// Listens at `address`. Returns the server, which runs when it is awaited, the way to stop it, and
+/// where it listens.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn listen(
+    listener: Listener,
+    address: SocketAddr,
+) -> io::Result<(Server, ServerHandle, SocketAddr)> {
+    let socket = std::net::TcpListener::bind(address)?;
+    let local = socket.local_addr()?;
+    let upgrades = Arc::new(Upgrades {
+        paths: Paths {
+            websocket: listener.websocket_path,
+            echo: listener.echo_path,
+            origins: listener.origins,
+        },
+        workers: listener.workers,
+        admission: listener.admission,
+    });
+    let tls = listener.tls.map(TlsAcceptor::from);
+    let routes = listener.routes;
+    let service = move || {
+        // The thread's shard is there before its first connection.
+        let worker = upgrades.workers.worker();
+        let upgrades = Arc::clone(&upgrades);
+        let tls = tls.clone();
+        let http = HttpService::build()
+            .client_request_timeout(HANDSHAKE_TIMEOUT)
+            .upgrade(fn_factory({
+                let routes = Arc::clone(&routes);
+                move || {
+                    let (upgrades, worker) = (Arc::clone(&upgrades), Rc::clone(&worker));
+                    let plain = HttpService::build()
+                        .client_request_timeout(HANDSHAKE_TIMEOUT)
+                        .finish(app!(routes))
+                        .new_service(());
+                    async move { Ok::<_, ()>(upgrade_service(upgrades, worker, plain.await?)) }
+                }
+            }))
+            .finish(app!(routes));
+        fn_service(move |stream: TcpStream| accept(tls.clone(), stream)).and_then(
+            http.map_err(|error| tracing::debug!(%error, "a connection failed")),
+        )
+    };
+    let server = Server::build()
+        .workers(listener.worker_count)
+        .disable_signals()
+        .shutdown_timeout(listener.shutdown_timeout.as_secs())
+        .listen("campanile", socket, service)?
+        .run();
+    let handle = server.handle();
+    Ok((server, handle, local))
+}
+
+async fn accept(
+    tls: Option<TlsAcceptor>,
+    stream: TcpStream,
+) -> Result<(Io, Protocol, Option<SocketAddr>), ()> {
+    let peer = stream.peer_addr().ok();
+    // Frames are written whole; waiting for more to come would only delay them.
+    let _ = stream.set_nodelay(true);
+    let io = match tls {
+        None => Io::Plain(stream),
+        Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Io::Tls(Box::new(stream)),
+            Ok(Err(error)) => {
+                tracing::debug!(?peer, %error, "TLS handshake failed");
+                return Err(());
+            }
+            Err(_) => {
+                tracing::debug!(?peer, "TLS handshake took too long");
+                return Err(());
+            }
+        },
+    };
+    Ok((io, Protocol::Http1, peer))
+}
+
+fn upgrade_service<P>(
+    upgrades: Arc<Upgrades>,
+    worker: Rc<Worker>,
+    plain: P,
+) -> impl Service<(Request, Framed<Io, h1::Codec>), Response = (), Error = actix_http::Error>
+where
+    P: Service<(Io, Protocol, Option<SocketAddr>), Response = ()>,
+    P::Error: std::fmt::Display,
+    P::Future: 'static,
+{
+    let plain = Rc::new(plain);
+    fn_service(move |(request, framed): (Request, Framed<Io, h1::Codec>)| {
+        let parts = framed.into_parts();
+        let mut read = parts.read_buf;
+        match upgrade::judge(&upgrades.paths, &request) {
+            Verdict::Accept(speech, head) => match upgrades.admission.admit(worker.now().moment) {
+                Some(place) => worker.adopt(parts.io, speech, head, &mut read, Some(place)),
+                None => {
+                    let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
+                    worker.adopt(parts.io, Speech::Nothing, head, &mut [], None);
+                }
+            },
+            Verdict::Refuse(head) => {
+                worker.adopt(parts.io, Speech::Nothing, head, &mut [], None);
+            }
+            Verdict::Foreign => {
+                let io = parts.io.rewound(foreign::rewind(&request, &read));
+                let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
+                actix_rt::spawn(async move {
+                    if let Err(error) = served.await {
+                        tracing::debug!(%error, "an upgraded connection failed");
+                    }
+                });
+            }
+        }
+        // Ready at once: an upgrade that waited would keep the connection's dispatcher alive.
+        std::future::ready(Ok(()))
+    })
+}

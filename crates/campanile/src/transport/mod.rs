@@ -1,0 +1,22 @@
+//! How bytes come in and go out: listening, TLS, the WebSocket handshake, sockets, and the loop
+//! that drives a shard.
+//!
+//! It owns every socket of an upgraded connection and refuses to know what messages mean: frames
+//! go into the engine's [`Shard`](campanile_engine::shard::Shard), and outboxes come out. Start
+//! with [`worker`]; [`upgrade`] is how connections get there.
+
+mod admission;
+mod connection;
+mod foreign;
+mod io;
+mod listen;
+mod origin;
+mod sockets;
+mod upgrade;
+mod worker;
+
+pub use admission::Admission;
+pub use io::Io;
+pub use listen::{Listener, Routes, listen};
+pub use origin::Origins;
+pub use worker::{Worker, WorkerPool};

@@ -1,0 +1,110 @@
+//! The WebSocket handshake (RFC 6455 section 4.2), for requests that reach no HTTP handler.
+//!
+//! actix hands over every request that asks for an upgrade, before any middleware; so path,
+//! origin and limits are checked here. Upgrades of other paths are not ours and go back to HTTP.
+
+use actix_http::header::{self, HeaderMap};
+use actix_http::{HttpMessage as _, Method, Request, Version};
+use campanile_protocol::{Wire, ws};
+
+use super::connection::Speech;
+use super::origin::Origins;
+
+/// Where our WebSockets are.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    pub(super) websocket: Option<String>,
+    pub(super) echo: String,
+    pub(super) origins: Origins,
+}
+
+/// What becomes of a request for an upgrade.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Speak this, after these bytes.
+    Accept(Speech, Vec<u8>),
+    /// Say this and close.
+    Refuse(Vec<u8>),
+    /// It is for an ordinary handler.
+    Foreign,
+}
+
+/// Judges a request.
+pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
+    // Whoever frames this request's body in another way than we do would see a second request in
+    // what follows it; such a handshake is refused wherever it goes.
+    let headers = request.headers();
+    if headers.contains_key(header::TRANSFER_ENCODING) || has_body(headers) {
+        return refuse("400 Bad Request", "");
+    }
+    let path = request.path();
+    let speech = if path == paths.echo {
+        Speech::Echo
+    } else if paths.websocket.as_deref() == Some(path) {
+        Speech::Session(Wire::WebSocketJson)
+    } else {
+        return Verdict::Foreign;
+    };
+    match accept_key(request) {
+        Err(refusal) => refusal,
+        Ok(_) if !paths.origins.allow(headers.get(header::ORIGIN).map(header::HeaderValue::as_bytes)) => {
+            refuse("403 Forbidden", "")
+        }
+        Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
+    }
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONTENT_LENGTH).any(|length| length.as_bytes() != b"0")
+}
+
+fn accept_key(request: &Request) -> Result<[u8; 28], Verdict> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Err(refuse("405 Method Not Allowed", "Allow: GET\r\n"));
+    }
+    let is_upgrade = request.version() == Version::HTTP_11
+        && has_token(headers, header::CONNECTION, "upgrade")
+        && has_token(headers, header::UPGRADE, "websocket");
+    if !is_upgrade {
+        return Err(refuse("400 Bad Request", ""));
+    }
+    let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION);
+    if versions.next().map(header::HeaderValue::as_bytes) != Some(b"13") || versions.next().is_some() {
+        return Err(refuse("426 Upgrade Required", "Sec-WebSocket-Version: 13\r\n"));
+    }
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY);
+    match (keys.next().and_then(|key| ws::accept_key(key.as_bytes())), keys.next()) {
+        (Some(accept), None) => Ok(accept),
+        _ => Err(refuse("400 Bad Request", "")),
+    }
+}
+
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    headers.get_all(name).filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token))
+    })
+}
+
+fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
+    let mut head = Vec::with_capacity(192);
+    head.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Accept: ",
+    );
+    head.extend_from_slice(&accept);
+    if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, "centrifuge-json") {
+        head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: centrifuge-json");
+    }
+    head.extend_from_slice(b"\r\n\r\n");
+    head
+}
+
+fn refuse(status: &str, header: &str) -> Verdict {
+    Verdict::Refuse(response(status, header))
+}
+
+/// A response without a body, after which the connection ends.
+pub(super) fn response(status: &str, header: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n").into()
+}
