@@ -1,1 +1,4 @@
 //! Campanile as a library.
+
+#[cfg(target_os = "linux")]
+pub mod bench;
