@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::{Client, Meter};
+use super::client::Client;
+use super::meter::Meter;
 use super::plan::{Channels, Plan};
 use super::report::Report;
 use super::{BenchError, CommonArgs};

@@ -1,4 +1,4 @@
-//! One readiness loop over the subscribers and the publisher, and the meter beside it.
+//! One readiness loop over the subscribers and the publisher.
 //! Knows how to wait for progress; not what is being measured.
 
 use std::io;
@@ -8,7 +8,6 @@ use mio::{Events, Poll, Token};
 
 use super::fleet::Fleet;
 use super::plan::Plan;
-use super::proc::{self, CpuTime};
 use super::publisher::{self, Publisher};
 use super::{BenchError, CommonArgs};
 
@@ -40,13 +39,13 @@ impl Client {
         })
     }
 
-    /// Connects to the HTTP API too.
+    /// Can publish too.
     pub(super) fn with_publisher(
         mut self,
         common: &CommonArgs,
         in_flight: usize,
     ) -> Result<Self, BenchError> {
-        self.publisher = Some(Publisher::connect(common, in_flight, self.poll.registry())?);
+        self.publisher = Some(Publisher::new(common, in_flight, self.poll.registry())?);
         Ok(self)
     }
 
@@ -137,42 +136,101 @@ fn poll_failed(source: io::Error) -> BenchError {
     }
 }
 
-/// Measures both sides from its start to its end.
-pub(super) struct Meter {
-    pid: Option<u32>,
-    start: Instant,
-    own: Duration,
-    server: Option<CpuTime>,
-}
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::{self, JoinHandle};
 
-/// What was used while a meter ran.
-pub(super) struct Usage {
-    pub(super) wall: Duration,
-    /// Share of the time that the client was on a CPU.
-    pub(super) client_busy: f64,
-    pub(super) server: Option<CpuTime>,
-}
+    use clap::Parser;
 
-impl Meter {
-    pub(super) fn start(pid: Option<u32>) -> Result<Self, BenchError> {
-        let server = pid.map(CpuTime::of).transpose()?;
-        Ok(Self {
-            pid,
-            server,
-            own: proc::own_cpu(),
-            start: Instant::now(),
-        })
+    use super::super::plan::Channels;
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        common: CommonArgs,
     }
 
-    pub(super) fn stop(self) -> Result<Usage, BenchError> {
-        let wall = self.start.elapsed();
-        let own = proc::own_cpu().saturating_sub(self.own);
-        let now = self.pid.map(CpuTime::of).transpose()?;
-        let server = now.zip(self.server).map(|(now, before)| now.since(before));
-        Ok(Usage {
-            wall,
-            client_busy: own.as_secs_f64() / wall.as_secs_f64(),
-            server,
-        })
+    const REPLIES: &str = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{}}";
+    const PUSH: &str = r#"{"push":{"channel":"a","pub":{"data":1}}}"#;
+
+    fn frame(text: &str) -> Vec<u8> {
+        let length = u8::try_from(text.len()).unwrap();
+        assert!(length < 126);
+        [&[0x81, length], text.as_bytes()].concat()
+    }
+
+    /// One connection of a server that upgrades, then plays `script`.
+    fn server(script: impl FnOnce(&mut TcpStream) + Send + 'static) -> (Client, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let playing = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            stream
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+                .unwrap();
+            script(&mut stream);
+        });
+        let Line { common } = Line::parse_from(["bench", "--url", &url]);
+        let plan = Plan::commands(&common, Channels::Shared("a".into())).unwrap();
+        (Client::new(&common, plan, 1).unwrap(), playing)
+    }
+
+    #[test]
+    fn publications_are_counted_and_pings_answered_wherever_the_stream_is_cut() {
+        let (mut client, playing) = server(|stream| {
+            stream.set_nodelay(true).unwrap();
+            let joined = frame(&format!("{PUSH}\n{{}}\n{PUSH}"));
+            for byte in [frame(REPLIES), joined, frame(PUSH)].concat() {
+                stream.write_all(&[byte]).unwrap();
+            }
+            let mut received = Vec::new();
+            let pong = [b'{' ^ 0x37, b'}' ^ 0xfa];
+            while !received.ends_with(&pong) {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                received.push(byte[0]);
+            }
+        });
+        client.open(1).unwrap();
+        client
+            .until("publications", 3, |client| Ok(client.fleet.received()))
+            .unwrap();
+        assert_eq!((client.fleet.pings(), client.fleet.deviating(3)), (1, 0));
+        playing.join().unwrap();
+    }
+
+    #[test]
+    fn an_error_reply_ends_the_run() {
+        let (mut client, playing) = server(|stream| {
+            stream
+                .write_all(&frame(r#"{"id":1,"error":{"code":101,"message":"no"}}"#))
+                .unwrap();
+        });
+        assert!(matches!(client.open(1), Err(BenchError::Refused(reply)) if reply.contains("101")));
+        playing.join().unwrap();
+    }
+
+    #[test]
+    fn a_close_is_reported_with_its_code() {
+        let (mut client, playing) = server(|stream| {
+            stream
+                .write_all(&[0x88, 6, 0x0b, 0xc0, b's', b'l', b'o', b'w'])
+                .unwrap();
+        });
+        let error = client.open(1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "connection 0 lost: closed with 3008 slow"
+        );
+        playing.join().unwrap();
     }
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::client::{Client, Meter};
+use super::client::Client;
+use super::meter::Meter;
 use super::plan::Plan;
 use super::report::Report;
 use super::{BenchError, CommonArgs};

@@ -1,46 +1,25 @@
 //! The WebSocket connections of a run: from dialling to counting what arrives.
 //! Knows sockets, frames and how a connection opens; not what the run measures, and no readiness loop.
 
-use std::io::{self, Read as _, Write as _};
-use std::time::{Duration, Instant};
+use std::io::{self, Read as _};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use memchr::memmem;
 use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
-use rustix::net::sockopt::set_socket_linger;
+use mio::{Registry, Token};
 use serde_json::Value;
 
 use super::BenchError;
+use super::connection::{Connection, State};
 use super::plan::{Opening, Plan};
 use super::scan::{self, Scan};
 use super::wire::{self, CLOSE, PING, PONG, TEXT};
 
 const SCRATCH_BYTES: usize = 64 * 1024;
-/// A connection whose server does not read this much is given up.
-const MAX_UNSENT: usize = 1 << 20;
 /// Latency is taken on about this many connections, evenly spread: parsing each payload would cost
 /// the client more than receiving it.
 const SAMPLED_CONNECTIONS: usize = 256;
-
-enum State {
-    Dialling,
-    Upgrading,
-    /// Until the command with this id is answered.
-    Joining(u64),
-    Open,
-}
-
-struct Connection {
-    stream: TcpStream,
-    state: State,
-    /// Input that ended inside a frame.
-    partial: Vec<u8>,
-    /// Output that the socket did not take.
-    unsent: Vec<u8>,
-    received: u64,
-}
 
 /// All connections, and the sums over them.
 pub(super) struct Fleet {
@@ -59,7 +38,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// No connections yet, and the expected number of them.
+    /// No connections yet; latency is sampled as if there will be `expected`.
     pub(super) fn new(plan: Plan, expected: usize) -> Self {
         Self {
             scan: Scan::new(&plan.marker),
@@ -114,22 +93,15 @@ impl Fleet {
         while self.connections.len() < target
             && self.connections.len() - self.open < self.plan.concurrency
         {
-            let failed = |source| BenchError::Io {
-                doing: "connect",
-                source,
-            };
-            let mut stream = TcpStream::connect(self.plan.target.address).map_err(failed)?;
             let token = Token(self.connections.len());
-            registry
-                .register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)
-                .map_err(failed)?;
-            self.connections.push(Connection {
-                stream,
-                state: State::Dialling,
-                partial: Vec::new(),
-                unsent: Vec::new(),
-                received: 0,
-            });
+            let connection =
+                Connection::dial(self.plan.target.address, registry, token).map_err(|source| {
+                    BenchError::Io {
+                        doing: "connect",
+                        source,
+                    }
+                })?;
+            self.connections.push(connection);
         }
         Ok(())
     }
@@ -276,45 +248,6 @@ impl Fleet {
             self.latency
                 .saturating_record(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
         }
-    }
-}
-
-impl Connection {
-    /// Whether the connection is established.
-    fn dialled(&mut self) -> io::Result<bool> {
-        if let Some(error) = self.stream.take_error()? {
-            return Err(error);
-        }
-        match self.stream.peer_addr() {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        self.stream.set_nodelay(true)?;
-        // Closing with a reset leaves no port in TIME_WAIT for the next round to run into.
-        set_socket_linger(&self.stream, Some(Duration::ZERO))?;
-        Ok(true)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.unsent.len() + bytes.len() > MAX_UNSENT {
-            return Err(io::Error::other("the server does not read"));
-        }
-        self.unsent.extend_from_slice(bytes);
-        self.flush()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
-                Ok(length) => drop(self.unsent.drain(..length)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        // Thousands of these must not keep what they needed once.
-        self.unsent = Vec::new();
-        Ok(())
     }
 }
 

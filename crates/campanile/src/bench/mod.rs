@@ -13,10 +13,12 @@ use clap::{Args, Subcommand};
 
 mod accept;
 mod client;
+mod connection;
 mod echo;
 mod fanout;
 mod fleet;
 mod memory;
+mod meter;
 mod plan;
 mod proc;
 mod publisher;

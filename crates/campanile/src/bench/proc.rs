@@ -52,6 +52,29 @@ fn ticks(stat: &str) -> Option<[u64; 2]> {
     Some([fields.next()?.parse().ok()?, fields.next()?.parse().ok()?])
 }
 
+/// Time that the CPUs of the machine were busy since it started, all of them together.
+pub(super) fn machine_cpu() -> Result<Duration, BenchError> {
+    let path = "/proc/stat";
+    let ticks = busy_ticks(&read(path)?).ok_or_else(|| unreadable(path))?;
+    Ok(Duration::from_millis(
+        ticks * 1000 / rustix::param::clock_ticks_per_second(),
+    ))
+}
+
+/// The first line: user, nice, system, idle, iowait, irq, softirq, steal.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let fields = stat
+        .lines()
+        .next()?
+        .strip_prefix("cpu ")?
+        .split_ascii_whitespace();
+    let numbers: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    let &[user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = &numbers[..] else {
+        return None;
+    };
+    Some(user + nice + system + irq + softirq + steal)
+}
+
 /// CPU time of this process.
 pub(super) fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -148,6 +171,10 @@ mod tests {
         let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 123 45 0 0";
         assert_eq!(ticks(stat), Some([123, 45]));
         assert_eq!(ticks("7 (short) S 1 2"), None);
+        assert_eq!(
+            busy_ticks("cpu  1 2 4 800 900 8 16 32 0 0\ncpu0 1"),
+            Some(63)
+        );
     }
 
     #[test]
@@ -156,6 +183,7 @@ mod tests {
         assert!(resident_bytes(pid).unwrap() > 0);
         assert!(CpuTime::of(pid).is_ok());
         assert!(tcp_bytes().is_ok());
+        assert!(machine_cpu().unwrap() > Duration::ZERO);
         assert!(own_cpu() > Duration::ZERO);
     }
 }

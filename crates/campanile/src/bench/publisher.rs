@@ -15,8 +15,10 @@ pub(super) const FIRST_TOKEN: usize = usize::MAX / 2;
 /// More requests than this in flight wait in the client.
 const MAX_LANES: usize = 64;
 
+#[derive(Default)]
 struct Lane {
-    stream: TcpStream,
+    /// `None` once the server has closed an idle connection, as servers do after a few seconds.
+    stream: Option<TcpStream>,
     waiting: bool,
     unsent: Vec<u8>,
     reply: Vec<u8>,
@@ -25,13 +27,15 @@ struct Lane {
 /// A pool of HTTP connections.
 pub(super) struct Publisher {
     lanes: Vec<Lane>,
+    target: Target,
+    registry: Registry,
     head: String,
     answered: u64,
 }
 
 impl Publisher {
-    /// Connects at once, with one connection for each request in flight.
-    pub(super) fn connect(
+    /// One connection for each request in flight, opened when first needed.
+    pub(super) fn new(
         common: &CommonArgs,
         in_flight: usize,
         registry: &Registry,
@@ -47,15 +51,14 @@ impl Publisher {
             target.authority,
             key.unwrap_or_default(),
         );
+        let registry = registry.try_clone().map_err(failed)?;
         let lanes = (0..in_flight.clamp(1, MAX_LANES))
-            .map(|lane| Lane::connect(&target, registry, Token(FIRST_TOKEN + lane)))
-            .collect::<io::Result<_>>()
-            .map_err(|source| BenchError::Io {
-                doing: "connect to the HTTP API",
-                source,
-            })?;
+            .map(|_| Lane::default())
+            .collect();
         Ok(Self {
             lanes,
+            target,
+            registry,
             head,
             answered: 0,
         })
@@ -68,9 +71,15 @@ impl Publisher {
 
     /// Starts a publish; false if all connections are waiting for an answer.
     pub(super) fn publish(&mut self, channel: &str, payload: &str) -> Result<bool, BenchError> {
-        let Some(lane) = self.lanes.iter_mut().find(|lane| !lane.waiting) else {
+        let Some(number) = self.lanes.iter().position(|lane| !lane.waiting) else {
             return Ok(false);
         };
+        let lane = &mut self.lanes[number];
+        if lane.stream.is_none() {
+            let token = Token(FIRST_TOKEN + number);
+            lane.connect(&self.target, &self.registry, token)
+                .map_err(failed)?;
+        }
         let body = format!(r#"{{"channel":"{channel}","data":{payload}}}"#);
         let head = &self.head;
         lane.unsent = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes();
@@ -96,23 +105,20 @@ impl Publisher {
 }
 
 impl Lane {
-    fn connect(target: &Target, registry: &Registry, token: Token) -> io::Result<Self> {
+    fn connect(&mut self, target: &Target, registry: &Registry, token: Token) -> io::Result<()> {
         let stream = std::net::TcpStream::connect(target.address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self {
-            stream,
-            waiting: false,
-            unsent: Vec::new(),
-            reply: Vec::new(),
-        })
+        let stream = self.stream.insert(TcpStream::from_std(stream));
+        registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
         while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
+            match stream.write(&self.unsent) {
                 Ok(length) => drop(self.unsent.drain(..length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -123,14 +129,16 @@ impl Lane {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut chunk = [0; 4096];
-        loop {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        while let Some(stream) = &mut self.stream {
+            match stream.read(&mut chunk) {
+                Ok(0) if self.waiting => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => self.stream = None,
                 Ok(length) => self.reply.extend_from_slice(&chunk[..length]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }
 

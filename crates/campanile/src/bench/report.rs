@@ -7,10 +7,12 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::client::Usage;
+use super::meter::{ServerUsage, Usage};
 
 /// Above this share of a CPU the client itself may be what was measured.
 const MAX_CLIENT_BUSY: f64 = 0.8;
+/// Above this share of a CPU, other programs share caches and time with what is measured.
+const MAX_OTHERS_BUSY: f64 = 0.2;
 
 /// One figure, once for each round.
 #[derive(Debug, Serialize)]
@@ -74,7 +76,7 @@ impl Report {
             "1/s",
             count / usage.wall.as_secs_f64(),
         );
-        if let Some(cpu) = usage.server {
+        if let Some(ServerUsage { cpu, others_busy }) = usage.server {
             for (part, time) in [
                 ("total", cpu.total()),
                 ("user", cpu.user),
@@ -89,6 +91,12 @@ impl Report {
             }
             let busy = cpu.total().as_secs_f64() / usage.wall.as_secs_f64();
             self.record("server busy", "CPUs", busy);
+            self.record("others busy", "CPUs", others_busy);
+            if others_busy > MAX_OTHERS_BUSY {
+                self.flag(format!(
+                    "other programs used {others_busy:.1} CPUs in a round"
+                ));
+            }
         }
         self.record("client busy", "CPUs", usage.client_busy);
         if usage.client_busy > MAX_CLIENT_BUSY {
@@ -102,6 +110,9 @@ impl Report {
     /// Adds the latencies of one round, in microseconds.
     #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^52")]
     pub(super) fn record_latency(&mut self, latency: &Histogram<u64>) {
+        if latency.is_empty() {
+            return self.flag("no latency could be read from the payloads".to_owned());
+        }
         for (name, quantile) in [("latency p50", 0.50), ("latency p99", 0.99)] {
             self.record(name, "ms", latency.value_at_quantile(quantile) as f64 / 1e3);
         }

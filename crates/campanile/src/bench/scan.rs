@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use memchr::memmem::{self, Finder};
 
-const TIME_KEY: &str = "{\"t\":\"";
+/// Looked for anywhere in a message: a server may write the keys of a payload in another order.
+const TIME_KEY: &str = "\"t\":\"";
 const TIME_DIGITS: usize = 16;
 /// Bytes of the smallest payload that can carry a time.
-pub(super) const MIN_PAYLOAD: usize = TIME_KEY.len() + TIME_DIGITS + "\",\"p\":\"\"}".len();
+pub(super) const MIN_PAYLOAD: usize = "{".len() + TIME_KEY.len() + TIME_DIGITS + PADDING.len();
+const PADDING: &str = "\",\"p\":\"\"}";
 
 /// How many messages of each kind were in a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Scan {
 pub(super) fn timed_payload(origin: Instant, bytes: usize) -> String {
     let nanos = origin.elapsed().as_nanos();
     let padding = "x".repeat(bytes.saturating_sub(MIN_PAYLOAD));
-    format!("{TIME_KEY}{nanos:0TIME_DIGITS$}\",\"p\":\"{padding}\"}}")
+    format!("{{{TIME_KEY}{nanos:0TIME_DIGITS$}\",\"p\":\"{padding}\"}}")
 }
 
 /// Age of the first timed payload in `message`.
@@ -98,6 +100,8 @@ mod tests {
             assert!(serde_json::from_str::<serde_json::Value>(&payload).is_ok());
             assert!(age(origin, payload.as_bytes()).is_some_and(|age| age <= origin.elapsed()));
         }
+        let reordered = br#"{"p":"xx","t":"0000000000000001"}"#;
+        assert!(age(origin, reordered).is_some());
         assert_eq!(age(origin, b"{\"t\":\"12"), None);
     }
 }
