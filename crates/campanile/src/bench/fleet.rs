@@ -185,8 +185,9 @@ impl Fleet {
                 return Ok(0);
             };
             if !bytes.starts_with(b"HTTP/1.1 101") {
+                let head = String::from_utf8_lossy(&bytes[..end]);
                 return Err(BenchError::Refused(
-                    String::from_utf8_lossy(&bytes[..end]).into(),
+                    head.lines().next().unwrap_or_default().to_owned(),
                 ));
             }
             used = end + 4;

@@ -1,5 +1,6 @@
 //! What a scenario found, as a table and as JSON. Knows numbers and names, not where they come from.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -28,7 +29,7 @@ struct Metric {
 pub(super) struct Report {
     bench: &'static str,
     url: String,
-    settings: Vec<(&'static str, String)>,
+    settings: BTreeMap<&'static str, String>,
     metrics: Vec<Metric>,
     /// Reasons to doubt the figures.
     flags: Vec<String>,
@@ -39,14 +40,14 @@ impl Report {
         Self {
             bench,
             url: url.to_owned(),
-            settings: Vec::new(),
+            settings: BTreeMap::new(),
             metrics: Vec::new(),
             flags: Vec::new(),
         }
     }
 
     pub(super) fn setting(&mut self, name: &'static str, value: impl Into<String>) {
-        self.settings.push((name, value.into()));
+        self.settings.insert(name, value.into());
     }
 
     /// Adds the figure of one round.
