@@ -1,8 +1,13 @@
 //! Campanile as a library.
 
+pub mod api;
 pub mod authority;
+#[cfg(target_os = "linux")]
+pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod metrics;
+pub mod operations;
 pub mod serve;
 pub mod token;
 pub mod transport;

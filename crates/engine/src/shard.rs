@@ -112,6 +112,35 @@ pub struct ShardTotals {
     pub panics: u64,
 }
 
+impl std::ops::Add for ShardStats {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            clients: self.clients + other.clients,
+            users: self.users + other.users,
+            channels: self.channels + other.channels,
+            subscriptions: self.subscriptions + other.subscriptions,
+        }
+    }
+}
+
+impl std::ops::Add for ShardTotals {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            deliveries: self.deliveries + other.deliveries,
+            commands: self.commands + other.commands,
+            slow: self.slow + other.slow,
+            repairs: self.repairs + other.repairs,
+            recovered: self.recovered + other.recovered,
+            unrecovered: self.unrecovered + other.unrecovered,
+            panics: self.panics + other.panics,
+        }
+    }
+}
+
 /// See the [module](self).
 pub struct Shard {
     id: ShardId,

@@ -45,6 +45,9 @@ pub enum Command {
     /// Check, show or write a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure a running server
+    #[cfg(target_os = "linux")]
+    Bench(crate::bench::BenchArgs),
     /// Make or verify tokens of clients
     #[command(subcommand)]
     Token(TokenCommand),
@@ -106,6 +109,14 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Config(command) => config::run(&command),
             Command::Token(command) => token::run(&command),
+            #[cfg(target_os = "linux")]
+            Command::Bench(args) => match crate::bench::run(&args) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    say(&error.to_string());
+                    ExitCode::from(EXIT_FAILURE)
+                }
+            },
             Command::Centrifugo(command) => command.run(),
         }
     }
@@ -140,7 +151,7 @@ fn print(text: &str) {
 }
 
 /// A line about the data.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

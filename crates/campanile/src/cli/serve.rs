@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{EXIT_FAILURE, FileArgs, load, say};
+use super::{EXIT_CONFIG, EXIT_FAILURE, FileArgs, load, say};
 use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
 
 /// Flags of `serve`. They win over the environment, and that over the file.
@@ -116,11 +116,11 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     };
     log_to_stderr(loaded.config.log.level);
     log_origin(&sources, &loaded.warnings);
-    match crate::serve::run(&loaded.config, args) {
+    match crate::serve::run(loaded.config, args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
-            ExitCode::from(EXIT_FAILURE)
+            ExitCode::from(if error.is_configuration() { EXIT_CONFIG } else { EXIT_FAILURE })
         }
     }
 }

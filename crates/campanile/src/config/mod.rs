@@ -161,18 +161,25 @@ fn overlay_flag(root: &mut Item, flag: &Flag) -> Result<(), Problem> {
 }
 
 /// What `--dev` stands for. Defaults only: a file and the environment still win.
-const DEV_DEFAULTS: [(&str, Value); 3] = [
+const DEV_DEFAULTS: [(&str, Value); 5] = [
     ("client.insecure", Value::Bool(true)),
-    ("http_api.insecure", Value::Bool(true)),
     ("health.enabled", Value::Bool(true)),
+    ("prometheus.enabled", Value::Bool(true)),
+    ("channel.without_namespace.presence", Value::Bool(true)),
+    ("channel.without_namespace.join_leave", Value::Bool(true)),
 ];
 
 fn relax(defaults: &mut Item) {
-    let texts = |text: &str| Value::Text(text.to_owned());
-    let any_origin = vec![Item::new(texts("*"), Origin::Dev)];
+    let text = |text: &str| Value::Text(text.to_owned());
+    let list = |texts: &[&str]| {
+        Value::List(texts.iter().map(|item| Item::new(text(item), Origin::Dev)).collect())
+    };
     let more = [
-        ("http_server.address", texts("127.0.0.1")),
-        ("client.allowed_origins", Value::List(any_origin)),
+        ("http_server.address", text("127.0.0.1")),
+        // Not any: a page of the wide web has no business with a server on this machine.
+        ("client.allowed_origins", list(&["http://localhost:*", "http://127.0.0.1:*"])),
+        ("channel.without_namespace.history_size", Value::Integer(100)),
+        ("channel.without_namespace.history_ttl", text("300s")),
     ];
     for (path, value) in DEV_DEFAULTS.into_iter().chain(more) {
         defaults.set(path, Item::new(value, Origin::Dev));

@@ -1,0 +1,172 @@
+//! What a connection says when it opens: where to, the upgrade request, the first commands.
+//! Knows addresses, tokens and protocol commands; no socket.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::http::Uri;
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
+
+use super::{BenchError, CommonArgs};
+
+/// Longer than any run, shorter than any default limit on the life of a token.
+const TOKEN_LIFE_SECS: u64 = 3600;
+
+/// Where requests of one kind go.
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) authority: String,
+    pub(super) path: String,
+}
+
+impl Target {
+    /// Resolves a `ws://` or `http://` URL.
+    pub(super) fn parse(url: &str) -> Result<Self, BenchError> {
+        let invalid = || BenchError::Url(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| invalid())?;
+        if !matches!(uri.scheme_str(), Some("ws" | "http")) {
+            return Err(invalid());
+        }
+        let authority = uri.authority().ok_or_else(invalid)?;
+        let port = authority.port_u16().unwrap_or(80);
+        let address = (authority.host(), port)
+            .to_socket_addrs()
+            .map_err(|source| BenchError::Io {
+                doing: "resolve",
+                source,
+            })?
+            .next()
+            .ok_or_else(invalid)?;
+        let path = uri
+            .path_and_query()
+            .map_or("/", |path| path.as_str())
+            .to_owned();
+        Ok(Self {
+            address,
+            authority: authority.to_string(),
+            path,
+        })
+    }
+}
+
+/// Which channel a connection subscribes to.
+pub(super) enum Channels {
+    /// It only connects.
+    None,
+    /// All to this one.
+    Shared(String),
+    /// Each to its own: this prefix and the number of the connection.
+    Own(String),
+}
+
+impl Channels {
+    pub(super) fn name(&self, connection: usize) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Shared(name) => Some(name.clone()),
+            Self::Own(prefix) => Some(format!("{prefix}{connection}")),
+        }
+    }
+}
+
+/// What connections say once they are upgraded.
+pub(super) enum Opening {
+    /// Nothing: the endpoint takes plain text frames.
+    Silent,
+    /// Connect, then subscribe.
+    Commands {
+        channels: Channels,
+        secret: Option<EncodingKey>,
+    },
+}
+
+/// How to open the connections of a run.
+pub(super) struct Plan {
+    pub(super) target: Target,
+    pub(super) opening: Opening,
+    pub(super) marker: String,
+    pub(super) concurrency: usize,
+}
+
+impl Plan {
+    /// Connections that speak the protocol.
+    pub(super) fn commands(common: &CommonArgs, channels: Channels) -> Result<Self, BenchError> {
+        let secret = common
+            .token_secret
+            .as_ref()
+            .map(|it| EncodingKey::from_secret(it.as_bytes()));
+        Self::new(common, Opening::Commands { channels, secret })
+    }
+
+    /// Connections that only carry text.
+    pub(super) fn silent(common: &CommonArgs) -> Result<Self, BenchError> {
+        Self::new(common, Opening::Silent)
+    }
+
+    fn new(common: &CommonArgs, opening: Opening) -> Result<Self, BenchError> {
+        Ok(Self {
+            target: Target::parse(&common.url)?,
+            opening,
+            marker: common.marker.clone(),
+            concurrency: common.concurrency.max(1),
+        })
+    }
+
+    /// The key is a constant: it only has to be 16 bytes in base64.
+    pub(super) fn upgrade_request(&self) -> String {
+        format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Y2FtcGFuaWxlIGJlbmNoIQ==\r\n\r\n",
+            self.target.path, self.target.authority
+        )
+    }
+
+    /// The first frame of a connection and the id of its last command; `None` if it says nothing.
+    pub(super) fn first_commands(
+        &self,
+        connection: usize,
+    ) -> Result<Option<(String, u64)>, BenchError> {
+        let Opening::Commands { channels, secret } = &self.opening else {
+            return Ok(None);
+        };
+        let connect = match secret {
+            Some(secret) => json!({"name": "bench", "token": token(connection, secret)?}),
+            None => json!({"name": "bench"}),
+        };
+        let connect = json!({"id": 1, "connect": connect});
+        Ok(Some(match channels.name(connection) {
+            Some(channel) => {
+                let subscribe = json!({"id": 2, "subscribe": {"channel": channel}});
+                (format!("{connect}\n{subscribe}"), 2)
+            }
+            None => (connect.to_string(), 1),
+        }))
+    }
+}
+
+fn token(connection: usize, secret: &EncodingKey) -> Result<String, BenchError> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let claims = json!({"sub": format!("bench-{connection}"), "exp": now + TOKEN_LIFE_SECS});
+    jsonwebtoken::encode(&Header::default(), &claims, secret).map_err(BenchError::Token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_gives_address_and_path() {
+        let target = Target::parse("ws://127.0.0.1:8000/connection/websocket?x=1").unwrap();
+        assert_eq!(target.address, "127.0.0.1:8000".parse().unwrap());
+        assert_eq!(target.path, "/connection/websocket?x=1");
+        for url in ["wss://127.0.0.1/", "127.0.0.1:80", ""] {
+            assert!(
+                matches!(Target::parse(url), Err(BenchError::Url(_))),
+                "{url}"
+            );
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! From a configuration to the parts of a server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::ServiceConfig;
+use campanile_engine::broker::MemoryBroker;
+use campanile_engine::budget::MemoryBudget;
+use campanile_engine::channel::Namespaces;
+use campanile_engine::delivery::Inboxes;
+use campanile_engine::limits::SHARDS_MAX;
+use campanile_engine::node::{Node, Parts};
+use campanile_engine::presence::MemoryPresence;
+use campanile_engine::settings::Settings;
+use campanile_engine::time::{Clock, MachineClock};
+use campanile_protocol::ws;
+
+use super::dev::Dev;
+use super::{ServeError, descriptors, tls};
+use crate::authority::TokenAuthority;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::operations::{self, Readiness};
+use crate::transport::{Admission, Listener, Origins, Routes, WorkerPool};
+use crate::api;
+
+/// Where messages come back as they came.
+const ECHO_PATH: &str = "/connection/echo";
+
+/// The parts of a server.
+pub(super) struct Assembled {
+    pub(super) node: Arc<Node>,
+    pub(super) listener: Listener,
+}
+
+/// Secrets that a server cannot do without, and how to make them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MissingSecrets(Vec<(&'static str, &'static str)>);
+
+impl fmt::Display for MissingSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the configuration has secrets to fill in:")?;
+        for (key, alternative) in &self.0 {
+            let variable = key.replace('.', "_").to_uppercase();
+            writeln!(f, "  {key}  (or CAMPANILE_{variable}, or CAMPANILE_{variable}_FILE)")?;
+            writeln!(f, "      {alternative}")?;
+        }
+        writeln!(f, "a good secret is made by:  openssl rand -hex 32")?;
+        write!(f, "to try the server without any of this:  campanile serve --dev")
+    }
+}
+
+/// Refuses to start a server that could only refuse everyone.
+pub(super) fn require_secrets(config: &Config) -> Result<(), ServeError> {
+    let mut missing = Vec::new();
+    let authentication = &config.client.authentication;
+    let lets_in_others = authentication.allow_anonymous_connect_without_token
+        || authentication.insecure
+        || authentication.insecure_skip_token_signature_verify;
+    if authentication.token.hmac.is_none() && !lets_in_others {
+        missing.push((
+            "client.token.hmac_secret_key",
+            "signs the tokens of clients; not needed with \
+             client.allow_anonymous_connect_without_token",
+        ));
+    }
+    let api = &config.http_api;
+    if api.key.is_empty() && !api.insecure && !api.disabled {
+        missing.push(("http_api.key", "lets your backend in; not needed with http_api.disabled"));
+    }
+    if missing.is_empty() { Ok(()) } else { Err(ServeError::Secrets(MissingSecrets(missing))) }
+}
+
+pub(super) fn assemble(
+    config: &Config,
+    readiness: &Arc<Readiness>,
+    dev: Option<&Dev>,
+) -> Result<Assembled, ServeError> {
+    let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
+    let namespaces = Arc::new(Namespaces::new(
+        config.channel.names.clone(),
+        config.channel.without_namespace.clone(),
+        config.channel.namespaces.iter().cloned(),
+    ));
+    let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
+    let memory_limit = config.memory.limit.map(|limit| limit.get() as u64);
+    let budget = Arc::new(MemoryBudget::new(memory_limit));
+    let (inboxes, shard_inboxes) = Inboxes::new(worker_count);
+    let broker = MemoryBroker::new(
+        inboxes.clone(),
+        Arc::clone(&budget),
+        Arc::clone(&clock),
+        shortest_meta_ttl(config),
+    );
+    let authentication = &config.client.authentication;
+    let (node, seats) = Node::new(Parts {
+        settings: Arc::new(settings(config)),
+        namespaces: Arc::clone(&namespaces),
+        broker: Arc::new(broker),
+        presence: Arc::new(MemoryPresence::default()),
+        authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
+        budget: Arc::clone(&budget),
+        clock,
+        inboxes,
+        shard_inboxes,
+        name: node_name(config),
+    });
+    let limits = ws::Limits {
+        message_bytes_max: config.websocket.message_size_limit,
+        ..ws::Limits::default()
+    };
+    let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
+    let connections_max = descriptors::connections_max().map_err(ServeError::Io)?;
+    let limit = config.client.limits.connection_limit;
+    let admission = Arc::new(Admission::new(
+        limit.map_or(connections_max, |limit| limit.get().min(connections_max)),
+        config.client.limits.connection_rate_limit.map(|rate| rate.get()),
+        budget,
+    ));
+    let metrics = Arc::new(Metrics::new(
+        Arc::clone(&node),
+        Arc::clone(&workers),
+        Arc::clone(&admission),
+    ));
+    let listener = Listener {
+        workers,
+        worker_count,
+        websocket_path: (!config.websocket.disabled)
+            .then(|| config.websocket.handler_prefix.clone()),
+        echo_path: ECHO_PATH.into(),
+        origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
+        admission,
+        tls: config.http_server.tls.as_ref().map(tls::load).transpose().map_err(ServeError::Tls)?,
+        routes: routes(config, &node, metrics, Arc::clone(readiness), dev.cloned()),
+        shutdown_timeout: config.shutdown.timeout,
+    };
+    Ok(Assembled { node, listener })
+}
+
+fn routes(
+    config: &Config,
+    node: &Arc<Node>,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    dev: Option<Dev>,
+) -> Routes {
+    let node = Arc::clone(node);
+    let api_settings = config.http_api.clone();
+    let health = config.health.clone();
+    let prometheus = config.prometheus.clone();
+    Arc::new(move |services: &mut ServiceConfig| {
+        operations::configure(&health, &readiness, services);
+        if prometheus.enabled {
+            metrics.configure(&prometheus.handler_prefix, services);
+        }
+        if !api_settings.disabled {
+            api::configure(Arc::clone(&node), &api_settings, services);
+        }
+        if let Some(dev) = &dev {
+            dev.configure(services);
+        }
+    })
+}
+
+fn settings(config: &Config) -> Settings {
+    let client = &config.client;
+    Settings {
+        ping_interval: client.timing.ping_interval,
+        pong_timeout: client.timing.pong_timeout,
+        stale_close_delay: client.timing.stale_close_delay,
+        expired_close_delay: client.timing.expired_close_delay,
+        expired_sub_close_delay: client.timing.expired_sub_close_delay,
+        channel_limit: client.limits.channel_limit,
+        queue_bytes_max: client.limits.queue_max_size,
+        history_publications_max: client.limits.history_max_publication_limit,
+        recovery_publications_max: client.limits.recovery_max_publication_limit,
+        concurrency: client.limits.concurrency.get(),
+        user_connection_limit: client.limits.user_connection_limit.map(|limit| limit.get()),
+        is_insecure: client.authentication.insecure,
+        allows_anonymous: client.authentication.allow_anonymous_connect_without_token,
+        refuses_anonymous_tokens: client.authentication.disallow_anonymous_connection_tokens,
+        tells_time: client.connect_include_server_time,
+        personal_channel_namespace: client
+            .personal_channel
+            .as_ref()
+            .map(|personal| personal.personal_channel_namespace.clone()),
+        ..Settings::default()
+    }
+}
+
+fn shortest_meta_ttl(config: &Config) -> Duration {
+    let channel = &config.channel;
+    let namespaces = channel.namespaces.iter().map(|(_, options)| options);
+    let all = namespaces.chain([&channel.without_namespace]);
+    let kept = all.filter_map(|options| options.retention().map(|retention| retention.meta_ttl));
+    kept.min().unwrap_or(Duration::from_secs(720 * 60 * 60))
+}
+
+fn node_name(config: &Config) -> String {
+    if !config.node.name.is_empty() {
+        return config.node.name.clone();
+    }
+    let uname = rustix::system::uname();
+    format!("{}_{}", uname.nodename().to_string_lossy(), config.http_server.listen.port())
+}

@@ -1,0 +1,138 @@
+//! Running the server: from a configuration to listening workers, and to a clean end.
+
+mod assemble;
+mod descriptors;
+mod dev;
+mod tls;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_engine::node::Node;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::operations::Readiness;
+use crate::transport::listen;
+
+pub use assemble::MissingSecrets;
+
+/// Why the server did not run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The configuration leaves secrets out.
+    Secrets(MissingSecrets),
+    /// A certificate or key is no good.
+    Tls(tls::TlsError),
+    /// An origin is not a pattern.
+    Origins(globset::Error),
+    /// The address cannot be bound.
+    Bind(std::net::SocketAddr, io::Error),
+    /// The operating system refused something else.
+    Io(io::Error),
+}
+
+impl std::fmt::Display for ServeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secrets(missing) => missing.fmt(f),
+            Self::Tls(error) => write!(f, "http_server.tls: {error}"),
+            Self::Origins(error) => write!(f, "client.allowed_origins: {error}"),
+            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl ServeError {
+    /// Whether the configuration is at fault, so that trying again is of no use.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Secrets(_) | Self::Tls(_) | Self::Origins(_))
+    }
+}
+
+/// Serves until the process is told to stop.
+///
+/// # Errors
+/// The first failure that serving cannot go on after.
+pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
+    let (config, dev) = if args.dev { dev::prepare(config) } else { (config, None) };
+    assemble::require_secrets(&config)?;
+    let shutdown = config.shutdown.clone();
+    let readiness = Arc::new(Readiness::default());
+    actix_rt::System::new().block_on(async move {
+        let address = config.http_server.listen;
+        let assembled = assemble::assemble(&config, &readiness, dev.as_ref())?;
+        let node = assembled.node;
+        let has_tls = assembled.listener.tls.is_some();
+        let (server, handle, local) =
+            listen(assembled.listener, address).map_err(|error| ServeError::Bind(address, error))?;
+        tracing::info!(address = %local, tls = has_tls, node = node.id(), "listening");
+        if let Some(dev) = &dev {
+            dev.announce(local);
+        }
+        readiness.set(true);
+        actix_rt::spawn(sweep(Arc::clone(&node)));
+        let mut serving = std::pin::pin!(server);
+        tokio::select! {
+            ended = &mut serving => return ended.map_err(ServeError::Io),
+            told = told_to_stop() => told.map_err(ServeError::Io)?,
+        }
+        readiness.set(false);
+        tracing::info!(window = ?shutdown.drain, "stopping: closing connections; once more ends at once");
+        let ended = async {
+            drain(&node, shutdown.drain).await;
+            // The server stops itself, and so has to go on running meanwhile.
+            let ((), ended) = tokio::join!(handle.stop(true), &mut serving);
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the server did not end well");
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            _ = told_to_stop() => tracing::warn!("told to stop once more"),
+            () = tokio::time::sleep(shutdown.timeout) => {
+                tracing::warn!(timeout = ?shutdown.timeout, "not everything ended in time");
+            }
+        }
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn told_to_stop() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Closes all connections within `window`, evenly, and waits until they are gone.
+async fn drain(node: &Node, window: Duration) {
+    const LOOK_AGAIN: Duration = Duration::from_millis(20);
+    node.drain(window).await;
+    while node.info().await.stats.clients > 0 {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    // The last close frames are on their way.
+    tokio::time::sleep(LOOK_AGAIN).await;
+}
+
+async fn sweep(node: Arc<Node>) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every_second.tick().await;
+        node.sweep();
+    }
+}
