@@ -7,7 +7,7 @@ use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
 use campanile_protocol::reply::ConnectResult;
 use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody};
 
-use super::subscribe::Plan;
+use super::plan::Plan;
 use super::{Context, Effect, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::ask::{Ask, Joined};
 use crate::authority::{Credentials, Grant, TokenRefusal};

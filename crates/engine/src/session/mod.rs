@@ -13,8 +13,11 @@
 //! ```
 
 mod connect;
+mod effect;
 mod order;
+mod plan;
 mod query;
+mod renew;
 mod subscribe;
 
 use std::sync::Arc;
@@ -23,18 +26,19 @@ use campanile_protocol::codec::DecodeError;
 use campanile_protocol::command::Request;
 use campanile_protocol::reply::Expiry;
 use campanile_protocol::{
-    ClientId, ClientInfo, Command, Disconnect, Payload, Position, Publication, Refusal, Reply,
-    ReplyBody, Unsubscribed, UserId,
+    ClientId, ClientInfo, Command, Disconnect, Refusal, Reply, ReplyBody, UserId,
 };
 
-use crate::ask::{Answer, Ask, Tell, Ticket};
+use crate::ask::{Answer, Ask, Ticket};
 use crate::channel::{ChannelName, Namespaces};
 use crate::node::UserSeat;
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
+pub use effect::{Effect, Membership, Notice};
 pub use order::Order;
-use subscribe::{Plan, Subscription};
+use plan::Plan;
+use subscribe::Subscription;
 
 /// What a session is judged by, the same for all of a shard.
 #[derive(Clone, Copy, Debug)]
@@ -64,66 +68,6 @@ pub enum Input {
     Lost(ChannelName),
     /// The connection is gone, or must go.
     Close(Disconnect),
-}
-
-/// Something that must happen, in the order given.
-#[derive(Debug)]
-pub enum Effect {
-    /// Answer a command.
-    Reply(Reply),
-    /// Say something unasked.
-    Push(Notice),
-    /// Ping the client.
-    Ping,
-    /// Find out, and come back with the answer.
-    Ask(Ticket, Ask),
-    /// Have something done.
-    Tell(Tell),
-    /// The session now belongs to this user.
-    Enroll(UserId),
-    /// Keep what arrives in this channel until it is known where the session stands.
-    Await(ChannelName),
-    /// Deliver to this session from now on, beginning behind `position`.
-    Enter(ChannelName, Membership),
-    /// Deliver nothing more of this channel.
-    Leave(ChannelName),
-    /// End the connection.
-    Close(Disconnect),
-}
-
-/// How a session takes part in a channel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Membership {
-    /// What the session has been told of already.
-    pub position: Position,
-    /// Whether a gap must not pass unnoticed.
-    pub is_positioned: bool,
-    /// Whether it is told who joins and leaves.
-    pub wants_attendance: bool,
-}
-
-/// A push that concerns this session alone.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Notice {
-    /// A subscription was ended.
-    Unsubscribe(ChannelName, Unsubscribed),
-    /// A server-side subscription began.
-    Subscribe {
-        /// Which.
-        channel: ChannelName,
-        /// Whether a later connection may recover.
-        recoverable: bool,
-        /// Its position, when gaps are watched for.
-        position: Option<Position>,
-        /// Bytes of the application.
-        data: Option<Payload>,
-    },
-    /// Something that was published while the session was not yet subscribed.
-    Publication(ChannelName, Arc<Publication>),
-    /// A message of the application.
-    Message(Payload),
-    /// The connection's expiry changed.
-    Refresh(Expiry),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{Disconnect, Payload, Position, Refusal, Unsubscribed};
 
-use super::subscribe::Plan;
+use super::plan::Plan;
 use super::{Context, Effect, Notice, Pending, Session, State};
 use crate::ask::{Ask, Joined};
 use crate::authority::Grant;

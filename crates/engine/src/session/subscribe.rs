@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::SubscribeRequest;
-use campanile_protocol::reply::SubscribeResult;
-use campanile_protocol::{
-    ClientInfo, Disconnect, Payload, Position, Refusal, ReplyBody, Unsubscribed,
-};
+use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody, Unsubscribed};
 
+use super::plan::Plan;
 use super::{Context, Effect, Membership, Notice, Pending, Session, reply};
-use crate::ask::{Ask, JoinRequest, Joined, Tell};
+use crate::ask::{Ask, Joined, Tell};
 use crate::authority::{Grant, TokenGrant, TokenRefusal};
 use crate::broker::Attendance;
+use crate::channel::ChannelName;
 use crate::channel::permission::Requester;
-use crate::channel::{ChannelName, Resolved};
 use crate::time::Moment;
 
 /// A subscription of a session, from the moment it is asked for.
@@ -22,32 +20,14 @@ use crate::time::Moment;
 pub(super) struct Subscription {
     pub(super) channel: ChannelName,
     /// Differs from the session's own when the subscription has something to tell about itself.
-    info: Option<Arc<ClientInfo>>,
+    pub(super) info: Option<Arc<ClientInfo>>,
     /// When it ends if nobody renews it, delay included.
     pub(super) expires: Option<Moment>,
     /// Whether the client knows that it has it.
     is_live: bool,
-    is_server_side: bool,
+    pub(super) is_server_side: bool,
     keeps_presence: bool,
     announces: bool,
-}
-
-/// A subscription that is allowed, with everything that was decided about it.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) channel: ChannelName,
-    info: Arc<ClientInfo>,
-    data: Option<Payload>,
-    expire_at: Option<i64>,
-    /// Whether the client asked to recover, and from where.
-    recover: Option<Position>,
-    is_server_side: bool,
-    keeps_presence: bool,
-    announces: bool,
-    wants_attendance: bool,
-    is_positioned: bool,
-    is_recoverable: bool,
-    rejects_unrecovered: bool,
 }
 
 impl Session {
@@ -153,7 +133,7 @@ impl Session {
         }
     }
 
-    fn is_for(&self, token: &TokenGrant, channel: &str) -> bool {
+    pub(super) fn is_for(&self, token: &TokenGrant, channel: &str) -> bool {
         token.channel == channel
             && token.user == self.info.user.as_str()
             && token.client.is_none_or(|client| client == self.client)
@@ -173,59 +153,6 @@ impl Session {
             .resolve(&request.channel)
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
         Ok(self.plan(context, &resolved, grant, request, false))
-    }
-
-    /// Decides what an allowed subscription is like.
-    pub(super) fn plan(
-        &self,
-        context: &Context<'_>,
-        channel: &Resolved<'_>,
-        grant: Grant,
-        request: &SubscribeRequest,
-        is_server_side: bool,
-    ) -> Plan {
-        let options = channel.options;
-        let overrides = grant.overrides;
-        // What a subscriber may read counts for the one who is about to be a subscriber.
-        let reader = Requester {
-            user: self.info.user.as_str(),
-            is_insecure: context.settings.is_insecure,
-            is_subscribed: true,
-        };
-        let reads_history = reader.may_read_history(channel);
-        let announces = overrides.join_leave.unwrap_or(options.join_leave);
-        let wants_attendance = overrides
-            .force_push_join_leave
-            .unwrap_or(options.force_push_join_leave)
-            || (request.join_leave && announces && reader.may_read_presence(channel));
-        let is_recoverable = overrides.force_recovery.unwrap_or(options.force_recovery)
-            || (request.recoverable && (options.allow_recovery || reads_history));
-        let is_positioned = is_recoverable
-            || overrides
-                .force_positioning
-                .unwrap_or(options.force_positioning)
-            || (request.positioned && (options.allow_positioning || reads_history));
-        let info = match grant.info {
-            None => Arc::clone(&self.info),
-            chan_info => Arc::new(ClientInfo {
-                chan_info,
-                ..(*self.info).clone()
-            }),
-        };
-        Plan {
-            channel: channel.channel(),
-            info,
-            data: grant.data,
-            expire_at: grant.expire_at.filter(|_| !context.settings.is_insecure),
-            recover: request.recover,
-            is_server_side,
-            keeps_presence: overrides.presence.unwrap_or(options.presence),
-            announces,
-            wants_attendance,
-            is_positioned,
-            is_recoverable,
-            rejects_unrecovered: request.rejects_unrecovered(),
-        }
     }
 
     fn join(&mut self, id: u32, plan: Plan, effects: &mut Vec<Effect>) {
@@ -374,92 +301,6 @@ impl Session {
         }
     }
 
-    pub(super) fn end_expired_subscriptions(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let is_due = |subscription: &&Subscription| {
-            subscription.expires.is_some_and(|expires| expires <= now)
-        };
-        let due: Vec<_> = self.subscriptions.iter().filter(is_due).collect();
-        if due.iter().any(|subscription| subscription.is_server_side) {
-            return self.close(Disconnect::SUBSCRIPTION_EXPIRED, effects);
-        }
-        let channels: Vec<_> = due.iter().map(|due| due.channel.clone()).collect();
-        for channel in channels {
-            self.revoke(&channel, Unsubscribed::EXPIRED, effects);
-        }
-    }
-
-    pub(super) fn sub_refresh(
-        &mut self,
-        id: u32,
-        channel: String,
-        token: String,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
-        if token.is_empty() {
-            return Err(Refusal::BAD_REQUEST);
-        }
-        // Some SDKs leave the channel out; the token names it too.
-        if !channel.is_empty() && self.find(&channel).is_err() {
-            return Err(Refusal::PERMISSION_DENIED);
-        }
-        self.ask(
-            Pending::SubRefresh { id, channel },
-            Ask::Grant { token },
-            effects,
-        );
-        Ok(())
-    }
-
-    pub(super) fn sub_refreshed(
-        &mut self,
-        context: &Context<'_>,
-        id: u32,
-        channel: &str,
-        outcome: Result<TokenGrant, TokenRefusal>,
-        effects: &mut Vec<Effect>,
-    ) {
-        // The client fetched this token a moment ago: one more try is worth more than the end of
-        // the subscription, hence temporary.
-        let expired = Refusal {
-            temporary: true,
-            ..Refusal::TOKEN_EXPIRED
-        };
-        let token = match outcome {
-            Err(TokenRefusal::Expired) => return effects.push(reply(id, Err(expired))),
-            Err(TokenRefusal::Invalid) => return self.close(Disconnect::INVALID_TOKEN, effects),
-            Ok(token) => token,
-        };
-        let channel = if channel.is_empty() {
-            &token.channel
-        } else {
-            channel
-        };
-        if !self.is_for(&token, channel) {
-            return self.close(Disconnect::INVALID_TOKEN, effects);
-        }
-        let Ok(index) = self.find(channel) else {
-            return effects.push(reply(id, Err(Refusal::PERMISSION_DENIED)));
-        };
-        if token
-            .grant
-            .expire_at
-            .is_some_and(|at| at <= context.now.unix())
-        {
-            return effects.push(reply(id, Err(expired)));
-        }
-        let delay = context.settings.expired_sub_close_delay;
-        let (expires, expiry) = Self::expiry(context, token.grant.expire_at, delay);
-        let chan_info = token.grant.info;
-        let info = ClientInfo {
-            chan_info,
-            ..(*self.info).clone()
-        };
-        let subscription = &mut self.subscriptions[index];
-        subscription.expires = expires;
-        subscription.info = info.chan_info.is_some().then(|| Arc::new(info));
-        effects.push(reply(id, Ok(ReplyBody::SubRefresh(expiry))));
-    }
-
     fn reject(&mut self, id: u32, rejection: Rejection, effects: &mut Vec<Effect>) {
         match rejection {
             Rejection::Refuse(refusal) => effects.push(reply(id, Err(refusal))),
@@ -489,62 +330,6 @@ impl Session {
             .ok()
             .and_then(|index| self.subscriptions[index].info.as_ref());
         Arc::clone(own.unwrap_or(&self.info))
-    }
-}
-
-impl Plan {
-    pub(super) fn join_request(&self) -> JoinRequest {
-        JoinRequest {
-            channel: self.channel.clone(),
-            recover: self.recover.filter(|_| self.is_recoverable),
-            presence: self.keeps_presence.then(|| Arc::clone(&self.info)),
-        }
-    }
-
-    /// What the client is told (section 8.3), and where it then stands.
-    pub(super) fn result(
-        &self,
-        context: &Context<'_>,
-        joined: Joined,
-    ) -> (SubscribeResult, Membership) {
-        let Joined { top, recovery } = joined;
-        let membership = Membership {
-            position: top,
-            is_positioned: self.is_positioned,
-            wants_attendance: self.wants_attendance,
-        };
-        let is_recovered = recovery
-            .as_ref()
-            .is_some_and(|recovery| recovery.is_recovered);
-        // Whoever recovers goes on from where it stood, through the publications that follow.
-        let position = match self.recover {
-            Some(from) if is_recovered => Position {
-                offset: from.offset,
-                ..top
-            },
-            _ => top,
-        };
-        let delay = context.settings.expired_sub_close_delay;
-        let result = SubscribeResult {
-            expiry: Session::expiry(context, self.expire_at, delay).1,
-            recoverable: self.is_recoverable,
-            positioned: self.is_positioned,
-            position: self.is_positioned.then_some(position),
-            publications: recovery.map_or_else(Vec::new, |recovery| recovery.publications),
-            recovered: is_recovered,
-            was_recovering: self.recover.is_some(),
-            data: self.data.clone(),
-        };
-        (result, membership)
-    }
-
-    pub(super) fn notice(&self, top: Position) -> Notice {
-        Notice::Subscribe {
-            channel: self.channel.clone(),
-            recoverable: self.is_recoverable,
-            position: self.is_positioned.then_some(top),
-            data: self.data.clone(),
-        }
     }
 }
 
