@@ -205,17 +205,12 @@ impl Stream {
                 Some(since) if since <= self.top && !self.is_kept(since) => 0,
                 Some(since) => self.index_of(since),
             };
-            self.history
-                .range(..end)
-                .rev()
-                .all(|publication| take(publication));
+            self.history.range(..end).rev().all(&mut take);
         } else {
             let start = query
                 .since
                 .map_or(0, |since| self.index_of(since.saturating_add(1)));
-            self.history
-                .range(start..)
-                .all(|publication| take(publication));
+            self.history.range(start..).all(take);
         }
         page
     }

@@ -205,9 +205,12 @@ impl Session {
             .pending
             .iter()
             .filter(|(_, pending)| pending.holds_commands());
+        let is_undoing = || self.subscriptions.iter().any(Subscription::is_revoked);
         match self.state {
             State::Connecting => true,
-            _ => of_commands.count() >= settings.concurrency.max(1),
+            _ if self.pending.is_empty() => false,
+            // What is being undone has to be gone before it can begin anew.
+            _ => of_commands.count() >= settings.concurrency.max(1) || is_undoing(),
         }
     }
 
@@ -230,7 +233,7 @@ impl Session {
     /// Takes one input and appends what must happen.
     pub fn handle(&mut self, context: &Context<'_>, input: Input, effects: &mut Vec<Effect>) {
         if self.state == State::Closed {
-            self.handle_late(input, effects);
+            self.handle_late(&input, effects);
             return;
         }
         match input {
@@ -293,11 +296,7 @@ impl Session {
                 return self.close(Disconnect::BAD_REQUEST, effects);
             }
             Request::Subscribe(request) => return self.subscribe(context, id, request, effects),
-            Request::Unsubscribe { channel } => {
-                self.unsubscribe(&channel, effects);
-                effects.push(reply(id, Ok(ReplyBody::Unsubscribe)));
-                Ok(())
-            }
+            Request::Unsubscribe { channel } => return self.unsubscribe(id, &channel, effects),
             Request::Publish { channel, data } => {
                 self.publish(context, id, &channel, data, effects)
             }
@@ -340,10 +339,10 @@ impl Session {
                 self.granted(context, id, &request, outcome, effects);
             }
             (Pending::Join { id, plan }, Answer::Join(outcome)) => {
-                self.joined(context, id, *plan, outcome, effects);
+                self.joined(context, id, &plan, outcome, effects);
             }
             (Pending::OrderedJoin { plan }, Answer::Join(outcome)) => {
-                self.ordered_join(context, *plan, outcome, effects);
+                self.ordered_join(context, &plan, outcome, effects);
             }
             (Pending::SubRefresh { id, channel }, Answer::Grant(outcome)) => {
                 self.sub_refreshed(context, id, &channel, outcome, effects);
@@ -357,11 +356,13 @@ impl Session {
     }
 
     /// What a question brought about after its session was closed is undone.
-    fn handle_late(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        let Input::Answer(ticket, Answer::Join(Ok(_))) = input else {
+    ///
+    /// A join that failed is undone too: it may have begun with a part of its channels.
+    fn handle_late(&mut self, input: &Input, effects: &mut Vec<Effect>) {
+        let Input::Answer(ticket, _) = input else {
             return;
         };
-        let Some(index) = self.pending.iter().position(|(held, _)| *held == ticket) else {
+        let Some(index) = self.pending.iter().position(|(held, _)| held == ticket) else {
             return;
         };
         let plans = match self.pending.swap_remove(index).1 {

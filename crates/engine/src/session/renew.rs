@@ -37,7 +37,7 @@ impl Session {
             return Err(Refusal::BAD_REQUEST);
         }
         // Some SDKs leave the channel out; the token names it too.
-        if !channel.is_empty() && self.find(&channel).is_err() {
+        if !channel.is_empty() && self.find_live(&channel).is_none() {
             return Err(Refusal::PERMISSION_DENIED);
         }
         self.ask(
@@ -75,7 +75,7 @@ impl Session {
         if !self.is_for(&token, channel) {
             return self.close(Disconnect::INVALID_TOKEN, effects);
         }
-        let Ok(index) = self.find(channel) else {
+        let Some(index) = self.find_live(channel) else {
             return effects.push(reply(id, Err(Refusal::PERMISSION_DENIED)));
         };
         if token

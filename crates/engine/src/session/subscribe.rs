@@ -23,11 +23,43 @@ pub(super) struct Subscription {
     pub(super) info: Option<Arc<ClientInfo>>,
     /// When it ends if nobody renews it, delay included.
     pub(super) expires: Option<Moment>,
-    /// Whether the client knows that it has it.
-    is_live: bool,
+    stage: Stage,
     pub(super) is_server_side: bool,
     keeps_presence: bool,
     announces: bool,
+}
+
+/// How far a subscription has come.
+///
+/// One whose join is under way keeps its place until the answer comes, even when nobody wants it
+/// any more: what the join brings about is undone once, and behind it.
+#[derive(Debug)]
+enum Stage {
+    /// Its join is under way.
+    Joining,
+    /// So it is, but the subscription ends with the answer.
+    Revoked(Revocation),
+    /// The client knows that it has it.
+    Live,
+}
+
+/// Who no longer wants a subscription whose join is under way.
+#[derive(Debug)]
+enum Revocation {
+    /// The client, which waits for the answer to this command.
+    ByClient(u32),
+    /// The server, with what the client is told when it has been told of the subscription.
+    ByServer(Unsubscribed),
+}
+
+impl Subscription {
+    pub(super) const fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live)
+    }
+
+    pub(super) const fn is_revoked(&self) -> bool {
+        matches!(self.stage, Stage::Revoked(_))
+    }
 }
 
 impl Session {
@@ -38,16 +70,7 @@ impl Session {
         request: Box<SubscribeRequest>,
         effects: &mut Vec<Effect>,
     ) {
-        let outcome = self
-            .check(context, &request)
-            .map_err(Rejection::from)
-            .and_then(|()| {
-                if !matches!(request.delta.as_str(), "" | "fossil") {
-                    return Err(Disconnect::BAD_REQUEST.into());
-                }
-                Ok(())
-            });
-        if let Err(rejection) = outcome {
+        if let Err(rejection) = self.check(context, &request) {
             return self.reject(id, rejection, effects);
         }
         if request.token.is_empty() {
@@ -66,30 +89,43 @@ impl Session {
     }
 
     /// The checks of section 7.1 up to authorization.
-    fn check(&self, context: &Context<'_>, request: &SubscribeRequest) -> Result<(), Refusal> {
+    fn check(&self, context: &Context<'_>, request: &SubscribeRequest) -> Result<(), Rejection> {
         let name = request.channel.as_str();
-        let resolved = context.namespaces.resolve(name);
         match request.kind {
-            0 => {}
-            4 => return Err(Refusal::NOT_AVAILABLE),
-            1..=3 => return Err(Refusal::PERMISSION_DENIED),
-            _ => return Err(Refusal::BAD_REQUEST),
+            0..=3 => {}
+            4 => return Err(Refusal::NOT_AVAILABLE.into()),
+            _ => return Err(Refusal::BAD_REQUEST.into()),
         }
-        if resolved.is_some_and(|resolved| !resolved.is_short_enough()) {
-            return Err(Refusal::BAD_REQUEST);
+        if !matches!(request.delta.as_str(), "" | "fossil") {
+            return Err(Disconnect::BAD_REQUEST.into());
         }
-        if self.find(name).is_ok() {
+        if !context.namespaces.allows_length_of(name) {
+            return Err(Refusal::BAD_REQUEST.into());
+        }
+        self.check_room(context, name)?;
+        let resolved = context
+            .namespaces
+            .resolve(name)
+            .ok_or(Refusal::UNKNOWN_CHANNEL)?;
+        if !resolved.is_well_formed() {
+            return Err(Refusal::BAD_REQUEST.into());
+        }
+        // There are no namespaces of maps.
+        if request.kind != 0 || (resolved.is_private() && request.token.is_empty()) {
+            return Err(Refusal::PERMISSION_DENIED.into());
+        }
+        if request.has_filter {
+            return Err(Refusal::BAD_REQUEST.into());
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, context: &Context<'_>, channel: &str) -> Result<(), Refusal> {
+        if self.find(channel).is_ok() {
             return Err(Refusal::ALREADY_SUBSCRIBED);
         }
         if self.subscriptions.len() >= context.settings.channel_limit {
             return Err(Refusal::LIMIT_EXCEEDED);
-        }
-        let resolved = resolved.ok_or(Refusal::UNKNOWN_CHANNEL)?;
-        if !resolved.is_well_formed() || request.has_filter {
-            return Err(Refusal::BAD_REQUEST);
-        }
-        if resolved.is_private() && request.token.is_empty() {
-            return Err(Refusal::PERMISSION_DENIED);
         }
         Ok(())
     }
@@ -121,10 +157,10 @@ impl Session {
             Ok(token) if !self.is_for(&token, &request.channel) => {
                 Err(Rejection::from(Disconnect::INVALID_TOKEN))
             }
-            // Another command may have come between when several may wait at a time.
-            Ok(_) if self.find(&request.channel).is_ok() => Err(Refusal::ALREADY_SUBSCRIBED.into()),
+            // Another command or an order may have come between.
             Ok(token) => self
-                .plan_client(context, token.grant, request)
+                .check_room(context, &request.channel)
+                .and_then(|()| self.plan_client(context, token.grant, request))
                 .map_err(Rejection::from),
         };
         match planned {
@@ -170,7 +206,7 @@ impl Session {
                 channel: plan.channel.clone(),
                 info: own_info.then(|| Arc::clone(&plan.info)),
                 expires: None,
-                is_live: false,
+                stage: Stage::Joining,
                 is_server_side: plan.is_server_side,
                 keeps_presence: plan.keeps_presence,
                 announces: plan.announces,
@@ -186,48 +222,57 @@ impl Session {
         &mut self,
         context: &Context<'_>,
         id: u32,
-        plan: Plan,
+        plan: &Plan,
         outcome: Result<Vec<Joined>, Refusal>,
         effects: &mut Vec<Effect>,
     ) {
         let outcome = outcome.and_then(|joined| joined.into_iter().next().ok_or(Refusal::INTERNAL));
         let is_unrecovered = |joined: &Joined| {
-            joined
-                .recovery
-                .as_ref()
-                .is_some_and(|recovery| !recovery.is_recovered)
+            let recovery = joined.recovery.as_ref();
+            recovery.is_some_and(|recovery| !recovery.is_recovered)
+        };
+        let outcome = match outcome {
+            Ok(joined) if plan.rejects_unrecovered && is_unrecovered(&joined) => {
+                Err(Refusal::UNRECOVERABLE_POSITION)
+            }
+            outcome => outcome,
         };
         match outcome {
-            Ok(joined) if plan.rejects_unrecovered && is_unrecovered(&joined) => {
-                self.drop_subscription(plan.channel.as_str(), effects);
-                effects.push(reply(id, Err(Refusal::UNRECOVERABLE_POSITION)));
-            }
             Ok(joined) => {
                 let (result, membership) = plan.result(context, joined);
                 effects.push(reply(id, Ok(ReplyBody::Subscribe(Box::new(result)))));
-                self.set_expiry(context, plan.channel.as_str(), plan.expire_at);
-                self.enter(&plan, membership, effects);
+                self.enter(context, plan, membership, effects);
             }
             Err(refusal) => {
-                self.drop_subscription(plan.channel.as_str(), effects);
                 effects.push(reply(id, Err(refusal)));
+                self.give_up(plan.channel.as_str(), effects);
             }
         }
     }
 
-    fn set_expiry(&mut self, context: &Context<'_>, channel: &str, expire_at: Option<i64>) {
-        if let Ok(index) = self.find(channel) {
-            let delay = context.settings.expired_sub_close_delay;
-            self.subscriptions[index].expires = Self::expiry(context, expire_at, delay).0;
-        }
-    }
-
-    /// The client has been told of its subscription; others are told now.
-    pub(super) fn enter(&mut self, plan: &Plan, membership: Membership, effects: &mut Vec<Effect>) {
+    /// The client has been told of its subscription; others are told now. When it was revoked
+    /// meanwhile, the client is told of its end right away.
+    pub(super) fn enter(
+        &mut self,
+        context: &Context<'_>,
+        plan: &Plan,
+        membership: Membership,
+        effects: &mut Vec<Effect>,
+    ) {
         let Ok(index) = self.find(plan.channel.as_str()) else {
             return;
         };
-        self.subscriptions[index].is_live = true;
+        let subscription = &mut self.subscriptions[index];
+        if let Stage::Revoked(Revocation::ByServer(unsubscribed)) = &subscription.stage {
+            let notice = Notice::Unsubscribe(plan.channel.clone(), unsubscribed.clone());
+            effects.push(Effect::Push(notice));
+        }
+        if subscription.is_revoked() {
+            return self.give_up(plan.channel.as_str(), effects);
+        }
+        subscription.stage = Stage::Live;
+        let delay = context.settings.expired_sub_close_delay;
+        subscription.expires = Self::expiry(context, plan.expire_at, delay).0;
         effects.push(Effect::Enter(plan.channel.clone(), membership));
         if plan.announces {
             let attendance = Attendance::Join(Arc::clone(&plan.info));
@@ -235,21 +280,40 @@ impl Session {
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, channel: &str, effects: &mut Vec<Effect>) -> bool {
-        let found = self.find(channel);
-        if let Ok(index) = found {
-            let subscription = self.subscriptions.remove(index);
-            self.end(subscription, effects);
+    /// Ends a subscription for the client; always succeeds (section 7.3).
+    pub(super) fn unsubscribe(&mut self, id: u32, channel: &str, effects: &mut Vec<Effect>) {
+        match self.find(channel) {
+            Ok(index) if !self.subscriptions[index].is_live() => {
+                let revocation = Revocation::ByClient(id);
+                self.subscriptions[index].stage = Stage::Revoked(revocation);
+            }
+            Ok(index) => {
+                let subscription = self.subscriptions.remove(index);
+                self.end(subscription, effects);
+                effects.push(reply(id, Ok(ReplyBody::Unsubscribe)));
+            }
+            Err(_) => effects.push(reply(id, Ok(ReplyBody::Unsubscribe))),
         }
-        found.is_ok()
     }
 
-    /// Gives up a subscription that the client was never told of.
-    pub(super) fn drop_subscription(&mut self, channel: &str, effects: &mut Vec<Effect>) {
-        self.unsubscribe(channel, effects);
+    /// Gives up a subscription whose join was answered, but which nobody has any more.
+    pub(super) fn give_up(&mut self, channel: &str, effects: &mut Vec<Effect>) {
+        let Ok(index) = self.find(channel) else {
+            return;
+        };
+        let subscription = self.subscriptions.remove(index);
+        let waiting = match &subscription.stage {
+            Stage::Revoked(Revocation::ByClient(id)) => Some(*id),
+            _ => None,
+        };
+        self.end(subscription, effects);
+        effects.extend(waiting.map(|id| reply(id, Ok(ReplyBody::Unsubscribe))));
     }
 
+    /// Undoes what a subscription brought about: nobody is told that somebody left who was never
+    /// announced.
     pub(super) fn end(&self, subscription: Subscription, effects: &mut Vec<Effect>) {
+        let is_announced = subscription.announces && subscription.is_live();
         let channel = subscription.channel;
         effects.push(Effect::Leave(channel.clone()));
         if subscription.keeps_presence {
@@ -257,7 +321,7 @@ impl Session {
             let channel = channel.clone();
             effects.push(Effect::Tell(Tell::RemovePresence { channel, client }));
         }
-        if subscription.announces && subscription.is_live {
+        if is_announced {
             let info = subscription.info.unwrap_or_else(|| Arc::clone(&self.info));
             effects.push(announce(&channel, Attendance::Leave(info)));
         }
@@ -286,18 +350,28 @@ impl Session {
         self.revoke(channel, Unsubscribed::INSUFFICIENT_STATE, effects);
     }
 
-    /// Ends a live subscription and tells the client why.
+    /// Ends a subscription and tells the client why: now, or when it has been told of it.
     pub(super) fn revoke(
         &mut self,
         channel: &ChannelName,
         unsubscribed: Unsubscribed,
         effects: &mut Vec<Effect>,
     ) {
-        if self.unsubscribe(channel.as_str(), effects) {
-            effects.push(Effect::Push(Notice::Unsubscribe(
-                channel.clone(),
-                unsubscribed,
-            )));
+        let Ok(index) = self.find(channel.as_str()) else {
+            return;
+        };
+        match self.subscriptions[index].stage {
+            Stage::Live => {
+                let subscription = self.subscriptions.remove(index);
+                self.end(subscription, effects);
+                let notice = Notice::Unsubscribe(channel.clone(), unsubscribed);
+                effects.push(Effect::Push(notice));
+            }
+            Stage::Joining => {
+                let revocation = Revocation::ByServer(unsubscribed);
+                self.subscriptions[index].stage = Stage::Revoked(revocation);
+            }
+            Stage::Revoked(_) => {}
         }
     }
 
@@ -314,12 +388,22 @@ impl Session {
             .binary_search_by(|held| held.channel.as_str().cmp(channel))
     }
 
+    /// The index of a subscription that the client has been told of.
+    pub(super) fn find_live(&self, channel: &str) -> Option<usize> {
+        let found = self.find(channel).ok();
+        found.filter(|index| self.subscriptions[*index].is_live())
+    }
+
+    pub(super) fn is_revoked(&self, channel: &str) -> bool {
+        let found = self.find(channel);
+        found.is_ok_and(|index| self.subscriptions[index].is_revoked())
+    }
+
     pub(super) fn requester<'a>(&'a self, context: &Context<'_>, channel: &str) -> Requester<'a> {
-        let is_live = |index: usize| self.subscriptions[index].is_live;
         Requester {
             user: self.info.user.as_str(),
             is_insecure: context.settings.is_insecure,
-            is_subscribed: self.find(channel).is_ok_and(is_live),
+            is_subscribed: self.find_live(channel).is_some(),
         }
     }
 
