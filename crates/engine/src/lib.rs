@@ -22,5 +22,7 @@ pub mod recovery;
 pub mod session;
 pub mod settings;
 pub mod shard;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod time;
 pub mod wheel;

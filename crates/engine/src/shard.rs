@@ -584,7 +584,7 @@ impl Shard {
             namespaces: &self.namespaces,
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            session.handle(&context, input, &mut effects)
+            session.handle(&context, input, &mut effects);
         }));
         if outcome.is_err() {
             // Whatever state the session is in, it can still be closed.

@@ -34,8 +34,15 @@ struct Extras {
 
 /// What a publication takes of memory while it is kept.
 pub(super) fn publication_bytes(publication: &Publication) -> usize {
-    publication.data.len() + PUBLICATION_OVERHEAD_BYTES
+    let tags = publication.tags.iter().flat_map(|tags| tags.iter());
+    let tags: usize = tags
+        .map(|(name, value)| name.len() + value.len() + TAG_OVERHEAD_BYTES)
+        .sum();
+    publication.data.len() + tags + PUBLICATION_OVERHEAD_BYTES
 }
+
+/// What one label takes beside its text: two strings in a tree's node.
+const TAG_OVERHEAD_BYTES: usize = 64;
 
 /// What an idempotency key takes of memory: its text twice, and two entries.
 pub(super) fn key_bytes(key: &str) -> usize {
@@ -168,10 +175,9 @@ impl Stream {
             let oldest = extras.keys_by_age.front()?;
             extras.keys.get(oldest).map(|(_, expires)| *expires)
         });
-        [history, key, self.meta_expires]
-            .into_iter()
-            .flatten()
-            .min()
+        // Metadata outlives the keys: while there are any, its own end would change nothing.
+        let rest = key.or(self.meta_expires);
+        [history, rest].into_iter().flatten().min()
     }
 
     pub(super) fn page(&self, query: HistoryQuery, now: Moment) -> HistoryPage {
@@ -199,17 +205,12 @@ impl Stream {
                 Some(since) if since <= self.top && !self.is_kept(since) => 0,
                 Some(since) => self.index_of(since),
             };
-            self.history
-                .range(..end)
-                .rev()
-                .all(|publication| take(publication));
+            self.history.range(..end).rev().all(&mut take);
         } else {
             let start = query
                 .since
                 .map_or(0, |since| self.index_of(since.saturating_add(1)));
-            self.history
-                .range(start..)
-                .all(|publication| take(publication));
+            self.history.range(start..).all(take);
         }
         page
     }

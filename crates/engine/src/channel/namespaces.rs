@@ -66,6 +66,12 @@ impl Namespaces {
         })
     }
 
+    /// Whether clients may use a name as long as `name`, whatever its namespace.
+    #[must_use]
+    pub fn allows_length_of(&self, name: &str) -> bool {
+        name.len() <= self.rules.max_length
+    }
+
     /// The name of the personal channel of `user` in `namespace`, which may be empty.
     #[must_use]
     pub fn personal_channel(&self, namespace: &str, user: &str) -> String {

@@ -7,7 +7,7 @@ use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
 use campanile_protocol::reply::ConnectResult;
 use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody};
 
-use super::subscribe::Plan;
+use super::plan::Plan;
 use super::{Context, Effect, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::ask::{Ask, Joined};
 use crate::authority::{Credentials, Grant, TokenRefusal};
@@ -63,7 +63,7 @@ impl Session {
             }
             Err(refusal) => {
                 for plan in &plans {
-                    self.drop_subscription(plan.channel.as_str(), effects);
+                    self.give_up(plan.channel.as_str(), effects);
                 }
                 self.reject_connect(context, id, refusal.into(), effects);
             }
@@ -77,16 +77,13 @@ impl Session {
         credentials: Credentials,
         request: &ConnectRequest,
     ) -> Result<Vec<Plan>, Rejection> {
-        if credentials
-            .expire_at
-            .is_some_and(|at| at <= context.now.unix())
-        {
-            return Err(Refusal::EXPIRED.into());
-        }
-        let delay = context.settings.expired_close_delay;
         let expire_at = credentials
             .expire_at
             .filter(|_| !context.settings.is_insecure);
+        if expire_at.is_some_and(|at| at <= context.now.unix()) {
+            return Err(Refusal::EXPIRED.into());
+        }
+        let delay = context.settings.expired_close_delay;
         self.expires = Self::expiry(context, expire_at, delay).0;
         self.info = Arc::new(ClientInfo {
             user: credentials.user,
@@ -205,11 +202,11 @@ impl Session {
                 subs,
                 ping: u32::try_from(settings.ping_interval.as_secs()).unwrap_or(u32::MAX),
                 pong: true,
-                time: settings.tells_time.then(|| context.now.unix_millis),
+                time: settings.tells_time.then_some(context.now.unix_millis),
             }))),
         ));
         for (plan, membership) in entries {
-            self.enter(&plan, membership, effects);
+            self.enter(context, &plan, membership, effects);
         }
     }
 
@@ -225,6 +222,7 @@ impl Session {
             Rejection::Refuse(refusal) => {
                 self.state = State::Refused;
                 self.expires = None;
+                drop(self.seat.take());
                 self.deadline = context.now.moment + REFUSED_LINGER;
                 effects.push(reply(id, Err(refusal)));
             }
@@ -263,15 +261,15 @@ impl Session {
         if !is_same_set {
             return self.close(Disconnect::INSUFFICIENT_STATE, effects);
         }
-        if credentials
+        let expire_at = credentials
             .expire_at
-            .is_some_and(|at| at <= context.now.unix())
-        {
+            .filter(|_| !context.settings.is_insecure);
+        if expire_at.is_some_and(|at| at <= context.now.unix()) {
             return self.close(Disconnect::EXPIRED, effects);
         }
         // A token without an expiry ends the old one too.
         let delay = context.settings.expired_close_delay;
-        let (expires, expiry) = Self::expiry(context, credentials.expire_at, delay);
+        let (expires, expiry) = Self::expiry(context, expire_at, delay);
         self.expires = expires;
         if credentials.info.is_some() {
             Arc::make_mut(&mut self.info).conn_info = credentials.info;

@@ -13,8 +13,11 @@
 //! ```
 
 mod connect;
+mod effect;
 mod order;
+mod plan;
 mod query;
+mod renew;
 mod subscribe;
 
 use std::sync::Arc;
@@ -23,18 +26,19 @@ use campanile_protocol::codec::DecodeError;
 use campanile_protocol::command::Request;
 use campanile_protocol::reply::Expiry;
 use campanile_protocol::{
-    ClientId, ClientInfo, Command, Disconnect, Payload, Position, Publication, Refusal, Reply,
-    ReplyBody, Unsubscribed, UserId,
+    ClientId, ClientInfo, Command, Disconnect, Refusal, Reply, ReplyBody, UserId,
 };
 
-use crate::ask::{Answer, Ask, Tell, Ticket};
+use crate::ask::{Answer, Ask, Ticket};
 use crate::channel::{ChannelName, Namespaces};
 use crate::node::UserSeat;
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
+pub use effect::{Effect, Membership, Notice};
 pub use order::Order;
-use subscribe::{Plan, Subscription};
+use plan::Plan;
+use subscribe::Subscription;
 
 /// What a session is judged by, the same for all of a shard.
 #[derive(Clone, Copy, Debug)]
@@ -64,66 +68,6 @@ pub enum Input {
     Lost(ChannelName),
     /// The connection is gone, or must go.
     Close(Disconnect),
-}
-
-/// Something that must happen, in the order given.
-#[derive(Debug)]
-pub enum Effect {
-    /// Answer a command.
-    Reply(Reply),
-    /// Say something unasked.
-    Push(Notice),
-    /// Ping the client.
-    Ping,
-    /// Find out, and come back with the answer.
-    Ask(Ticket, Ask),
-    /// Have something done.
-    Tell(Tell),
-    /// The session now belongs to this user.
-    Enroll(UserId),
-    /// Keep what arrives in this channel until it is known where the session stands.
-    Await(ChannelName),
-    /// Deliver to this session from now on, beginning behind `position`.
-    Enter(ChannelName, Membership),
-    /// Deliver nothing more of this channel.
-    Leave(ChannelName),
-    /// End the connection.
-    Close(Disconnect),
-}
-
-/// How a session takes part in a channel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Membership {
-    /// What the session has been told of already.
-    pub position: Position,
-    /// Whether a gap must not pass unnoticed.
-    pub is_positioned: bool,
-    /// Whether it is told who joins and leaves.
-    pub wants_attendance: bool,
-}
-
-/// A push that concerns this session alone.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Notice {
-    /// A subscription was ended.
-    Unsubscribe(ChannelName, Unsubscribed),
-    /// A server-side subscription began.
-    Subscribe {
-        /// Which.
-        channel: ChannelName,
-        /// Whether a later connection may recover.
-        recoverable: bool,
-        /// Its position, when gaps are watched for.
-        position: Option<Position>,
-        /// Bytes of the application.
-        data: Option<Payload>,
-    },
-    /// Something that was published while the session was not yet subscribed.
-    Publication(ChannelName, Arc<Publication>),
-    /// A message of the application.
-    Message(Payload),
-    /// The connection's expiry changed.
-    Refresh(Expiry),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -261,9 +205,12 @@ impl Session {
             .pending
             .iter()
             .filter(|(_, pending)| pending.holds_commands());
+        let is_undoing = || self.subscriptions.iter().any(Subscription::is_revoked);
         match self.state {
             State::Connecting => true,
-            _ => of_commands.count() >= settings.concurrency.max(1),
+            _ if self.pending.is_empty() => false,
+            // What is being undone has to be gone before it can begin anew.
+            _ => of_commands.count() >= settings.concurrency.max(1) || is_undoing(),
         }
     }
 
@@ -286,7 +233,7 @@ impl Session {
     /// Takes one input and appends what must happen.
     pub fn handle(&mut self, context: &Context<'_>, input: Input, effects: &mut Vec<Effect>) {
         if self.state == State::Closed {
-            self.handle_late(input, effects);
+            self.handle_late(&input, effects);
             return;
         }
         match input {
@@ -349,11 +296,7 @@ impl Session {
                 return self.close(Disconnect::BAD_REQUEST, effects);
             }
             Request::Subscribe(request) => return self.subscribe(context, id, request, effects),
-            Request::Unsubscribe { channel } => {
-                self.unsubscribe(&channel, effects);
-                effects.push(reply(id, Ok(ReplyBody::Unsubscribe)));
-                Ok(())
-            }
+            Request::Unsubscribe { channel } => return self.unsubscribe(id, &channel, effects),
             Request::Publish { channel, data } => {
                 self.publish(context, id, &channel, data, effects)
             }
@@ -396,10 +339,10 @@ impl Session {
                 self.granted(context, id, &request, outcome, effects);
             }
             (Pending::Join { id, plan }, Answer::Join(outcome)) => {
-                self.joined(context, id, *plan, outcome, effects);
+                self.joined(context, id, &plan, outcome, effects);
             }
             (Pending::OrderedJoin { plan }, Answer::Join(outcome)) => {
-                self.ordered_join(context, *plan, outcome, effects);
+                self.ordered_join(context, &plan, outcome, effects);
             }
             (Pending::SubRefresh { id, channel }, Answer::Grant(outcome)) => {
                 self.sub_refreshed(context, id, &channel, outcome, effects);
@@ -413,11 +356,13 @@ impl Session {
     }
 
     /// What a question brought about after its session was closed is undone.
-    fn handle_late(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        let Input::Answer(ticket, Answer::Join(Ok(_))) = input else {
+    ///
+    /// A join that failed is undone too: it may have begun with a part of its channels.
+    fn handle_late(&mut self, input: &Input, effects: &mut Vec<Effect>) {
+        let Input::Answer(ticket, _) = input else {
             return;
         };
-        let Some(index) = self.pending.iter().position(|(held, _)| *held == ticket) else {
+        let Some(index) = self.pending.iter().position(|(held, _)| held == ticket) else {
             return;
         };
         let plans = match self.pending.swap_remove(index).1 {

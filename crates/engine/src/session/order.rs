@@ -5,7 +5,7 @@ use std::sync::Arc;
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{Disconnect, Payload, Position, Refusal, Unsubscribed};
 
-use super::subscribe::Plan;
+use super::plan::Plan;
 use super::{Context, Effect, Notice, Pending, Session, State};
 use crate::ask::{Ask, Joined};
 use crate::authority::Grant;
@@ -122,12 +122,12 @@ impl Session {
     pub(super) fn ordered_join(
         &mut self,
         context: &Context<'_>,
-        plan: Plan,
+        plan: &Plan,
         outcome: Result<Vec<Joined>, Refusal>,
         effects: &mut Vec<Effect>,
     ) {
         match outcome.map(|joined| joined.into_iter().next()) {
-            Ok(Some(joined)) if self.find(plan.channel.as_str()).is_ok() => {
+            Ok(Some(joined)) if !self.is_revoked(plan.channel.as_str()) => {
                 let (result, mut membership) = plan.result(context, joined);
                 let position = result.position.unwrap_or(membership.position);
                 effects.push(Effect::Push(plan.notice(position)));
@@ -136,10 +136,10 @@ impl Session {
                     membership.position.offset = membership.position.offset.max(publication.offset);
                     Effect::Push(Notice::Publication(plan.channel.clone(), publication))
                 }));
-                self.enter(&plan, membership, effects);
+                self.enter(context, plan, membership, effects);
             }
-            Ok(_) => self.undo_join(&plan, effects),
-            Err(_) => self.drop_subscription(plan.channel.as_str(), effects),
+            // Nobody was told of it, so nobody has to be told of its end.
+            _ => self.give_up(plan.channel.as_str(), effects),
         }
     }
 

@@ -1,0 +1,143 @@
+//! What an allowed subscription is like, decided once: sections 7.1, 7.2 and 8.3 of the client
+//! protocol.
+
+use std::sync::Arc;
+
+use campanile_protocol::command::SubscribeRequest;
+use campanile_protocol::reply::SubscribeResult;
+use campanile_protocol::{ClientInfo, Payload, Position};
+
+use super::{Context, Membership, Notice, Session};
+use crate::ask::{JoinRequest, Joined};
+use crate::authority::Grant;
+use crate::channel::permission::Requester;
+use crate::channel::{ChannelName, Resolved};
+
+/// A subscription that is allowed, with everything that was decided about it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) channel: ChannelName,
+    pub(super) info: Arc<ClientInfo>,
+    pub(super) data: Option<Payload>,
+    pub(super) expire_at: Option<i64>,
+    /// Whether the client asked to recover, and from where.
+    pub(super) recover: Option<Position>,
+    pub(super) is_server_side: bool,
+    pub(super) keeps_presence: bool,
+    pub(super) announces: bool,
+    pub(super) wants_attendance: bool,
+    pub(super) is_positioned: bool,
+    pub(super) is_recoverable: bool,
+    pub(super) rejects_unrecovered: bool,
+}
+
+impl Session {
+    /// Decides what an allowed subscription is like.
+    pub(super) fn plan(
+        &self,
+        context: &Context<'_>,
+        channel: &Resolved<'_>,
+        grant: Grant,
+        request: &SubscribeRequest,
+        is_server_side: bool,
+    ) -> Plan {
+        let options = channel.options;
+        let overrides = grant.overrides;
+        // What a subscriber may read counts for the one who is about to be a subscriber.
+        let reader = Requester {
+            user: self.info.user.as_str(),
+            is_insecure: context.settings.is_insecure,
+            is_subscribed: true,
+        };
+        let reads_history = reader.may_read_history(channel);
+        let announces = overrides.join_leave.unwrap_or(options.join_leave);
+        let wants_attendance = overrides
+            .force_push_join_leave
+            .unwrap_or(options.force_push_join_leave)
+            || (request.join_leave && announces && reader.may_read_presence(channel));
+        let is_recoverable = overrides.force_recovery.unwrap_or(options.force_recovery)
+            || (request.recoverable && (options.allow_recovery || reads_history));
+        let is_positioned = is_recoverable
+            || overrides
+                .force_positioning
+                .unwrap_or(options.force_positioning)
+            || (request.positioned && (options.allow_positioning || reads_history));
+        let info = match grant.info {
+            None => Arc::clone(&self.info),
+            chan_info => Arc::new(ClientInfo {
+                chan_info,
+                ..(*self.info).clone()
+            }),
+        };
+        Plan {
+            channel: channel.channel(),
+            info,
+            data: grant.data,
+            expire_at: grant.expire_at.filter(|_| !context.settings.is_insecure),
+            recover: request.recover,
+            is_server_side,
+            keeps_presence: overrides.presence.unwrap_or(options.presence),
+            announces,
+            wants_attendance,
+            is_positioned,
+            is_recoverable,
+            rejects_unrecovered: request.rejects_unrecovered(),
+        }
+    }
+}
+
+impl Plan {
+    pub(super) fn join_request(&self) -> JoinRequest {
+        JoinRequest {
+            channel: self.channel.clone(),
+            recover: self.recover.filter(|_| self.is_recoverable),
+            presence: self.keeps_presence.then(|| Arc::clone(&self.info)),
+        }
+    }
+
+    /// What the client is told (section 8.3), and where it then stands.
+    pub(super) fn result(
+        &self,
+        context: &Context<'_>,
+        joined: Joined,
+    ) -> (SubscribeResult, Membership) {
+        let Joined { top, recovery } = joined;
+        let membership = Membership {
+            position: top,
+            is_positioned: self.is_positioned,
+            wants_attendance: self.wants_attendance,
+        };
+        let is_recovered = recovery
+            .as_ref()
+            .is_some_and(|recovery| recovery.is_recovered);
+        // Whoever recovers goes on from where it stood, through the publications that follow.
+        let position = match self.recover {
+            Some(from) if is_recovered => Position {
+                offset: from.offset,
+                ..top
+            },
+            _ => top,
+        };
+        let delay = context.settings.expired_sub_close_delay;
+        let result = SubscribeResult {
+            expiry: Session::expiry(context, self.expire_at, delay).1,
+            recoverable: self.is_recoverable,
+            positioned: self.is_positioned,
+            position: self.is_positioned.then_some(position),
+            publications: recovery.map_or_else(Vec::new, |recovery| recovery.publications),
+            recovered: is_recovered,
+            was_recovering: self.recover.is_some(),
+            data: self.data.clone(),
+        };
+        (result, membership)
+    }
+
+    pub(super) fn notice(&self, top: Position) -> Notice {
+        Notice::Subscribe {
+            channel: self.channel.clone(),
+            recoverable: self.is_recoverable,
+            position: self.is_positioned.then_some(top),
+            data: self.data.clone(),
+        }
+    }
+}

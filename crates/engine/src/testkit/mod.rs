@@ -1,0 +1,18 @@
+//! What tests of the engine are made of, and tests of everything that is built on it: time moved
+//! by hand, the contract that every broker keeps, a broker that misbehaves on demand.
+//!
+//! It panics where an assertion would, since only tests use it; it refuses to know sockets and
+//! runtimes like the rest of the engine.
+
+mod clock;
+pub mod contract;
+
+use crate::channel::ChannelName;
+
+pub use clock::ManualClock;
+
+/// The channel of this name, in whatever namespace it pretends to be.
+#[must_use]
+pub fn channel(name: &str) -> ChannelName {
+    ChannelName::trusted(name)
+}

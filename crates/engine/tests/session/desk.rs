@@ -1,0 +1,461 @@
+//! One session under test, and a short spelling of its effects.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_engine::ask::{Answer, Ask, Joined, Tell, Ticket};
+use campanile_engine::authority::{Credentials, Grant, TokenGrant};
+use campanile_engine::broker::{Attendance, HistoryPage};
+use campanile_engine::channel::Namespaces;
+use campanile_engine::channel::options::{ChannelOptions, NameRules};
+use campanile_engine::recovery;
+use campanile_engine::session::{Context, Effect, Input, Membership, Notice, Order, Session};
+use campanile_engine::settings::Settings;
+use campanile_engine::testkit::ManualClock;
+use campanile_engine::time::Clock;
+use campanile_protocol::command::{ConnectRequest, Request, SubscribeRequest};
+use campanile_protocol::reply::{Expiry, SubscribeResult};
+use campanile_protocol::{
+    ClientId, Command, Disconnect, Epoch, Position, Publication, Refusal, ReplyBody, UserId,
+};
+
+pub(crate) struct Desk {
+    pub(crate) session: Session,
+    pub(crate) clock: ManualClock,
+    pub(crate) settings: Settings,
+    pub(crate) namespaces: Namespaces,
+    questions: VecDeque<Ticket>,
+    next_id: u32,
+}
+
+/// What the effects of one input look like.
+pub(crate) type Said = Vec<String>;
+
+impl Desk {
+    pub(crate) fn new(options: ChannelOptions) -> Self {
+        Self::with(Settings::default(), options)
+    }
+
+    pub(crate) fn with(settings: Settings, options: ChannelOptions) -> Self {
+        let private = ChannelOptions {
+            allow_subscribe_for_client: false,
+            ..options.clone()
+        };
+        let namespaces = Namespaces::new(NameRules::default(), options, [("ns".into(), private)]);
+        let clock = ManualClock::default();
+        let context = Context {
+            now: clock.now(),
+            settings: &settings,
+            namespaces: &namespaces,
+        };
+        let session = Session::open(&context, client(), 0);
+        Self {
+            session,
+            clock,
+            settings,
+            namespaces,
+            questions: VecDeque::new(),
+            next_id: 1,
+        }
+    }
+
+    /// A session of user 42 that is live, in a channel space where clients may do everything.
+    pub(crate) fn live() -> Self {
+        Self::live_with(everything())
+    }
+
+    pub(crate) fn live_with(options: ChannelOptions) -> Self {
+        let mut desk = Self::new(options);
+        desk.go_live();
+        desk
+    }
+
+    pub(crate) fn go_live(&mut self) {
+        self.ask(Request::Connect(Box::default()));
+        let said = self.answer(Answer::Connect(Ok((credentials(), None))));
+        assert_eq!(said[0], "enroll 42");
+        self.next_id = 1;
+    }
+
+    /// A live session that is subscribed to `c`, with the stream's top at 3.
+    pub(crate) fn subscribed() -> Self {
+        let mut desk = Self::live();
+        desk.ask(subscribe("c"));
+        desk.answer(joined(3));
+        desk.next_id = 1;
+        desk
+    }
+
+    pub(crate) fn feed(&mut self, input: Input) -> Said {
+        let mut effects = Vec::new();
+        let context = Context {
+            now: self.clock.now(),
+            settings: &self.settings,
+            namespaces: &self.namespaces,
+        };
+        self.session.handle(&context, input, &mut effects);
+        effects
+            .into_iter()
+            .map(|effect| self.spell(effect))
+            .collect()
+    }
+
+    /// The client's next command; ids count from 1.
+    pub(crate) fn ask(&mut self, request: Request) -> Said {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.feed(Input::Command(Command::Request { id, request }))
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Said {
+        self.feed(Input::Command(command))
+    }
+
+    pub(crate) fn order(&mut self, order: Order) -> Said {
+        self.feed(Input::Order(order))
+    }
+
+    /// Answers the oldest question.
+    pub(crate) fn answer(&mut self, answer: Answer) -> Said {
+        let ticket = self.questions.pop_front().expect("a question is open");
+        self.feed(Input::Answer(ticket, answer))
+    }
+
+    /// Lets time pass and the timeout come.
+    pub(crate) fn pass(&mut self, seconds: f64) -> Said {
+        self.clock.advance(Duration::from_secs_f64(seconds));
+        self.feed(Input::Timeout)
+    }
+
+    /// Seconds until the next timeout.
+    pub(crate) fn patience(&self) -> Option<f64> {
+        let now = self.clock.now().moment;
+        let timeout = self.session.next_timeout()?;
+        Some(timeout.since(now).as_secs_f64())
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.session.is_waiting(&self.settings)
+    }
+
+    fn spell(&mut self, effect: Effect) -> String {
+        match effect {
+            Effect::Reply(reply) => match reply.body {
+                Ok(body) => format!("{}: {}", reply.id, spell_body(&body)),
+                Err(refusal) => {
+                    let again = if refusal.temporary { ", try again" } else { "" };
+                    format!("{}: error {}{again}", reply.id, refusal.code)
+                }
+            },
+            Effect::Push(notice) => format!("push {}", spell_notice(&notice)),
+            Effect::Ping => "ping".into(),
+            Effect::Ask(ticket, ask) => {
+                self.questions.push_back(ticket);
+                format!("ask {}", spell_ask(&ask))
+            }
+            Effect::Tell(tell) => spell_tell(&tell),
+            Effect::Enroll(user) => format!("enroll {}", user.as_str()),
+            Effect::Await(channel) => format!("await {}", channel.as_str()),
+            Effect::Enter(channel, membership) => {
+                format!(
+                    "enter {}{}",
+                    channel.as_str(),
+                    spell_membership(&membership)
+                )
+            }
+            Effect::Leave(channel) => format!("leave {}", channel.as_str()),
+            Effect::Close(disconnect) => format!("close {}", disconnect.code),
+        }
+    }
+}
+
+fn spell_ask(ask: &Ask) -> String {
+    match ask {
+        Ask::Connect(_) => "connect".into(),
+        Ask::Refresh { token } => format!("refresh {token}"),
+        Ask::Grant { token } => format!("grant {token}"),
+        Ask::Join(joins) => {
+            let joins = joins.iter().map(|join| {
+                let recover = join.recover.map(spell_position).unwrap_or_default();
+                let presence = if join.presence.is_some() {
+                    " present"
+                } else {
+                    ""
+                };
+                format!("{}{recover}{presence}", join.channel.as_str())
+            });
+            format!("join {}", joins.collect::<Vec<_>>().join(", "))
+        }
+        Ask::Publish { channel, info, .. } => {
+            let chan_info = info.chan_info.as_deref().map(String::from_utf8_lossy);
+            let chan_info = chan_info.map(|text| format!(" {text}")).unwrap_or_default();
+            format!(
+                "publish {} by {}{chan_info}",
+                channel.as_str(),
+                info.user.as_str()
+            )
+        }
+        Ask::Presence { channel } => format!("presence {}", channel.as_str()),
+        Ask::PresenceStats { channel } => format!("presence_stats {}", channel.as_str()),
+        Ask::History {
+            channel,
+            query,
+            since,
+        } => format!(
+            "history {} since {:?} reverse {} limit {}{}",
+            channel.as_str(),
+            query.since,
+            query.reverse,
+            query.limit,
+            since.map(spell_position).unwrap_or_default()
+        ),
+    }
+}
+
+fn spell_tell(tell: &Tell) -> String {
+    match tell {
+        Tell::Unsubscribe { channel } => format!("unsubscribe {}", channel.as_str()),
+        Tell::RemovePresence { channel, .. } => format!("absent {}", channel.as_str()),
+        Tell::Announce {
+            channel,
+            attendance,
+        } => {
+            let (what, info) = match attendance {
+                Attendance::Join(info) => ("join", info),
+                Attendance::Leave(info) => ("leave", info),
+            };
+            format!(
+                "announce {what} {} {}",
+                channel.as_str(),
+                info.user.as_str()
+            )
+        }
+    }
+}
+
+fn spell_body(body: &ReplyBody) -> String {
+    match body {
+        ReplyBody::Connect(result) => {
+            let subs = result.subs.iter();
+            let subs = subs.map(|(name, result)| format!(" {name}({})", spell_result(result)));
+            format!(
+                "connect ping {} pong {}{}{}",
+                result.ping,
+                result.pong,
+                spell_expiry(result.expiry),
+                subs.collect::<String>()
+            )
+        }
+        ReplyBody::Subscribe(result) => format!("subscribe {}", spell_result(result)).trim().into(),
+        ReplyBody::Unsubscribe => "unsubscribe".into(),
+        ReplyBody::Publish => "publish".into(),
+        ReplyBody::Refresh(expiry) => format!("refresh{}", spell_expiry(*expiry)),
+        ReplyBody::SubRefresh(expiry) => format!("sub_refresh{}", spell_expiry(*expiry)),
+        other => format!("{other:?}"),
+    }
+}
+
+fn spell_result(result: &SubscribeResult) -> String {
+    let mut words = Vec::new();
+    let mut word = |is_said: bool, text: String| {
+        if is_said {
+            words.push(text);
+        }
+    };
+    let offsets: Vec<_> = result.publications.iter().map(|p| p.offset).collect();
+    word(result.positioned, "positioned".into());
+    word(result.recoverable, "recoverable".into());
+    let position = result.position.map(spell_position).unwrap_or_default();
+    word(result.position.is_some(), position.trim().into());
+    word(result.was_recovering, "was_recovering".into());
+    word(result.recovered, "recovered".into());
+    word(!offsets.is_empty(), format!("{offsets:?}"));
+    word(
+        result.expiry.ttl.is_some(),
+        spell_expiry(result.expiry).trim().into(),
+    );
+    let data = result.data.as_deref().map(String::from_utf8_lossy);
+    word(data.is_some(), format!("data {}", data.unwrap_or_default()));
+    words.join(" ")
+}
+
+fn spell_notice(notice: &Notice) -> String {
+    match notice {
+        Notice::Unsubscribe(channel, why) => {
+            format!("unsubscribe {} {}", channel.as_str(), why.code)
+        }
+        Notice::Subscribe {
+            channel,
+            recoverable,
+            position,
+            ..
+        } => format!(
+            "subscribe {}{}{}",
+            channel.as_str(),
+            if *recoverable { " recoverable" } else { "" },
+            position.map(spell_position).unwrap_or_default()
+        ),
+        Notice::Publication(channel, publication) => {
+            format!("publication {} {}", channel.as_str(), publication.offset)
+        }
+        Notice::Message(_) => "message".into(),
+        Notice::Refresh(expiry) => format!("refresh{}", spell_expiry(*expiry)),
+    }
+}
+
+fn spell_membership(membership: &Membership) -> String {
+    let positioned = if membership.is_positioned {
+        " positioned"
+    } else {
+        ""
+    };
+    let attendance = if membership.wants_attendance {
+        " attendance"
+    } else {
+        ""
+    };
+    format!(
+        "{}{positioned}{attendance}",
+        spell_position(membership.position)
+    )
+}
+
+fn spell_position(position: Position) -> String {
+    format!(" {}@{}", position.epoch.as_str(), position.offset)
+}
+
+fn spell_expiry(expiry: Expiry) -> String {
+    expiry
+        .ttl
+        .map(|ttl| format!(" ttl {ttl}"))
+        .unwrap_or_default()
+}
+
+pub(crate) fn client() -> ClientId {
+    ClientId::from_random([1; 16], 0)
+}
+
+/// Options under which clients may do everything, and nothing is switched on by itself.
+pub(crate) fn everything() -> ChannelOptions {
+    ChannelOptions {
+        presence: true,
+        history_size: 10,
+        history_ttl: Duration::from_secs(60),
+        allow_subscribe_for_client: true,
+        allow_publish_for_client: true,
+        allow_presence_for_client: true,
+        allow_history_for_client: true,
+        ..ChannelOptions::default()
+    }
+}
+
+/// Options without presence and history.
+pub(crate) fn plain() -> ChannelOptions {
+    ChannelOptions {
+        allow_subscribe_for_client: true,
+        ..ChannelOptions::default()
+    }
+}
+
+pub(crate) fn credentials() -> Credentials {
+    Credentials {
+        user: UserId::new("42"),
+        expire_at: None,
+        info: None,
+        subscriptions: Vec::new(),
+        considers_wishes: true,
+    }
+}
+
+pub(crate) fn connected(credentials: Credentials) -> Answer {
+    Answer::Connect(Ok((credentials, None)))
+}
+
+pub(crate) fn token_grant(channel: &str, grant: Grant) -> TokenGrant {
+    TokenGrant {
+        channel: channel.into(),
+        user: "42".into(),
+        client: None,
+        grant,
+    }
+}
+
+pub(crate) fn at(epoch: &str, offset: u64) -> Position {
+    Position {
+        epoch: Epoch::new(epoch),
+        offset,
+    }
+}
+
+/// The join was successful, with the stream's top at `top` of epoch e.
+pub(crate) fn joined(top: u64) -> Answer {
+    Answer::Join(Ok(vec![join_of(top)]))
+}
+
+pub(crate) fn join_of(top: u64) -> Joined {
+    Joined {
+        top: at("e", top),
+        recovery: None,
+    }
+}
+
+/// The same, after a recovery from `from` in a history that keeps `kept`.
+pub(crate) fn recovered(from: Position, kept: std::ops::RangeInclusive<u64>) -> Answer {
+    let top = at("e", *kept.end());
+    let newer = kept.filter(|offset| *offset > from.offset);
+    let publications = newer.map(|offset| Arc::new(publication(offset))).collect();
+    let page = HistoryPage { publications, top };
+    Answer::Join(Ok(vec![Joined {
+        top,
+        recovery: Some(recovery::judge(from, page)),
+    }]))
+}
+
+pub(crate) fn publication(offset: u64) -> Publication {
+    Publication {
+        offset,
+        data: b"1".as_slice().into(),
+        info: None,
+        tags: None,
+    }
+}
+
+pub(crate) fn failed() -> Answer {
+    Answer::Join(Err(Refusal::INTERNAL))
+}
+
+pub(crate) fn subscribe(channel: &str) -> Request {
+    subscribe_with(SubscribeRequest {
+        channel: channel.into(),
+        ..SubscribeRequest::default()
+    })
+}
+
+pub(crate) fn subscribe_with(request: SubscribeRequest) -> Request {
+    Request::Subscribe(Box::new(request))
+}
+
+pub(crate) fn connect_with(subs: &[(&str, Option<Position>)]) -> Request {
+    let sub = |recover| SubscribeRequest {
+        recover,
+        ..SubscribeRequest::default()
+    };
+    let subs = subs
+        .iter()
+        .map(|(name, recover)| ((*name).into(), sub(*recover)));
+    Request::Connect(Box::new(ConnectRequest {
+        subs: subs.collect(),
+        ..ConnectRequest::default()
+    }))
+}
+
+pub(crate) fn unsubscribe(channel: &str) -> Request {
+    Request::Unsubscribe {
+        channel: channel.into(),
+    }
+}
+
+pub(crate) fn close(desk: &mut Desk) -> Said {
+    desk.feed(Input::Close(Disconnect::CONNECTION_CLOSED))
+}

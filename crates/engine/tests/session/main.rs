@@ -1,0 +1,10 @@
+//! Tables of what happens to a session and what must happen then, with time moved by hand.
+
+mod connect;
+mod desk;
+mod dispatch;
+mod expiry;
+mod joins;
+mod orders;
+mod queries;
+mod subscribe;
