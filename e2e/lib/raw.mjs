@@ -7,6 +7,7 @@ import { within } from './wait.mjs';
 export class Raw {
   #replies = [];
   #waiting = [];
+  #opened;
   answersPings = true;
 
   constructor(t, url, options) {
@@ -18,13 +19,19 @@ export class Raw {
     });
     // An abrupt end shows as close 1006; without a listener it would also end the test process.
     this.socket.on('error', () => {});
-    this.opened = new Promise((resolve) => this.socket.on('open', resolve));
+    this.#opened = new Promise((resolve) => this.socket.on('open', resolve));
+  }
+
+  /** A raw socket that has not said anything yet. */
+  static async open(t, url, options) {
+    const raw = new Raw(t, url, options);
+    await within(raw.#opened, 'WebSocket handshake');
+    return raw;
   }
 
   /** A raw connection whose connect command has been answered; the answer is in `hello`. */
   static async connect(t, url, { user = 'raw', token = userToken(user), ...options } = {}) {
-    const raw = new Raw(t, url, options);
-    await within(raw.opened, 'WebSocket handshake');
+    const raw = await Raw.open(t, url, options);
     raw.send({ id: 1, connect: { token } });
     raw.hello = await raw.reply(1);
     return raw;

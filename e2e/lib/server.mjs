@@ -60,6 +60,9 @@ export async function freePort() {
   return port;
 }
 
+/** No answer of the server takes longer than this; a hung one fails its test. */
+const brief = () => ({ signal: AbortSignal.timeout(10_000) });
+
 export class Server {
   #process;
   #directory;
@@ -114,7 +117,7 @@ export class Server {
     this.exited.then((how) => (end = how));
     await until(async () => {
       if (end) throw new Error(`the server ended at once: ${JSON.stringify(end)}\n${this.#output}`);
-      const answer = await fetch(`${this.http}/ready`).catch(() => null);
+      const answer = await fetch(`${this.http}/ready`, brief()).catch(() => null);
       return answer?.status === 200;
     }, `200 from /ready; the server said:\n${this.#output}`);
   }
@@ -156,6 +159,7 @@ export class Server {
       method: 'POST',
       headers: { 'X-API-Key': key, 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
+      ...brief(),
     });
     assert.equal(answer.status, 200, `${method}: HTTP ${answer.status}`);
     return answer.json();
@@ -167,7 +171,7 @@ export class Server {
 
   /** The sum of a counter's series whose labels contain all of `labels`; 0 when there is none. */
   async metric(name, labels) {
-    const text = await (await fetch(`${this.http}/metrics`)).text();
+    const text = await (await fetch(`${this.http}/metrics`, brief())).text();
     const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
     return text
       .split('\n')

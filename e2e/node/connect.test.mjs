@@ -72,8 +72,7 @@ for (const [when, claims] of Object.entries({
 }
 
 test('a failed connect is answered and leaves the connection unusable', async (t) => {
-  const raw = new Raw(t, server.ws);
-  await raw.opened;
+  const raw = await Raw.open(t, server.ws);
   raw.send({ id: 1, connect: { token: userToken('u', { exp: inSeconds(-60) }) } });
   assert.deepEqual((await raw.reply(1)).error, { code: 109, message: 'token expired' });
   raw.send({ id: 2, connect: { token: userToken('u') } });
@@ -83,8 +82,7 @@ test('a failed connect is answered and leaves the connection unusable', async (t
 });
 
 test('anything but connect comes first: bad request', async (t) => {
-  const raw = new Raw(t, server.ws);
-  await raw.opened;
+  const raw = await Raw.open(t, server.ws);
   raw.send({ id: 1, subscribe: { channel: 'lobby:x' } });
   assert.deepEqual(await raw.end(), { code: 3501, reason: 'bad request' });
 });

@@ -41,17 +41,20 @@ test('nothing is missed, doubled or reordered while lines are cut under load', a
   const channel = 'room:cuts';
   const subscribers = await Promise.all(Array.from({ length: 4 }, () => behindLine(t, channel)));
   const { ledger } = subscribers[0];
+  const unrecovered = [];
   for (const { sub } of subscribers) {
-    sub.on('subscribed', ({ wasRecovering, recovered }) => assert.ok(!wasRecovering || recovered));
+    sub.on('subscribed', ({ wasRecovering, recovered }) => wasRecovering && !recovered && unrecovered.push(sub));
   }
-  // Each subscriber is cut at other moments, some of them while it is still coming back.
-  for (let round = 0; round < 40; round++) {
+  // Each subscriber is cut at other moments, some of them while it is still coming back. All together stays
+  // below the recovery limit of 300, so that even one who is away throughout must be made whole.
+  for (let round = 0; round < 28; round++) {
     subscribers[round % subscribers.length].line.cut();
     await ledger.publish(10);
   }
   for (const { inbox } of subscribers) {
-    assert.deepEqual(ledger.judge(await inbox.atLeast(400, 20_000)), ledger.clean);
+    assert.deepEqual(ledger.judge(await inbox.atLeast(280, 20_000)), ledger.clean);
   }
+  assert.deepEqual(unrecovered, []);
 });
 
 test('a half-open line is noticed by both ends and recovered', async (t) => {
