@@ -24,7 +24,10 @@ export function next(emitter, event, { accept = () => true, ms = PATIENCE_MS } =
     listener = (context) => accept(context) && resolve(context);
     emitter.on(event, listener);
   });
-  return within(seen, `event '${event}'`, ms).finally(() => emitter.removeListener(event, listener));
+  const found = within(seen, `event '${event}'`, ms).finally(() => emitter.removeListener(event, listener));
+  // A test that fails before it awaits this one must report its own failure, not this one's.
+  found.catch(() => {});
+  return found;
 }
 
 /** Asks `check` again and again until it returns something truthy: for state that announces no event. */
