@@ -200,7 +200,7 @@ test('commands of one frame are answered in order, and no push overtakes its sub
     { id: 3, publish: { channel, data: { n: 1 } } },
     { id: 4, history: { channel, limit: 10 } },
     { id: 5, presence_stats: { channel } },
-    { id: 6, unsubscribe: { channel } },
+    { id: 6, unsubscribe: { channel: 'room:never-subscribed' } },
     { id: 7, presence: { channel: 'nowhere:x' } },
   );
   // Six replies and two pushes: the own join and the publication.
