@@ -1,0 +1,250 @@
+"""The server under test, tokens, a line that can be cut, and listeners that turn SDK callbacks into queues."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from centrifuge import Client, ClientEventHandler, SubscriptionEventHandler
+
+SECRET = "end-to-end-secret-of-sufficient-length"
+API_KEY = "end-to-end-api-key"
+PATIENCE = 10.0
+
+_ROOM = {
+    "presence": True,
+    "join_leave": True,
+    "force_push_join_leave": True,
+    "force_recovery": True,
+    "history_ttl": "300s",
+    "allow_subscribe_for_client": True,
+    "allow_publish_for_subscriber": True,
+    "allow_presence_for_subscriber": True,
+    "allow_history_for_subscriber": True,
+}
+_CONFIG = {
+    "http_api": {"key": API_KEY},
+    "engine": {"type": "memory"},
+    "client": {"token": {"hmac_secret_key": SECRET}, "allowed_origins": ["*"]},
+    "channel": {
+        "namespaces": [
+            {"name": "room", "history_size": 100, **_ROOM},
+            {"name": "short", "history_size": 5, **_ROOM},
+            {"name": "plain", "allow_subscribe_for_client": True},
+            {"name": "locked"},
+        ]
+    },
+}
+
+
+class Server:
+    """The binary named by CAMPANILE_BIN with a configuration of its own on a free port."""
+
+    def __init__(self, directory: Path):
+        binary = os.environ.get("CAMPANILE_BIN")
+        assert binary, "CAMPANILE_BIN must name the campanile binary to test"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.http = f"http://127.0.0.1:{self.port}"
+        self.api = f"{self.http}/api"
+        self.ws = websocket_url(self.port)
+        file = directory / "config.json"
+        http_server = {"address": "127.0.0.1", "port": self.port}
+        file.write_text(json.dumps({"http_server": http_server, **_CONFIG}))
+        self._log = (directory / "server.log").open("w+")
+        self._process = subprocess.Popen(
+            [binary, "serve", "-c", str(file)], cwd=directory, stdout=self._log, stderr=self._log
+        )
+        try:
+            self._await_ready()
+        except BaseException:
+            self._process.kill()
+            raise
+
+    def _await_ready(self):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, f"the server ended at once:\n{self.output()}"
+            try:
+                with urllib.request.urlopen(f"{self.http}/ready", timeout=1) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                pass
+            time.sleep(0.02)
+        raise AssertionError(f"the server is not ready:\n{self.output()}")
+
+    def output(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self):
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+        assert code == 0, f"the server did not stop cleanly:\n{self.output()}"
+
+
+def websocket_url(port: int) -> str:
+    return f"ws://127.0.0.1:{port}/connection/websocket"
+
+
+_users = itertools.count(1)
+
+
+def someone() -> str:
+    """A user no other test has."""
+    return f"user-{os.getpid()}-{next(_users)}"
+
+
+def token(user: str, lifetime: int = 3600, **claims) -> str:
+    def encoded(raw: bytes) -> str:
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    claims = {"sub": user, "exp": int(time.time()) + lifetime, **claims}
+    body = ".".join(encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+    return f"{body}.{encoded(hmac.digest(SECRET.encode(), body.encode(), hashlib.sha256))}"
+
+
+class Events:
+    """What happened, in order: (name, context). `next` waits for one and skips those before it."""
+
+    def __init__(self):
+        self._queue = asyncio.Queue()
+
+    def put(self, name: str, context):
+        self._queue.put_nowait((name, context))
+
+    async def next(self, name: str):
+        async def found():
+            while True:
+                seen, context = await self._queue.get()
+                if seen == name:
+                    return context
+
+        return await asyncio.wait_for(found(), PATIENCE)
+
+
+class ClientEvents(ClientEventHandler, Events):
+    async def on_connecting(self, ctx):
+        self.put("connecting", ctx)
+
+    async def on_connected(self, ctx):
+        self.put("connected", ctx)
+
+    async def on_disconnected(self, ctx):
+        self.put("disconnected", ctx)
+
+    async def on_subscribed(self, ctx):
+        self.put("subscribed", ctx)
+
+    async def on_unsubscribed(self, ctx):
+        self.put("unsubscribed", ctx)
+
+    async def on_publication(self, ctx):
+        self.put("publication", ctx)
+
+
+class SubscriptionEvents(SubscriptionEventHandler, Events):
+    async def on_subscribing(self, ctx):
+        self.put("subscribing", ctx)
+
+    async def on_subscribed(self, ctx):
+        self.put("subscribed", ctx)
+
+    async def on_unsubscribed(self, ctx):
+        self.put("unsubscribed", ctx)
+
+    async def on_publication(self, ctx):
+        self.put("publication", ctx)
+
+    async def on_join(self, ctx):
+        self.put("join", ctx)
+
+    async def on_leave(self, ctx):
+        self.put("leave", ctx)
+
+
+class Peer:
+    """A connected SDK client of one user, as an async context manager."""
+
+    def __init__(self, url: str, **options):
+        self.user = options.pop("user", None) or someone()
+        options.setdefault("token", token(self.user))
+        self.events = ClientEvents()
+        self.client = Client(url, events=self.events, min_reconnect_delay=0.02, max_reconnect_delay=0.2, **options)
+
+    async def __aenter__(self):
+        await self.client.connect()
+        self.id = (await self.events.next("connected")).client
+        return self
+
+    async def __aexit__(self, *_):
+        await self.client.disconnect()
+
+    async def subscribe(self, channel: str, **options):
+        """(subscription, its events, context of `subscribed`)."""
+        events = SubscriptionEvents()
+        sub = self.client.new_subscription(channel, events=events, **options)
+        await sub.subscribe()
+        return sub, events, await events.next("subscribed")
+
+
+class Line:
+    """A TCP line to the server that can be taken down: connections are reset, new ones refused."""
+
+    def __init__(self, server: Server):
+        self._port = server.port
+        self._writers = set()
+        self._up = True
+
+    async def __aenter__(self):
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.ws = websocket_url(self._listener.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_):
+        self._listener.close()
+        self.down()
+
+    async def _accept(self, reader, writer):
+        if not self._up:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {writer, far_writer}
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+
+    def down(self):
+        self._up = False
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def up(self):
+        self._up = True
+
+
+async def _pump(reader, writer):
+    try:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs every end-to-end suite against the binary named by CAMPANILE_BIN. All suites run even if one fails;
+# a suite that cannot run fails.
+set -u
+: "${CAMPANILE_BIN:?names the campanile binary to test}"
+CAMPANILE_BIN=$(realpath "$CAMPANILE_BIN")
+export CAMPANILE_BIN
+[ -x "$CAMPANILE_BIN" ] || { echo "e2e/run: $CAMPANILE_BIN is not executable" >&2; exit 1; }
+cd "$(dirname "$0")" || exit 1
+
+failed=""
+suite() {
+    name=$1
+    shift
+    echo "== e2e: $name"
+    "$@" || failed="$failed $name"
+}
+
+suite node npm run --silent test:node
+suite python python/.venv/bin/python -m pytest -q python
+suite browser npm run --silent test:browser
+
+if [ -n "$failed" ]; then
+    echo "e2e/run: failed:$failed" >&2
+    exit 1
+fi
+echo "e2e/run: all suites passed"
