@@ -56,8 +56,10 @@ impl TokenAuthority {
                 Err(Disconnect::BAD_REQUEST.into())
             };
         }
-        let credentials =
-            self.connections.connection(&request.token, unix_seconds()).map(credentials);
+        let credentials = self
+            .connections
+            .connection(&request.token, unix_seconds())
+            .map(credentials);
         let credentials = credentials.map_err(|error| match error {
             TokenError::Expired => Rejection::from(Refusal::TOKEN_EXPIRED),
             TokenError::Invalid(reason) => {
@@ -77,14 +79,21 @@ impl TokenAuthority {
 
     fn subscribe_now(&self, token: &str) -> Result<TokenGrant, TokenRefusal> {
         let verifier = self.subscriptions.as_ref().unwrap_or(&self.connections);
-        let token = verifier.subscription(token, unix_seconds()).map_err(refusal)?;
+        let token = verifier
+            .subscription(token, unix_seconds())
+            .map_err(refusal)?;
         let client = match token.client.as_deref() {
             None | Some("") => None,
             Some(client) => Some(ClientId::parse(client).ok_or(TokenRefusal::Invalid)?),
         };
         let mut grant = grant(token.grant);
         grant.expire_at = seconds(token.expire_at);
-        Ok(TokenGrant { channel: token.channel, user: token.user, client, grant })
+        Ok(TokenGrant {
+            channel: token.channel,
+            user: token.user,
+            client,
+            grant,
+        })
     }
 }
 
@@ -119,7 +128,10 @@ fn refusal(error: TokenError) -> TokenRefusal {
 }
 
 fn credentials(token: ConnectionToken) -> Credentials {
-    let subscriptions = token.subs.into_iter().map(|(channel, sub)| (channel, grant(sub)));
+    let subscriptions = token
+        .subs
+        .into_iter()
+        .map(|(channel, sub)| (channel, grant(sub)));
     Credentials {
         user: UserId::new(&token.user),
         expire_at: seconds(token.expire_at),
@@ -150,5 +162,7 @@ fn seconds(unix: Option<u64>) -> Option<i64> {
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

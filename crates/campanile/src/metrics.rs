@@ -41,7 +41,11 @@ impl Metrics {
     #[must_use]
     pub fn new(node: Arc<Node>, workers: Arc<WorkerPool>, admission: Arc<Admission>) -> Self {
         let mut registry = Registry::with_prefix("centrifugo");
-        registry.register_collector(Box::new(Workers { node, workers, admission }));
+        registry.register_collector(Box::new(Workers {
+            node,
+            workers,
+            admission,
+        }));
         Self { registry }
     }
 
@@ -70,12 +74,17 @@ impl Metrics {
 
 impl Collector for Workers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let (stats, totals) = self.workers.reports().iter().map(|report| report.read()).fold(
-            (ShardStats::default(), ShardTotals::default()),
-            |(stats, totals), (more_stats, more_totals)| {
-                (stats + more_stats, totals + more_totals)
-            },
-        );
+        let (stats, totals) = self
+            .workers
+            .reports()
+            .iter()
+            .map(|report| report.read())
+            .fold(
+                (ShardStats::default(), ShardTotals::default()),
+                |(stats, totals), (more_stats, more_totals)| {
+                    (stats + more_stats, totals + more_totals)
+                },
+            );
         let budget = self.node.budget();
         let mut put = |name: &str, help: &str, kind: MetricType, value: u64| {
             let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
@@ -83,27 +92,79 @@ impl Collector for Workers {
         };
         for (name, help, value) in [
             ("node_num_clients", "Live sessions", stats.clients as u64),
-            ("node_num_users", "Users with live sessions", stats.users as u64),
-            ("node_num_channels", "Channels with subscribers", stats.channels as u64),
-            ("node_num_subscriptions", "Subscriptions", stats.subscriptions as u64),
+            (
+                "node_num_users",
+                "Users with live sessions",
+                stats.users as u64,
+            ),
+            (
+                "node_num_channels",
+                "Channels with subscribers",
+                stats.channels as u64,
+            ),
+            (
+                "node_num_subscriptions",
+                "Subscriptions",
+                stats.subscriptions as u64,
+            ),
             ("node_num_nodes", "Nodes", 1),
-            ("connections_inflight", "Open connections", self.admission.connections() as u64),
-            ("outbound_queue_bytes", "Bytes waiting to be written", budget.queued()),
-            ("stored_bytes", "Bytes of history and idempotency keys", budget.stored()),
+            (
+                "connections_inflight",
+                "Open connections",
+                self.admission.connections() as u64,
+            ),
+            (
+                "outbound_queue_bytes",
+                "Bytes waiting to be written",
+                budget.queued(),
+            ),
+            (
+                "stored_bytes",
+                "Bytes of history and idempotency keys",
+                budget.stored(),
+            ),
         ] {
             put(name, help, MetricType::Gauge, value)?;
         }
         // Not as counters: the text format would append `_total` to names that dashboards know
         // without it.
         for (name, help, value) in [
-            ("transport_messages_sent", "Messages put into outbound queues", totals.deliveries),
-            ("transport_messages_received", "Commands of clients", totals.commands),
-            ("client_recover_recovered", "Recoveries without a loss", totals.recovered),
-            ("client_recover_unrecovered", "Recoveries with a loss", totals.unrecovered),
-            ("client_disconnects_slow", "Clients closed for reading too slowly", totals.slow),
+            (
+                "transport_messages_sent",
+                "Messages put into outbound queues",
+                totals.deliveries,
+            ),
+            (
+                "transport_messages_received",
+                "Commands of clients",
+                totals.commands,
+            ),
+            (
+                "client_recover_recovered",
+                "Recoveries without a loss",
+                totals.recovered,
+            ),
+            (
+                "client_recover_unrecovered",
+                "Recoveries with a loss",
+                totals.unrecovered,
+            ),
+            (
+                "client_disconnects_slow",
+                "Clients closed for reading too slowly",
+                totals.slow,
+            ),
             ("repairs", "Gaps repaired from history", totals.repairs),
-            ("session_panics", "Sessions closed for a panic", totals.panics),
-            ("node_client_connection_limit", "Connections refused", self.admission.refused() as u64),
+            (
+                "session_panics",
+                "Sessions closed for a panic",
+                totals.panics,
+            ),
+            (
+                "node_client_connection_limit",
+                "Connections refused",
+                self.admission.refused() as u64,
+            ),
         ] {
             put(name, help, MetricType::Unknown, value)?;
         }

@@ -41,12 +41,16 @@ pub fn configure(health: &Endpoint, readiness: &Arc<Readiness>, services: &mut S
 
 /// The process serves.
 async fn alive() -> impl Responder {
-    HttpResponse::Ok().content_type("application/json").body("{}")
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body("{}")
 }
 
 /// The tutorials' name for the same, in words.
 async fn live() -> impl Responder {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("Live and well\n")
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body("Live and well\n")
 }
 
 fn ready(is_ready: bool) -> HttpResponse {

@@ -446,9 +446,9 @@ impl Shard {
                             only.is_none_or(|only| only == client) && !spared.contains(&client)
                         })
                 };
-                let sessions = self.hub.sessions_of(user).iter();
+                let sessions = self.hub.sessions_of(user).into_iter();
                 sessions
-                    .filter_map(|index| self.key_at(*index))
+                    .filter_map(|index| self.key_at(index))
                     .filter(is_meant)
                     .collect()
             }

@@ -1,34 +1,42 @@
 //! Time as the engine knows it: given from outside, so that tests move it by hand.
 
+use std::num::NonZeroU64;
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
 /// A monotonic point in time, in milliseconds since the node started.
 ///
-/// Half the size of [`Instant`], of which every idle session would keep several.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Moment(u64);
+/// Half the size of [`Instant`], of which every idle session would keep several; an
+/// `Option<Moment>` is no larger, since the number kept is one more than the milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(NonZeroU64);
+
+impl std::fmt::Debug for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ms", self.as_millis())
+    }
+}
 
 impl Moment {
     /// The node's start.
-    pub const START: Self = Self(0);
+    pub const START: Self = Self(NonZeroU64::MIN);
 
     /// The moment so many milliseconds after the start.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis)
+        Self(NonZeroU64::MIN.saturating_add(millis))
     }
 
     /// Milliseconds since the start.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// Time from `earlier` to this moment; zero when it is not earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.as_millis().saturating_sub(earlier.as_millis()))
     }
 }
 

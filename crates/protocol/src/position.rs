@@ -14,7 +14,7 @@ pub struct Epoch {
 
 impl Epoch {
     /// The longest epoch that a broker may choose, in bytes.
-    pub const LEN_MAX: usize = 23;
+    pub const LEN_MAX: usize = 15;
 
     /// No epoch: what a client names that does not know one yet.
     pub const EMPTY: Self = Self {

@@ -120,7 +120,11 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
-            ExitCode::from(if error.is_configuration() { EXIT_CONFIG } else { EXIT_FAILURE })
+            ExitCode::from(if error.is_configuration() {
+                EXIT_CONFIG
+            } else {
+                EXIT_FAILURE
+            })
         }
     }
 }

@@ -172,13 +172,24 @@ const DEV_DEFAULTS: [(&str, Value); 5] = [
 fn relax(defaults: &mut Item) {
     let text = |text: &str| Value::Text(text.to_owned());
     let list = |texts: &[&str]| {
-        Value::List(texts.iter().map(|item| Item::new(text(item), Origin::Dev)).collect())
+        Value::List(
+            texts
+                .iter()
+                .map(|item| Item::new(text(item), Origin::Dev))
+                .collect(),
+        )
     };
     let more = [
         ("http_server.address", text("127.0.0.1")),
         // Not any: a page of the wide web has no business with a server on this machine.
-        ("client.allowed_origins", list(&["http://localhost:*", "http://127.0.0.1:*"])),
-        ("channel.without_namespace.history_size", Value::Integer(100)),
+        (
+            "client.allowed_origins",
+            list(&["http://localhost:*", "http://127.0.0.1:*"]),
+        ),
+        (
+            "channel.without_namespace.history_size",
+            Value::Integer(100),
+        ),
         ("channel.without_namespace.history_ttl", text("300s")),
     ];
     for (path, value) in DEV_DEFAULTS.into_iter().chain(more) {

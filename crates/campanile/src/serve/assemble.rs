@@ -18,12 +18,12 @@ use campanile_protocol::ws;
 
 use super::dev::Dev;
 use super::{ServeError, descriptors, tls};
+use crate::api;
 use crate::authority::TokenAuthority;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
 use crate::transport::{Admission, Listener, Origins, Routes, WorkerPool};
-use crate::api;
 
 /// Where messages come back as they came.
 const ECHO_PATH: &str = "/connection/echo";
@@ -43,11 +43,17 @@ impl fmt::Display for MissingSecrets {
         writeln!(f, "the configuration has secrets to fill in:")?;
         for (key, alternative) in &self.0 {
             let variable = key.replace('.', "_").to_uppercase();
-            writeln!(f, "  {key}  (or CAMPANILE_{variable}, or CAMPANILE_{variable}_FILE)")?;
+            writeln!(
+                f,
+                "  {key}  (or CAMPANILE_{variable}, or CAMPANILE_{variable}_FILE)"
+            )?;
             writeln!(f, "      {alternative}")?;
         }
         writeln!(f, "a good secret is made by:  openssl rand -hex 32")?;
-        write!(f, "to try the server without any of this:  campanile serve --dev")
+        write!(
+            f,
+            "to try the server without any of this:  campanile serve --dev"
+        )
     }
 }
 
@@ -67,9 +73,16 @@ pub(super) fn require_secrets(config: &Config) -> Result<(), ServeError> {
     }
     let api = &config.http_api;
     if api.key.is_empty() && !api.insecure && !api.disabled {
-        missing.push(("http_api.key", "lets your backend in; not needed with http_api.disabled"));
+        missing.push((
+            "http_api.key",
+            "lets your backend in; not needed with http_api.disabled",
+        ));
     }
-    if missing.is_empty() { Ok(()) } else { Err(ServeError::Secrets(MissingSecrets(missing))) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(ServeError::Secrets(MissingSecrets(missing)))
+    }
 }
 
 pub(super) fn assemble(
@@ -115,7 +128,11 @@ pub(super) fn assemble(
     let limit = config.client.limits.connection_limit;
     let admission = Arc::new(Admission::new(
         limit.map_or(connections_max, |limit| limit.get().min(connections_max)),
-        config.client.limits.connection_rate_limit.map(|rate| rate.get()),
+        config
+            .client
+            .limits
+            .connection_rate_limit
+            .map(|rate| rate.get()),
         budget,
     ));
     let metrics = Arc::new(Metrics::new(
@@ -131,7 +148,13 @@ pub(super) fn assemble(
         echo_path: ECHO_PATH.into(),
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
         admission,
-        tls: config.http_server.tls.as_ref().map(tls::load).transpose().map_err(ServeError::Tls)?,
+        tls: config
+            .http_server
+            .tls
+            .as_ref()
+            .map(tls::load)
+            .transpose()
+            .map_err(ServeError::Tls)?,
         routes: routes(config, &node, metrics, Arc::clone(readiness), dev.cloned()),
         shutdown_timeout: config.shutdown.timeout,
     };
@@ -202,5 +225,9 @@ fn node_name(config: &Config) -> String {
         return config.node.name.clone();
     }
     let uname = rustix::system::uname();
-    format!("{}_{}", uname.nodename().to_string_lossy(), config.http_server.listen.port())
+    format!(
+        "{}_{}",
+        uname.nodename().to_string_lossy(),
+        config.http_server.listen.port()
+    )
 }

@@ -14,9 +14,19 @@ pub(super) fn connections_max() -> io::Result<usize> {
     let current = limit.current.unwrap_or(u64::MAX);
     let raised = limit.maximum.unwrap_or(u64::MAX);
     if current < raised {
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                maximum: limit.maximum,
+            },
+        )?;
     }
     let connections = raised.saturating_sub(RESERVED).max(1);
-    tracing::info!(descriptors = raised, connections, "limit of open connections");
+    tracing::info!(
+        descriptors = raised,
+        connections,
+        "limit of open connections"
+    );
     Ok(usize::try_from(connections).unwrap_or(usize::MAX))
 }

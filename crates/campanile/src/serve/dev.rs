@@ -31,9 +31,19 @@ pub(super) struct Dev {
 /// Fills in the secrets that a configuration for development leaves out.
 pub(super) fn prepare(mut config: Config) -> (Config, Option<Dev>) {
     let hmac = &mut config.client.authentication.token.hmac;
-    let keys = hmac.get_or_insert_with(|| HmacKeys { current: random_secret(), previous: None });
-    let iat = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let token = NewToken { sub: USER.into(), iat, exp: Some(iat + TOKEN_TTL), ..NewToken::default() };
+    let keys = hmac.get_or_insert_with(|| HmacKeys {
+        current: random_secret(),
+        previous: None,
+    });
+    let iat = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let token = NewToken {
+        sub: USER.into(),
+        iat,
+        exp: Some(iat + TOKEN_TTL),
+        ..NewToken::default()
+    };
     let token = sign(&token, &keys.current).unwrap_or_default();
     if config.http_api.key.is_empty() {
         config.http_api.key = random_secret();
@@ -61,7 +71,12 @@ impl Dev {
     /// Tells a newcomer what to do next.
     pub(super) fn announce(&self, address: SocketAddr) {
         let s = if self.has_tls { "s" } else { "" };
-        let Self { token, api_prefix, websocket_path, .. } = self;
+        let Self {
+            token,
+            api_prefix,
+            websocket_path,
+            ..
+        } = self;
         let key = self.api_key.expose();
         crate::cli::say(&format!(
             "
@@ -98,17 +113,36 @@ impl Dev {
             }),
         );
         for (path, kind, content) in PAGES {
-            services.route(path, web::get().to(move || async move { page(kind, (*content).into()) }));
+            services.route(
+                path,
+                web::get().to(move || async move { page(kind, (*content).into()) }),
+            );
         }
     }
 }
 
 /// The playground, as it was built.
 const PAGES: &[(&str, &str, &str)] = &[
-    ("/", "text/html; charset=utf-8", include_str!("../playground/dist/index.html")),
-    ("/app.js", "text/javascript; charset=utf-8", include_str!("../playground/dist/app.js")),
-    ("/app.css", "text/css; charset=utf-8", include_str!("../playground/dist/app.css")),
-    ("/licenses.md", "text/plain; charset=utf-8", include_str!("../playground/dist/licenses.md")),
+    (
+        "/",
+        "text/html; charset=utf-8",
+        include_str!("../playground/dist/index.html"),
+    ),
+    (
+        "/app.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../playground/dist/app.js"),
+    ),
+    (
+        "/app.css",
+        "text/css; charset=utf-8",
+        include_str!("../playground/dist/app.css"),
+    ),
+    (
+        "/licenses.md",
+        "text/plain; charset=utf-8",
+        include_str!("../playground/dist/licenses.md"),
+    ),
 ];
 
 /// A page that may load nothing but its own files and talk to nobody but this server.

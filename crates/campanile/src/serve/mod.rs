@@ -62,7 +62,11 @@ impl ServeError {
 /// # Errors
 /// The first failure that serving cannot go on after.
 pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
-    let (config, dev) = if args.dev { dev::prepare(config) } else { (config, None) };
+    let (config, dev) = if args.dev {
+        dev::prepare(config)
+    } else {
+        (config, None)
+    };
     assemble::require_secrets(&config)?;
     let shutdown = config.shutdown.clone();
     let readiness = Arc::new(Readiness::default());

@@ -39,8 +39,8 @@ pub(super) fn load(settings: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
         .collect::<Result<_, _>>()
         .map_err(|error| TlsError::Pem("certificate", error))?;
     let key = settings.key.read().map_err(TlsError::Io)?;
-    let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|error| TlsError::Pem("private key", error))?;
+    let key =
+        PrivateKeyDer::from_pem_slice(&key).map_err(|error| TlsError::Pem("private key", error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -79,7 +79,10 @@ impl Admission {
             return None;
         }
         if let Some(bucket) = &self.rate
-            && !bucket.lock().unwrap_or_else(PoisonError::into_inner).take(now)
+            && !bucket
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(now)
         {
             return None;
         }
@@ -138,7 +141,10 @@ mod tests {
         let admits = |millis| admission.admit(Moment::from_millis(millis)).is_some();
         assert!(admits(0) && admits(0) && !admits(0));
         assert!(!admits(499) && admits(500) && !admits(500));
-        assert!(admits(100_000) && admits(100_000) && !admits(100_000), "no more than a second's worth");
+        assert!(
+            admits(100_000) && admits(100_000) && !admits(100_000),
+            "no more than a second's worth"
+        );
     }
 
     #[test]

@@ -64,7 +64,13 @@ impl Connection {
     }
 
     /// Takes bytes of the client. They are unmasked in place.
-    pub(super) fn receive(&mut self, shard: &mut Shard, now: Now, limits: &ws::Limits, bytes: &mut [u8]) {
+    pub(super) fn receive(
+        &mut self,
+        shard: &mut Shard,
+        now: Now,
+        limits: &ws::Limits,
+        bytes: &mut [u8],
+    ) {
         let mut taken = 0;
         loop {
             if !shard.is_open(self.key) {
@@ -85,10 +91,19 @@ impl Connection {
             match event {
                 None => return,
                 Some(event) => {
-                    let rest = hear(self.speech, self.key, &mut self.owes_pong, shard, now, event);
+                    let rest = hear(
+                        self.speech,
+                        self.key,
+                        &mut self.owes_pong,
+                        shard,
+                        now,
+                        event,
+                    );
                     if !rest.is_empty() || self.must_wait(shard) {
-                        self.waiting =
-                            Some(Box::new(Waiting { commands: rest, bytes: Vec::new() }));
+                        self.waiting = Some(Box::new(Waiting {
+                            commands: rest,
+                            bytes: Vec::new(),
+                        }));
                     }
                 }
             }
@@ -103,10 +118,18 @@ impl Connection {
         let (Some(waiting), Speech::Session(wire)) = (self.waiting.take(), self.speech) else {
             return;
         };
-        let Waiting { commands, mut bytes } = *waiting;
-        let rest = shard.receive(now, self.key, wire.remaining_commands(&commands)).to_vec();
+        let Waiting {
+            commands,
+            mut bytes,
+        } = *waiting;
+        let rest = shard
+            .receive(now, self.key, wire.remaining_commands(&commands))
+            .to_vec();
         if !rest.is_empty() || self.must_wait(shard) {
-            self.waiting = Some(Box::new(Waiting { commands: rest, bytes }));
+            self.waiting = Some(Box::new(Waiting {
+                commands: rest,
+                bytes,
+            }));
         } else {
             self.receive(shard, now, limits, &mut bytes);
         }

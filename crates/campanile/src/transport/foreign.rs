@@ -14,7 +14,10 @@ pub(super) fn rewind(request: &Request, read: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(512 + read.len());
     bytes.put_slice(head.method.as_str().as_bytes());
     bytes.put_u8(b' ');
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
     bytes.put_slice(target.as_bytes());
     bytes.put_slice(b" HTTP/1.1\r\n");
     for (name, value) in head.headers() {

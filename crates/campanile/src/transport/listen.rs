@@ -113,9 +113,8 @@ pub fn listen(
                 }
             }))
             .finish(app!(routes));
-        fn_service(move |stream: TcpStream| accept(tls.clone(), stream)).and_then(
-            http.map_err(|error| tracing::debug!(%error, "a connection failed")),
-        )
+        fn_service(move |stream: TcpStream| accept(tls.clone(), stream))
+            .and_then(http.map_err(|error| tracing::debug!(%error, "a connection failed")))
     };
     let server = Server::build()
         .workers(listener.worker_count)

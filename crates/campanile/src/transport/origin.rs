@@ -19,7 +19,9 @@ impl Origins {
             let pattern = pattern.as_ref().to_lowercase();
             set.add(GlobBuilder::new(&pattern).backslash_escape(true).build()?);
         }
-        Ok(Self { patterns: set.build()? })
+        Ok(Self {
+            patterns: set.build()?,
+        })
     }
 
     /// Whether a request with this header may connect. Without one it does not come from a page.
@@ -35,7 +37,9 @@ mod tests {
     use super::*;
 
     fn allows(patterns: &[&str], origin: &str) -> bool {
-        Origins::new(patterns).unwrap().allow(Some(origin.as_bytes()))
+        Origins::new(patterns)
+            .unwrap()
+            .allow(Some(origin.as_bytes()))
     }
 
     #[test]
@@ -48,9 +52,16 @@ mod tests {
     fn an_origin_must_match_as_a_whole() {
         let pattern = &["https://a.com"];
         assert!(allows(pattern, "https://a.com") && allows(pattern, "HTTPS://A.com"));
-        for other in ["https://a.com.evil.org", "https://evil.org/https://a.com", "http://a.com",
-            "https://a.com:8443", "https://xa.com", "null", "", "https://acom"]
-        {
+        for other in [
+            "https://a.com.evil.org",
+            "https://evil.org/https://a.com",
+            "http://a.com",
+            "https://a.com:8443",
+            "https://xa.com",
+            "null",
+            "",
+            "https://acom",
+        ] {
             assert!(!allows(pattern, other), "{other}");
         }
     }

@@ -8,9 +8,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
-use futures_util::task::AtomicWaker;
+use futures_util::task::{ArcWake, AtomicWaker, waker_ref};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::io::Io;
@@ -25,8 +25,6 @@ pub(super) struct SocketSet {
 #[derive(Debug)]
 struct Socket {
     io: Io,
-    /// The same as `signal`, made once: every poll would otherwise count references up and down.
-    waker: Waker,
     signal: Arc<Signal>,
 }
 
@@ -47,22 +45,21 @@ struct Signal {
     readiness: Arc<Readiness>,
 }
 
-impl Wake for Signal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_listed.swap(true, Ordering::AcqRel) {
-            self.readiness.list(self.index);
-            self.readiness.task.wake();
+impl ArcWake for Signal {
+    fn wake_by_ref(this: &Arc<Self>) {
+        if !this.is_listed.swap(true, Ordering::AcqRel) {
+            this.readiness.list(this.index);
+            this.readiness.task.wake();
         }
     }
 }
 
 impl Readiness {
     fn list(&self, index: u32) {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(index);
+        self.ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(index);
     }
 
     /// Wakes the task that drives the sockets.
@@ -89,13 +86,12 @@ impl SocketSet {
             is_listed: AtomicBool::new(false),
             readiness: Arc::clone(&self.readiness),
         });
-        let waker = Waker::from(Arc::clone(&signal));
-        waker.wake_by_ref();
+        ArcWake::wake_by_ref(&signal);
         let slot = index as usize;
         if self.sockets.len() <= slot {
             self.sockets.resize_with(slot + 1, || None);
         }
-        self.sockets[slot] = Some(Socket { io, waker, signal });
+        self.sockets[slot] = Some(Socket { io, signal });
     }
 
     /// Closes a socket.
@@ -107,7 +103,13 @@ impl SocketSet {
 
     /// Takes the sockets that have become ready.
     pub(super) fn take_ready(&self, ready: &mut Vec<u32>) {
-        ready.append(&mut self.readiness.ready.lock().unwrap_or_else(PoisonError::into_inner));
+        ready.append(
+            &mut self
+                .readiness
+                .ready
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// Notes that a listed socket is looked at now, so that it can be listed again.
@@ -120,15 +122,18 @@ impl SocketSet {
     /// Lists a socket as ready.
     pub(super) fn relist(&self, index: u32) {
         if let Some(socket) = self.get(index) {
-            socket.waker.wake_by_ref();
+            ArcWake::wake_by_ref(&socket.signal);
         }
     }
 
     /// Reads what has come; [`Poll::Pending`] lists the socket again when more does.
     pub(super) fn poll_read(&mut self, index: u32, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let Some(socket) = self.get_mut(index) else { return Poll::Ready(Ok(0)) };
+        let Some(socket) = self.get_mut(index) else {
+            return Poll::Ready(Ok(0));
+        };
         let mut buf = ReadBuf::new(buf);
-        let mut context = Context::from_waker(&socket.waker);
+        let waker = waker_ref(&socket.signal);
+        let mut context = Context::from_waker(&waker);
         Pin::new(&mut socket.io)
             .poll_read(&mut context, &mut buf)
             .map_ok(|()| buf.filled().len())
@@ -140,22 +145,36 @@ impl SocketSet {
         index: u32,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Some(socket) = self.get_mut(index) else { return Poll::Ready(Ok(0)) };
-        let mut context = Context::from_waker(&socket.waker);
-        Pin::new(&mut socket.io).poll_write_vectored(&mut context, slices)
+        let Some(socket) = self.get_mut(index) else {
+            return Poll::Ready(Ok(0));
+        };
+        let waker = waker_ref(&socket.signal);
+        let mut context = Context::from_waker(&waker);
+        let io = Pin::new(&mut socket.io);
+        match slices {
+            // The plain system call is cheaper, and most clients have one frame waiting.
+            [slice] => io.poll_write(&mut context, slice),
+            _ => io.poll_write_vectored(&mut context, slices),
+        }
     }
 
     /// Sends on what TLS has kept back.
     pub(super) fn poll_flush(&mut self, index: u32) -> Poll<io::Result<()>> {
-        let Some(socket) = self.get_mut(index) else { return Poll::Ready(Ok(())) };
-        let mut context = Context::from_waker(&socket.waker);
+        let Some(socket) = self.get_mut(index) else {
+            return Poll::Ready(Ok(()));
+        };
+        let waker = waker_ref(&socket.signal);
+        let mut context = Context::from_waker(&waker);
         Pin::new(&mut socket.io).poll_flush(&mut context)
     }
 
     /// Says that nothing more will be written.
     pub(super) fn poll_shutdown(&mut self, index: u32) -> Poll<io::Result<()>> {
-        let Some(socket) = self.get_mut(index) else { return Poll::Ready(Ok(())) };
-        let mut context = Context::from_waker(&socket.waker);
+        let Some(socket) = self.get_mut(index) else {
+            return Poll::Ready(Ok(()));
+        };
+        let waker = waker_ref(&socket.signal);
+        let mut context = Context::from_waker(&waker);
         Pin::new(&mut socket.io).poll_shutdown(&mut context)
     }
 

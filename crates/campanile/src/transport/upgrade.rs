@@ -47,7 +47,13 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     };
     match accept_key(request) {
         Err(refusal) => refusal,
-        Ok(_) if !paths.origins.allow(headers.get(header::ORIGIN).map(header::HeaderValue::as_bytes)) => {
+        Ok(_)
+            if !paths.origins.allow(
+                headers
+                    .get(header::ORIGIN)
+                    .map(header::HeaderValue::as_bytes),
+            ) =>
+        {
             refuse("403 Forbidden", "")
         }
         Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
@@ -55,7 +61,9 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_LENGTH).any(|length| length.as_bytes() != b"0")
+    headers
+        .get_all(header::CONTENT_LENGTH)
+        .any(|length| length.as_bytes() != b"0")
 }
 
 fn accept_key(request: &Request) -> Result<[u8; 28], Verdict> {
@@ -70,20 +78,33 @@ fn accept_key(request: &Request) -> Result<[u8; 28], Verdict> {
         return Err(refuse("400 Bad Request", ""));
     }
     let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION);
-    if versions.next().map(header::HeaderValue::as_bytes) != Some(b"13") || versions.next().is_some() {
-        return Err(refuse("426 Upgrade Required", "Sec-WebSocket-Version: 13\r\n"));
+    if versions.next().map(header::HeaderValue::as_bytes) != Some(b"13")
+        || versions.next().is_some()
+    {
+        return Err(refuse(
+            "426 Upgrade Required",
+            "Sec-WebSocket-Version: 13\r\n",
+        ));
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY);
-    match (keys.next().and_then(|key| ws::accept_key(key.as_bytes())), keys.next()) {
+    match (
+        keys.next().and_then(|key| ws::accept_key(key.as_bytes())),
+        keys.next(),
+    ) {
         (Some(accept), None) => Ok(accept),
         _ => Err(refuse("400 Bad Request", "")),
     }
 }
 
 fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
-    headers.get_all(name).filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token))
-    })
+    headers
+        .get_all(name)
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .any(|item| item.trim().eq_ignore_ascii_case(token))
+        })
 }
 
 fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {

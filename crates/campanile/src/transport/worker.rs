@@ -80,7 +80,12 @@ impl WorkerPool {
         let reports = seats.iter().map(|_| Arc::default()).collect();
         // Taken from the back, so that the first worker has the first shard.
         seats.reverse();
-        Self { node, seats: Mutex::new(seats), limits, reports }
+        Self {
+            node,
+            seats: Mutex::new(seats),
+            limits,
+            reports,
+        }
     }
 
     /// What every worker last said about itself.
@@ -99,7 +104,11 @@ impl WorkerPool {
     pub fn worker(&self) -> Rc<Worker> {
         WORKER.with_borrow_mut(|worker| {
             let worker = worker.get_or_insert_with(|| {
-                let seat = self.seats.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let seat = self
+                    .seats
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop();
                 let Some(seat) = seat else {
                     tracing::error!("a worker thread died; the process cannot go on");
                     std::process::abort();
@@ -167,7 +176,12 @@ impl Worker {
             scratch: vec![0; SCRATCH_BYTES].into(),
             errands: Vec::new(),
         };
-        let worker = Rc::new(Self { node, limits, state: RefCell::new(state), readiness });
+        let worker = Rc::new(Self {
+            node,
+            limits,
+            state: RefCell::new(state),
+            readiness,
+        });
         let turns = Turns {
             worker: Rc::clone(&worker),
             seat,
@@ -353,7 +367,9 @@ impl State {
     /// Writes what waits. Returns whether there is more.
     fn write(&mut self, now: Now) -> bool {
         for _ in 0..WRITES_PER_TURN {
-            let Some(key) = self.shard.next_dirty() else { return false };
+            let Some(key) = self.shard.next_dirty() else {
+                return false;
+            };
             self.write_socket(now, key);
         }
         self.shard.dirty_count() > 0
@@ -403,7 +419,9 @@ impl State {
     fn drop_connection(&mut self, now: Now, key: SessionKey) {
         self.sockets.remove(key.index);
         if let Some(slot) = self.connections.get_mut(key.index as usize)
-            && slot.as_ref().is_some_and(|(connection, _)| connection.key == key)
+            && slot
+                .as_ref()
+                .is_some_and(|(connection, _)| connection.key == key)
         {
             *slot = None;
         }
@@ -412,7 +430,9 @@ impl State {
 
     /// Closes as many sessions as is due by now. Returns whether there are more.
     fn drain_step(&mut self, now: Now) -> bool {
-        let Some(drain) = &mut self.drain else { return false };
+        let Some(drain) = &mut self.drain else {
+            return false;
+        };
         if now.moment < drain.next {
             return true;
         }
@@ -436,12 +456,18 @@ impl State {
                 let _ = done.send(self.shard.stats());
             }
             Control::Channels(filter, done) => {
-                let accepted = self.shard.channels().filter(|(name, _)| (filter.0)(name.as_str()));
+                let accepted = self
+                    .shard
+                    .channels()
+                    .filter(|(name, _)| (filter.0)(name.as_str()));
                 let channels = accepted.map(|(name, members)| (name.clone(), members));
                 let _ = done.send(channels.collect());
             }
             Control::Drain(pace) => {
-                self.drain = Some(Drain { until: now.moment + pace, next: now.moment });
+                self.drain = Some(Drain {
+                    until: now.moment + pace,
+                    next: now.moment,
+                });
             }
         }
     }
@@ -502,7 +528,9 @@ impl Turns {
 
     fn deliver(&mut self, cx: &mut Context<'_>, state: &mut State, now: Now) -> bool {
         let received =
-            self.seat.inbox.poll_recv_many(cx, &mut self.deliveries, DELIVERIES_PER_TURN);
+            self.seat
+                .inbox
+                .poll_recv_many(cx, &mut self.deliveries, DELIVERIES_PER_TURN);
         for delivery in self.deliveries.drain(..) {
             state.shard.deliver(now, &delivery);
         }
@@ -532,7 +560,9 @@ impl Turns {
             return false;
         };
         let wait = next.since(now.moment);
-        self.timer.as_mut().reset(tokio::time::Instant::now() + wait);
+        self.timer
+            .as_mut()
+            .reset(tokio::time::Instant::now() + wait);
         self.timer.as_mut().poll(cx).is_ready()
     }
 }

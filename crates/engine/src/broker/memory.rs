@@ -51,7 +51,8 @@ struct Era {
 
 #[derive(Default)]
 struct Stripe {
-    entries: HashMap<ChannelName, Entry>,
+    /// Boxed, so that the table's free places are small.
+    entries: HashMap<ChannelName, Box<Entry>>,
     /// When to look at which channel again.
     due: BinaryHeap<Reverse<(Moment, ChannelName)>>,
 }
@@ -293,10 +294,12 @@ impl Entry {
 
 impl Stripe {
     fn entry(&mut self, channel: &ChannelName, epoch: impl FnOnce() -> Epoch) -> &mut Entry {
-        let new = || Entry {
-            stream: Stream::new(epoch()),
-            shards: 0,
-            due: None,
+        let new = || {
+            Box::new(Entry {
+                stream: Stream::new(epoch()),
+                shards: 0,
+                due: None,
+            })
         };
         self.entries.entry(channel.clone()).or_insert_with(new)
     }

@@ -5,11 +5,12 @@
 //! are. A stream's position is kept once per channel, not per subscriber; a member has one of its
 //! own only to pass over what it was told of when it joined.
 
+mod table;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use campanile_protocol::{Epoch, Position, Publication, UserId};
-use foldhash::fast::FixedState;
 
 use crate::broker::HistoryPage;
 use crate::channel::ChannelName;
@@ -17,6 +18,7 @@ use crate::delivery::{Delivery, Event};
 use crate::limits::JOIN_BUFFER_BYTES_MAX;
 use crate::recovery;
 use crate::session::Membership;
+use table::SessionTable;
 
 /// A session by its index in the shard.
 pub type SessionIndex = u32;
@@ -24,16 +26,17 @@ pub type SessionIndex = u32;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Hub {
-    channels: HashMap<ChannelName, Channel>,
-    users: HashMap<UserId, Vec<SessionIndex>>,
+    /// Boxed, so that the table's free places are small.
+    channels: HashMap<ChannelName, Box<Channel>>,
+    users: HashMap<UserId, SessionTable<()>>,
     memberships: usize,
 }
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// Keyed by indices of ours, which nobody can choose: a fixed hash is safe.
-    members: HashMap<SessionIndex, Member, FixedState>,
-    joining: Vec<Joining>,
+    members: SessionTable<Member>,
+    /// Boxed, since it is empty but for moments.
+    joining: Option<Box<Vec<Joining>>>,
     /// What this shard has delivered; `None` until the first member is in.
     position: Option<Position>,
     repair: Option<Repair>,
@@ -128,15 +131,13 @@ impl Hub {
 
     /// Adds a session of `user`.
     pub fn enroll(&mut self, user: UserId, session: SessionIndex) {
-        let sessions = self.users.entry(user).or_default();
-        sessions.reserve_exact(1);
-        sessions.push(session);
+        self.users.entry(user).or_default().insert(session, ());
     }
 
     /// Removes a session of `user`.
     pub fn dismiss(&mut self, user: &UserId, session: SessionIndex) {
         if let Some(sessions) = self.users.get_mut(user) {
-            sessions.retain(|held| *held != session);
+            sessions.remove(session);
             if sessions.is_empty() {
                 self.users.remove(user);
             }
@@ -145,8 +146,13 @@ impl Hub {
 
     /// The sessions of `user`.
     #[must_use]
-    pub fn sessions_of(&self, user: &str) -> &[SessionIndex] {
-        self.users.get(user).map_or(&[], Vec::as_slice)
+    pub fn sessions_of(&self, user: &str) -> Vec<SessionIndex> {
+        let sessions = self
+            .users
+            .get(user)
+            .into_iter()
+            .flat_map(SessionTable::iter);
+        sessions.map(|(session, ())| session).collect()
     }
 
     /// Keeps what comes in `channel` for a session that does not know yet where it will stand.
@@ -158,8 +164,7 @@ impl Hub {
             has_overflowed: false,
         };
         let channel = self.channels.entry(channel.clone()).or_default();
-        channel.joining.reserve_exact(1);
-        channel.joining.push(joining);
+        channel.joining.get_or_insert_default().push(joining);
     }
 
     /// Makes a session that was awaited a member.
@@ -180,7 +185,7 @@ impl Hub {
             is_positioned: membership.is_positioned,
             wants_attendance: membership.wants_attendance,
         };
-        if channel.members.insert(session, member).is_none() {
+        if channel.members.insert(session, member) {
             self.memberships += 1;
         }
         let mut position = membership.position;
@@ -217,10 +222,10 @@ impl Hub {
             return true;
         };
         drop(channel.take_joining(session));
-        if channel.members.remove(&session).is_some() {
+        if channel.members.remove(session) {
             self.memberships -= 1;
         }
-        let is_empty = channel.members.is_empty() && channel.joining.is_empty();
+        let is_empty = channel.members.is_empty() && channel.joining.is_none();
         if is_empty {
             self.channels.remove(name);
         }
@@ -232,7 +237,11 @@ impl Hub {
         let Some(channel) = self.channels.get_mut(&delivery.channel) else {
             return Reception::Unknown;
         };
-        for joining in &mut channel.joining {
+        for joining in channel
+            .joining
+            .iter_mut()
+            .flat_map(|joining| joining.iter_mut())
+        {
             joining.keep(delivery);
         }
         match &delivery.event {
@@ -254,9 +263,9 @@ impl Hub {
         let members = self.channels.get(channel).map(|channel| &channel.members);
         members
             .into_iter()
-            .flatten()
+            .flat_map(SessionTable::iter)
             .filter(|(_, member)| member.wants(event))
-            .map(|(session, _)| *session)
+            .map(|(session, _)| session)
     }
 
     /// Takes notice of the history that [`Reception::Gap`] wanted; `None` when it cannot be read.
@@ -295,9 +304,7 @@ impl Hub {
                     .members
                     .iter()
                     .filter(|(_, member)| member.is_positioned);
-                repaired
-                    .lost
-                    .extend(positioned.map(|(session, _)| *session));
+                repaired.lost.extend(positioned.map(|(session, _)| session));
             }
         }
         repaired
@@ -306,13 +313,11 @@ impl Hub {
 
 impl Channel {
     fn take_joining(&mut self, session: SessionIndex) -> Option<Joining> {
-        let index = self
-            .joining
-            .iter()
-            .position(|joining| joining.session == session)?;
-        let joining = self.joining.swap_remove(index);
-        if self.joining.is_empty() {
-            self.joining = Vec::new();
+        let all = self.joining.as_mut()?;
+        let index = all.iter().position(|joining| joining.session == session)?;
+        let joining = all.swap_remove(index);
+        if all.is_empty() {
+            self.joining = None;
         }
         Some(joining)
     }
