@@ -24,6 +24,7 @@ struct Batch<'a> {
 }
 
 /// The first field of a command that names a method, with its value.
+#[derive(Clone, Copy)]
 struct Command<'a>(Option<(Method, &'a RawValue)>);
 
 /// What the commands came to, in their order.

@@ -18,7 +18,9 @@ fn guarded(key: &str) -> Rig {
     rig
 }
 
-fn publish(path: &str, headers: &[(&str, &str)]) -> TestRequest {
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+fn publish(path: &str, headers: Headers<'_>) -> TestRequest {
     let request = TestRequest::post().uri(path).set_payload(PUBLISH);
     headers.iter().fold(request, |request, header| {
         request.insert_header((header.0, header.1))
@@ -28,7 +30,7 @@ fn publish(path: &str, headers: &[(&str, &str)]) -> TestRequest {
 #[actix_web::test]
 async fn the_key_is_taken_from_where_the_reference_says() {
     let rig = guarded("secret");
-    let cases: &[(u16, &str, &[(&str, &str)])] = &[
+    let cases: &[(u16, &str, Headers<'_>)] = &[
         (200, "", &[("X-API-Key", "secret")]),
         (200, "", &[("Authorization", "apikey secret")]),
         (200, "", &[("Authorization", "ApiKey secret")]),
