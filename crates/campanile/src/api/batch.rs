@@ -24,6 +24,7 @@ struct Batch<'a> {
 }
 
 /// The first field of a command that names a method, with its value.
+#[derive(Clone, Copy)]
 struct Command<'a>(Option<(Method, &'a RawValue)>);
 
 /// What the commands came to, in their order.
@@ -34,7 +35,7 @@ pub(super) struct Replies {
 
 enum Reply {
     Result(Method, Response),
-    Error(Refusal),
+    Error(Failure),
 }
 
 /// Carries out the commands of a request.
@@ -59,23 +60,23 @@ pub(super) async fn run(node: &Node, body: &[u8]) -> Result<Replies, Rejected> {
 type Understood<'a> = Result<(Method, Call<'a>), Refusal>;
 
 fn call(command: Option<Command<'_>>) -> Result<Understood<'_>, Rejected> {
-    Ok(match command {
-        None => Err(Refusal::BAD_REQUEST),
-        Some(Command(None)) => Err(NOT_FOUND),
-        Some(Command(Some((method, params)))) => {
-            Ok((method, Call::parse(method, params.get().as_bytes())?))
-        }
-    })
+    let Some(Command(named)) = command else {
+        return Ok(Err(Refusal::BAD_REQUEST));
+    };
+    let Some((method, params)) = named else {
+        return Ok(Err(NOT_FOUND));
+    };
+    Call::parse(method, params.get().as_bytes()).map(|call| Ok((method, call)))
 }
 
 async fn reply(node: &Node, call: Understood<'_>) -> Reply {
     let (method, call) = match call {
         Ok(call) => call,
-        Err(refusal) => return Reply::Error(refusal),
+        Err(refusal) => return Reply::Error(refusal.into()),
     };
     match call.run(node).await {
         Ok(response) => Reply::Result(method, response),
-        Err(refusal) => Reply::Error(refusal),
+        Err(refusal) => Reply::Error(refusal.into()),
     }
 }
 
@@ -84,9 +85,7 @@ impl Serialize for Reply {
         let mut map = serializer.serialize_map(Some(1))?;
         match self {
             Self::Result(method, response) => map.serialize_entry(method.name(), response)?,
-            Self::Error(refusal) => {
-                map.serialize_entry("error", &Failure::from(refusal.clone()))?
-            }
+            Self::Error(failure) => map.serialize_entry("error", failure)?,
         }
         map.end()
     }

@@ -6,7 +6,7 @@
 //!
 //! A request is checked in this order: path, method, key, size, JSON. What is refused before the
 //! JSON has been understood is told as a plain HTTP status; what the node refuses is told in the
-//! envelope, see [`reply`].
+//! envelope, or as a status too where that is wanted.
 //!
 //! # Where it differs from Centrifugo
 //! * `subscribe` is no error for sessions that are subscribed already.
