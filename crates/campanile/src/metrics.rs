@@ -72,25 +72,10 @@ impl Metrics {
     }
 }
 
-impl Collector for Workers {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let (stats, totals) = self
-            .workers
-            .reports()
-            .iter()
-            .map(|report| report.read())
-            .fold(
-                (ShardStats::default(), ShardTotals::default()),
-                |(stats, totals), (more_stats, more_totals)| {
-                    (stats + more_stats, totals + more_totals)
-                },
-            );
+impl Workers {
+    fn gauges(&self, stats: ShardStats) -> [(&'static str, &'static str, u64); 8] {
         let budget = self.node.budget();
-        let mut put = |name: &str, help: &str, kind: MetricType, value: u64| {
-            let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            value.encode(encoder.encode_descriptor(name, help, None, kind)?)
-        };
-        for (name, help, value) in [
+        [
             ("node_num_clients", "Live sessions", stats.clients as u64),
             (
                 "node_num_users",
@@ -123,12 +108,12 @@ impl Collector for Workers {
                 "Bytes of history and idempotency keys",
                 budget.stored(),
             ),
-        ] {
-            put(name, help, MetricType::Gauge, value)?;
-        }
-        // Not as counters: the text format would append `_total` to names that dashboards know
-        // without it.
-        for (name, help, value) in [
+        ]
+    }
+
+    fn counters(&self, totals: ShardTotals) -> [(&'static str, &'static str, u64); 8] {
+        let refused = self.admission.refused() as u64;
+        [
             (
                 "transport_messages_sent",
                 "Messages put into outbound queues",
@@ -163,10 +148,30 @@ impl Collector for Workers {
             (
                 "node_client_connection_limit",
                 "Connections refused",
-                self.admission.refused() as u64,
+                refused,
             ),
-        ] {
-            put(name, help, MetricType::Unknown, value)?;
+        ]
+    }
+}
+
+impl Collector for Workers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let mut stats = ShardStats::default();
+        let mut totals = ShardTotals::default();
+        for report in self.workers.reports() {
+            let (more_stats, more_totals) = report.read();
+            stats = stats + more_stats;
+            totals = totals + more_totals;
+        }
+        let gauges = self.gauges(stats).map(|metric| (metric, MetricType::Gauge));
+        // Not as counters: the text format would append `_total` to names that dashboards know
+        // without it.
+        let counters = self
+            .counters(totals)
+            .map(|metric| (metric, MetricType::Unknown));
+        for ((name, help, value), kind) in gauges.into_iter().chain(counters) {
+            let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            value.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! From a configuration to the parts of a server.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,7 +133,7 @@ pub(super) fn assemble(
             .client
             .limits
             .connection_rate_limit
-            .map(|rate| rate.get()),
+            .map(NonZeroUsize::get),
         budget,
     ));
     let metrics = Arc::new(Metrics::new(
@@ -199,7 +200,7 @@ fn settings(config: &Config) -> Settings {
         history_publications_max: client.limits.history_max_publication_limit,
         recovery_publications_max: client.limits.recovery_max_publication_limit,
         concurrency: client.limits.concurrency.get(),
-        user_connection_limit: client.limits.user_connection_limit.map(|limit| limit.get()),
+        user_connection_limit: client.limits.user_connection_limit.map(NonZeroUsize::get),
         is_insecure: client.authentication.insecure,
         allows_anonymous: client.authentication.allow_anonymous_connect_without_token,
         refuses_anonymous_tokens: client.authentication.disallow_anonymous_connection_tokens,

@@ -30,7 +30,7 @@ use tokio::time::Sleep;
 use super::admission::Place;
 use super::connection::{Connection, Speech};
 use super::io::Io;
-use super::sockets::{Readiness, SocketSet};
+use super::sockets::SocketSet;
 
 /// Bytes read at a time, by all connections of a worker in turn.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -114,7 +114,7 @@ impl WorkerPool {
                     std::process::abort();
                 };
                 let report = Arc::clone(&self.reports[usize::from(seat.id.as_u8())]);
-                Worker::start(Arc::clone(&self.node), seat, self.limits.clone(), report)
+                Worker::start(Arc::clone(&self.node), seat, self.limits, report)
             });
             Rc::clone(worker)
         })
@@ -126,7 +126,8 @@ pub struct Worker {
     node: Arc<Node>,
     limits: ws::Limits,
     state: RefCell<State>,
-    readiness: Arc<Readiness>,
+    /// Wakes the loop, for changes that other tasks of this thread make.
+    turn: RefCell<Option<Waker>>,
 }
 
 struct State {
@@ -165,8 +166,10 @@ impl Worker {
             Arc::clone(node.budget()),
             now,
         );
-        let sockets = SocketSet::default();
-        let readiness = sockets.readiness();
+        let sockets = SocketSet::new().unwrap_or_else(|error| {
+            tracing::error!(%error, "a worker has no readiness queue; the process cannot go on");
+            std::process::abort();
+        });
         let state = State {
             shard,
             sockets,
@@ -180,7 +183,7 @@ impl Worker {
             node,
             limits,
             state: RefCell::new(state),
-            readiness,
+            turn: RefCell::default(),
         });
         let turns = Turns {
             worker: Rc::clone(&worker),
@@ -193,6 +196,19 @@ impl Worker {
         // would pretend to be busy.
         actix_rt::spawn(tokio::task::unconstrained(turns));
         worker
+    }
+
+    fn register(&self, waker: &Waker) {
+        let mut turn = self.turn.borrow_mut();
+        if !turn.as_ref().is_some_and(|held| held.will_wake(waker)) {
+            *turn = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.turn.borrow() {
+            waker.wake_by_ref();
+        }
     }
 
     /// The present.
@@ -220,7 +236,10 @@ impl Worker {
             }
             Speech::Echo | Speech::Nothing => state.shard.open_bare(),
         };
-        state.sockets.insert(key.index, io);
+        if let Err(error) = state.sockets.insert(key.index, io) {
+            tracing::warn!(%error, "a connection cannot be taken over");
+            return state.shard.release(now, key);
+        }
         let slot = key.index as usize;
         if state.connections.len() <= slot {
             state.connections.resize_with(slot + 1, || None);
@@ -233,7 +252,7 @@ impl Worker {
             connection.receive(&mut state.shard, now, &self.limits, read);
         }
         state.connections[slot] = Some((connection, place));
-        self.readiness.wake();
+        self.wake();
     }
 
     fn run_errands(self: &Rc<Self>, state: &mut State, now: Now) {
@@ -284,7 +303,7 @@ impl Worker {
         let whole = OrAbort;
         let now = self.node.clock().now();
         change(&mut self.state.borrow_mut(), now);
-        self.readiness.wake();
+        self.wake();
         std::mem::forget(whole);
     }
 
@@ -298,7 +317,7 @@ impl Worker {
         }
         connection.resume(&mut state.shard, now, &self.limits);
         if connection.reads() {
-            state.sockets.relist(key.index);
+            state.sockets.list(key.index);
         }
     }
 }
@@ -325,16 +344,18 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
 
 impl State {
     /// Reads what has come. Returns whether there is more.
-    fn read(&mut self, now: Now, limits: &ws::Limits) -> bool {
-        self.sockets.take_ready(&mut self.ready);
-        let count = self.ready.len().min(READS_PER_TURN);
-        for at in 0..count {
-            let index = self.ready[at];
-            self.sockets.unlist(index);
+    fn read(&mut self, cx: &mut Context<'_>, now: Now, limits: &ws::Limits) -> bool {
+        if let Poll::Ready(Err(error)) = self.sockets.poll_events(cx) {
+            tracing::error!(%error, "the readiness queue failed; the process cannot go on");
+            std::process::abort();
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        self.sockets.take_ready(READS_PER_TURN, &mut ready);
+        for index in ready.drain(..) {
             self.read_socket(now, limits, index);
         }
-        self.ready.drain(..count);
-        !self.ready.is_empty()
+        self.ready = ready;
+        self.sockets.has_ready()
     }
 
     fn read_socket(&mut self, now: Now, limits: &ws::Limits, index: u32) {
@@ -361,7 +382,7 @@ impl State {
                 }
             }
         }
-        self.sockets.relist(index);
+        self.sockets.list(index);
     }
 
     /// Writes what waits. Returns whether there is more.
@@ -405,7 +426,7 @@ impl State {
             Poll::Ready(Err(_)) => self.drop_connection(now, key),
             Poll::Ready(Ok(())) => {
                 connection.is_shut = true;
-                self.sockets.relist(key.index);
+                self.sockets.list(key.index);
             }
         }
     }
@@ -488,7 +509,7 @@ impl Future for Turns {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let whole = OrAbort;
-        this.worker.readiness.register(cx.waker());
+        this.worker.register(cx.waker());
         if this.turn(cx) {
             cx.waker().wake_by_ref();
         }
@@ -506,7 +527,7 @@ impl Turns {
         let state = &mut *state;
         let mut has_more = self.deliver(cx, state, now);
         has_more |= self.controls(cx, state, now);
-        has_more |= state.read(now, &worker.limits);
+        has_more |= state.read(cx, now, &worker.limits);
         state.shard.tick(now);
         while let Some(key) = state.shard.next_overdue() {
             state.drop_connection(now, key);

@@ -35,8 +35,7 @@ pub struct Hub {
 #[derive(Debug, Default)]
 struct Channel {
     members: SessionTable<Member>,
-    /// Boxed, since it is empty but for moments.
-    joining: Option<Box<Vec<Joining>>>,
+    joining: Vec<Joining>,
     /// What this shard has delivered; `None` until the first member is in.
     position: Option<Position>,
     repair: Option<Repair>,
@@ -164,7 +163,7 @@ impl Hub {
             has_overflowed: false,
         };
         let channel = self.channels.entry(channel.clone()).or_default();
-        channel.joining.get_or_insert_default().push(joining);
+        channel.joining.push(joining);
     }
 
     /// Makes a session that was awaited a member.
@@ -225,7 +224,7 @@ impl Hub {
         if channel.members.remove(session) {
             self.memberships -= 1;
         }
-        let is_empty = channel.members.is_empty() && channel.joining.is_none();
+        let is_empty = channel.members.is_empty() && channel.joining.is_empty();
         if is_empty {
             self.channels.remove(name);
         }
@@ -237,11 +236,7 @@ impl Hub {
         let Some(channel) = self.channels.get_mut(&delivery.channel) else {
             return Reception::Unknown;
         };
-        for joining in channel
-            .joining
-            .iter_mut()
-            .flat_map(|joining| joining.iter_mut())
-        {
+        for joining in &mut channel.joining {
             joining.keep(delivery);
         }
         match &delivery.event {
@@ -313,11 +308,14 @@ impl Hub {
 
 impl Channel {
     fn take_joining(&mut self, session: SessionIndex) -> Option<Joining> {
-        let all = self.joining.as_mut()?;
-        let index = all.iter().position(|joining| joining.session == session)?;
-        let joining = all.swap_remove(index);
-        if all.is_empty() {
-            self.joining = None;
+        let index = self
+            .joining
+            .iter()
+            .position(|joining| joining.session == session)?;
+        let joining = self.joining.swap_remove(index);
+        if self.joining.is_empty() {
+            // Nobody may join for a long time.
+            self.joining = Vec::new();
         }
         Some(joining)
     }

@@ -18,9 +18,8 @@ const FEW: usize = 16;
 pub(super) enum SessionTable<V> {
     /// At most [`FEW`], in no order.
     Few(Vec<(SessionIndex, V)>),
-    /// Keyed by indices of ours, which nobody can choose: a fixed hash is safe. Boxed for the sake
-    /// of the small ones.
-    Many(Box<HashMap<SessionIndex, V, FixedState>>),
+    /// Keyed by indices of ours, which nobody can choose: a fixed hash is safe.
+    Many(HashMap<SessionIndex, V, FixedState>),
 }
 
 impl<V> Default for SessionTable<V> {
@@ -51,7 +50,7 @@ impl<V: Copy> SessionTable<V> {
                     return false;
                 }
                 if list.len() == FEW {
-                    let mut map: Box<HashMap<_, _, _>> = Box::new(list.drain(..).collect());
+                    let mut map: HashMap<_, _, _> = list.drain(..).collect();
                     map.insert(session, value);
                     *self = Self::Many(map);
                 } else {
