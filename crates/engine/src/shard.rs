@@ -485,6 +485,12 @@ impl Shard {
         }
     }
 
+    /// How many deadlines are kept: about one for each session.
+    #[must_use]
+    pub const fn timer_count(&self) -> usize {
+        self.wheel.len()
+    }
+
     /// When [`Shard::tick`] is wanted next.
     #[must_use]
     pub fn next_tick(&self) -> Option<Moment> {
