@@ -65,13 +65,13 @@ pub enum Event {
     Leave(Arc<ClientInfo>),
 }
 
-impl Delivery {
+impl Event {
     /// What it takes of a byte budget.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let payload = match &self.event {
-            Event::Publication { publication, .. } => publication.data.len(),
-            Event::Join(_) | Event::Leave(_) => 0,
+        let payload = match self {
+            Self::Publication { publication, .. } => publication.data.len(),
+            Self::Join(_) | Self::Leave(_) => 0,
         };
         payload + DELIVERY_OVERHEAD_BYTES
     }

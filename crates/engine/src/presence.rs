@@ -80,6 +80,15 @@ impl Default for MemoryPresence {
 }
 
 impl MemoryPresence {
+    /// Whether nobody is in any channel.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let stripes = self.stripes.iter();
+        stripes
+            .map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
+            .all(|stripe| stripe.is_empty())
+    }
+
     fn stripe(&self, channel: &ChannelName) -> MutexGuard<'_, HashMap<ChannelName, Attendees>> {
         let hash = self.hasher.hash_one(channel);
         let index = usize::try_from(hash % STRIPES as u64).expect("below STRIPES");

@@ -160,6 +160,8 @@ pub struct Shard {
     too_slow: Vec<SessionKey>,
     /// Sessions that were to get a payload which their wire cannot carry, likewise.
     unfit: Vec<SessionKey>,
+    /// Sessions that missed something while they joined, likewise.
+    lost: Vec<(SessionKey, ChannelName)>,
     overdue: Vec<SessionKey>,
     due: Vec<SessionKey>,
 }
@@ -190,6 +192,7 @@ impl Shard {
             totals: ShardTotals::default(),
             too_slow: Vec::new(),
             unfit: Vec::new(),
+            lost: Vec::new(),
             overdue: Vec::new(),
             due: Vec::new(),
         }
@@ -398,6 +401,13 @@ impl Shard {
         if !repaired.publications.is_empty() {
             self.totals.repairs += 1;
         }
+        // Before the others receive what could be found: to those who miss something else, it
+        // would come behind a gap.
+        for index in repaired.lost {
+            if let Some(key) = self.key_at(index) {
+                self.step(now, key, Input::Lost(channel.clone()));
+            }
+        }
         for publication in repaired.publications {
             let event = Event::Publication {
                 publication,
@@ -407,11 +417,6 @@ impl Shard {
         }
         if let Some(position) = repaired.again {
             self.errands.push(Errand::Repair(channel.clone(), position));
-        }
-        for index in repaired.lost {
-            if let Some(key) = self.key_at(index) {
-                self.step(now, key, Input::Lost(channel.clone()));
-            }
         }
         self.close_slow(now);
     }
@@ -486,6 +491,7 @@ impl Shard {
             }
             slot.filed = None;
             match slot.closes {
+                Some(_) if slot.is_orphan => {}
                 Some(cut_off) if cut_off <= now.moment => self.overdue.push(key),
                 Some(cut_off) => self.file(key, Some(cut_off)),
                 None => self.look_at(now, key),
@@ -506,6 +512,12 @@ impl Shard {
         } else {
             self.file(key, Some(timeout));
         }
+    }
+
+    /// How many deadlines are kept: about one for each session.
+    #[must_use]
+    pub const fn timer_count(&self) -> usize {
+        self.wheel.len()
     }
 
     /// When [`Shard::tick`] is wanted next.
@@ -530,7 +542,9 @@ impl Shard {
         while let Some(key) = self.dirty.pop_front() {
             if let Some(slot) = self.slot_mut(key) {
                 slot.is_dirty = false;
-                return Some(key);
+                if !slot.is_orphan {
+                    return Some(key);
+                }
             }
         }
         None
@@ -608,6 +622,11 @@ impl Shard {
             self.carry_out(now, key, effect);
         }
         self.file(key, timeout);
+        // Not before all effects are carried out: the end of a subscription comes behind whatever
+        // began with it.
+        while let Some((key, channel)) = self.lost.pop() {
+            self.step(now, key, Input::Lost(channel));
+        }
         self.close_slow(now);
     }
 
@@ -625,8 +644,8 @@ impl Shard {
             Effect::Await(channel) => self.hub.await_entry(&channel, key.index),
             Effect::Enter(channel, membership) => {
                 match self.hub.enter(&channel, key.index, membership) {
-                    Entry::Entered(backlog) => self.catch_up(key, &backlog),
-                    Entry::Lost => self.step(now, key, Input::Lost(channel)),
+                    Entry::Entered(backlog) => self.catch_up(key, &channel, &backlog),
+                    Entry::Lost => self.lost.push((key, channel)),
                 }
             }
             Effect::Leave(channel) => {
@@ -639,11 +658,9 @@ impl Shard {
         }
     }
 
-    fn catch_up(&mut self, key: SessionKey, backlog: &[Arc<Delivery>]) {
-        for delivery in backlog {
-            self.encode(key, |wire, out| {
-                encode_event(wire, &delivery.channel, &delivery.event, out)
-            });
+    fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[Event]) {
+        for event in backlog {
+            self.encode(key, |wire, out| encode_event(wire, channel, event, out));
         }
     }
 
@@ -789,7 +806,10 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(key.index as usize) else {
             return;
         };
-        if slot.generation == key.generation && slot.filed.is_none_or(|filed| at < filed) {
+        // Compared as the wheel would file it: a session that is filed for the same tick again and
+        // again, once for each of its commands, would fill the wheel.
+        let comes_up = self.wheel.comes_up(at);
+        if slot.generation == key.generation && slot.filed.is_none_or(|filed| comes_up < filed) {
             slot.filed = Some(self.wheel.file(at, key));
         }
     }

@@ -41,14 +41,34 @@ impl<K> Wheel<K> {
     /// Files `key` to come up soon after `at`, or at the wheel's far end when that is nearer.
     /// Returns the moment for which it was filed.
     pub fn file(&mut self, at: Moment, key: K) -> Moment {
-        let farthest = self.next + SLOTS as u64 - 1;
-        let tick = at
-            .as_millis()
-            .div_ceil(TICK_MILLIS)
-            .clamp(self.next, farthest);
+        let tick = self.tick_of(at);
         self.slots[slot(tick)].push(key);
         self.len += 1;
         Moment::from_millis(tick * TICK_MILLIS)
+    }
+
+    /// The moment for which [`Wheel::file`] would file something for `at`.
+    #[must_use]
+    pub fn comes_up(&self, at: Moment) -> Moment {
+        Moment::from_millis(self.tick_of(at) * TICK_MILLIS)
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is filed.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn tick_of(&self, at: Moment) -> u64 {
+        let farthest = self.next + SLOTS as u64 - 1;
+        let tick = at.as_millis().div_ceil(TICK_MILLIS);
+        tick.clamp(self.next, farthest)
     }
 
     /// Appends to `due` everything that was filed for `now` or before.

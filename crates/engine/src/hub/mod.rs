@@ -54,8 +54,9 @@ pub struct Member {
 #[derive(Debug)]
 struct Joining {
     session: SessionIndex,
-    /// What came since it was decided where the session will stand, or shortly before.
-    backlog: Vec<Arc<Delivery>>,
+    /// What came since it was decided where the session will stand, or shortly before. Events, not
+    /// deliveries: those hold a share of the inboxes, for which every publisher waits.
+    backlog: Vec<Event>,
     bytes: usize,
     has_overflowed: bool,
 }
@@ -63,7 +64,8 @@ struct Joining {
 /// A history read that is under way. What arrives meanwhile is skipped and read again.
 #[derive(Debug)]
 struct Repair {
-    highest_seen: u64,
+    /// The newest position that was skipped meanwhile.
+    skipped: Position,
 }
 
 /// What is to be done with a delivery.
@@ -83,7 +85,7 @@ pub enum Reception {
 #[derive(Debug)]
 pub enum Entry {
     /// It is in; these came while it was joining, and are for it alone.
-    Entered(Vec<Arc<Delivery>>),
+    Entered(Vec<Event>),
     /// It is in, but something that came while it was joining is missing.
     Lost,
 }
@@ -91,7 +93,8 @@ pub enum Entry {
 /// What came of a repair.
 #[derive(Debug)]
 pub struct Repaired {
-    /// What was missing, by ascending offsets: for all members that have not had it.
+    /// What was missing, by ascending offsets: for all members that have not had it and are not
+    /// lost.
     pub publications: Vec<Arc<Publication>>,
     /// The epoch of these.
     pub epoch: Epoch,
@@ -179,34 +182,22 @@ impl Hub {
         let Some(joining) = channel.take_joining(session) else {
             return Entry::Lost;
         };
+        let mut position = membership.position;
+        let (backlog, highest) = joining.merge(&mut position, membership.wants_attendance);
         let member = Member {
-            joined_at: membership.position.offset,
+            joined_at: position.offset,
             is_positioned: membership.is_positioned,
             wants_attendance: membership.wants_attendance,
         };
         if channel.members.insert(session, member) {
             self.memberships += 1;
         }
-        let mut position = membership.position;
-        let mut is_whole = !joining.has_overflowed;
-        let mut backlog = joining.backlog;
-        backlog.retain(|delivery| {
-            let Event::Publication { publication, epoch } = &delivery.event else {
-                return membership.wants_attendance;
-            };
-            if publication.offset == 0 {
-                return true;
-            }
-            let is_next = *epoch == position.epoch && publication.offset == position.offset + 1;
-            let is_old = *epoch == position.epoch && publication.offset <= position.offset;
-            is_whole &= is_next || is_old;
-            if is_next {
-                position.offset = publication.offset;
-            }
-            is_next
-        });
-        if channel.position.is_none() {
-            channel.position = Some(position);
+        let is_whole = match highest {
+            Some(highest) => highest <= position.offset || channel.repairs_from(position),
+            None => false,
+        };
+        if is_whole || channel.position.is_none() {
+            channel.step_back_to(position);
         }
         if is_whole || !membership.is_positioned {
             Entry::Entered(backlog)
@@ -237,7 +228,7 @@ impl Hub {
             return Reception::Unknown;
         };
         for joining in &mut channel.joining {
-            joining.keep(delivery);
+            joining.keep(&delivery.event);
         }
         match &delivery.event {
             Event::Publication { publication, epoch } if publication.offset != 0 => channel
@@ -277,33 +268,46 @@ impl Hub {
         let Some(repair) = channel.repair.take() else {
             return repaired;
         };
+        let at = channel.position;
         let top = page.as_ref().map(|page| page.top);
-        let recovery = channel
-            .position
-            .zip(page)
-            .map(|(position, page)| recovery::judge(position, page));
-        match (recovery, top) {
-            (Some(recovery), Some(top)) if recovery.is_recovered => {
-                repaired.publications = recovery.publications;
-                repaired.epoch = top.epoch;
-                channel.position = Some(top);
-                if repair.highest_seen > top.offset {
-                    repaired.again = Some(top);
-                    channel.repair = Some(repair);
-                }
+        let found = page
+            .as_ref()
+            .map_or_else(Vec::new, |page| page.publications.clone());
+        let recovery = at.zip(page).map(|(at, page)| recovery::judge(at, page));
+        let is_recovered = recovery.is_some_and(|recovery| recovery.is_recovered);
+        let is_behind = top.is_some_and(|top| is_beyond(repair.skipped, top));
+        channel.position = top;
+        if let Some(top) = top {
+            let follows = |publication: &Arc<Publication>| {
+                at.is_some_and(|at| at.epoch == top.epoch && publication.offset > at.offset)
+            };
+            repaired.publications = found.into_iter().filter(follows).collect();
+            repaired.epoch = top.epoch;
+        }
+        // A history that stays behind what was delivered is not asked for ever.
+        if is_recovered && (!is_behind || top != at) {
+            channel.tell_joining(&repaired);
+            if is_behind {
+                repaired.again = top;
+                channel.repair = Some(repair);
             }
-            _ => {
-                // Without a page the next publication tells where the stream is.
-                channel.position = top;
-                let positioned = channel
-                    .members
-                    .iter()
-                    .filter(|(_, member)| member.is_positioned);
-                repaired.lost.extend(positioned.map(|(session, _)| session));
+        } else {
+            // Where the stream is, and even in which epoch, is open now; whoever does not care
+            // for gaps goes on with what comes.
+            for (session, member) in channel.members.iter_mut() {
+                member.joined_at = 0;
+                if member.is_positioned {
+                    repaired.lost.push(session);
+                }
             }
         }
         repaired
     }
+}
+
+/// Whether `position` is not known to be at or below `top`.
+fn is_beyond(position: Position, top: Position) -> bool {
+    position.epoch != top.epoch || position.offset > top.offset
 }
 
 impl Channel {
@@ -320,18 +324,49 @@ impl Channel {
         Some(joining)
     }
 
+    /// Whether a repair is under way that brings everything behind `position`.
+    fn repairs_from(&self, position: Position) -> bool {
+        let begins_before =
+            |at: Position| at.epoch == position.epoch && at.offset <= position.offset;
+        self.repair.is_some() && self.position.is_some_and(begins_before)
+    }
+
+    /// Makes sure that everything behind `position`, where a new member stands, is passed on.
+    ///
+    /// The shard may be ahead of it without having delivered what is between: whoever joined later
+    /// may have been answered first. Nobody receives anything twice, since what was passed on
+    /// while the new member joined was kept for it, and moved it.
+    fn step_back_to(&mut self, position: Position) {
+        let is_ahead = |at: Position| at.epoch == position.epoch && at.offset > position.offset;
+        if self.position.is_none_or(is_ahead) {
+            self.position = Some(position);
+        }
+    }
+
+    /// What a repair brings is news to those who are joining, too.
+    fn tell_joining(&mut self, repaired: &Repaired) {
+        for joining in &mut self.joining {
+            for publication in &repaired.publications {
+                joining.keep(&Event::Publication {
+                    publication: Arc::clone(publication),
+                    epoch: repaired.epoch,
+                });
+            }
+        }
+    }
+
     /// The table of section 8.2, for the whole shard at once.
     fn advance(&mut self, to: Position) -> Reception {
         if let Some(repair) = &mut self.repair {
-            repair.highest_seen = repair.highest_seen.max(to.offset);
+            if is_beyond(to, repair.skipped) {
+                repair.skipped = to;
+            }
             return Reception::Skip;
         }
         match self.position {
             Some(at) if at.epoch == to.epoch && to.offset <= at.offset => Reception::Skip,
             Some(at) if at.epoch != to.epoch || to.offset != at.offset + 1 => {
-                self.repair = Some(Repair {
-                    highest_seen: to.offset,
-                });
+                self.repair = Some(Repair { skipped: to });
                 Reception::Gap(at)
             }
             // Without members there is nobody to miss anything; with members but no position, one
@@ -357,14 +392,38 @@ impl Member {
 }
 
 impl Joining {
-    fn keep(&mut self, delivery: &Arc<Delivery>) {
-        self.bytes += delivery.bytes();
+    fn keep(&mut self, event: &Event) {
+        self.bytes += event.bytes();
         if self.bytes > JOIN_BUFFER_BYTES_MAX {
             self.has_overflowed = true;
             self.backlog = Vec::new();
         }
         if !self.has_overflowed {
-            self.backlog.push(Arc::clone(delivery));
+            self.backlog.push(event.clone());
         }
+    }
+
+    /// What of the backlog follows `position`, which is moved along, and the highest offset in it.
+    /// Without one, something that cannot be placed has come, or was not kept.
+    fn merge(self, position: &mut Position, wants_attendance: bool) -> (Vec<Event>, Option<u64>) {
+        let mut highest = (!self.has_overflowed).then_some(0);
+        let mut backlog = self.backlog;
+        backlog.retain(|event| {
+            let Event::Publication { publication, epoch } = event else {
+                return wants_attendance;
+            };
+            if publication.offset == 0 {
+                return true;
+            }
+            highest = highest
+                .filter(|_| *epoch == position.epoch)
+                .map(|highest| highest.max(publication.offset));
+            let is_next = *epoch == position.epoch && publication.offset == position.offset + 1;
+            if is_next {
+                position.offset = publication.offset;
+            }
+            is_next
+        });
+        (backlog, highest)
     }
 }

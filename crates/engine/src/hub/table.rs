@@ -90,6 +90,22 @@ impl<V: Copy> SessionTable<V> {
                 .map(|(session, value)| (*session, *value)),
         )
     }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (SessionIndex, &mut V)> {
+        let (few, many) = match self {
+            Self::Few(list) => (Some(list), None),
+            Self::Many(map) => (None, Some(map)),
+        };
+        let few = few
+            .into_iter()
+            .flatten()
+            .map(|(session, value)| (*session, value));
+        few.chain(
+            many.into_iter()
+                .flatten()
+                .map(|(session, value)| (*session, value)),
+        )
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod application;
 mod seats;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::time::{Clock, Moment};
 
 pub use application::{ApiPublication, HistoryRequest, NodeInfo};
 pub use seats::{UserSeat, UserSeats};
+use turns::Turns;
 
 /// What a presence entry takes of a reply, at most about: ids and braces, without the infos.
 const PRESENCE_ENTRY_BYTES: usize = 128;
@@ -74,6 +76,7 @@ pub struct Node {
     inboxes: Inboxes,
     controls: Box<[mpsc::Sender<Control>]>,
     seats: Arc<UserSeats>,
+    turns: Turns,
 }
 
 /// What a worker thread needs to run one shard.
@@ -141,6 +144,7 @@ impl Node {
             inboxes: parts.inboxes,
             controls: controls.into(),
             seats: Arc::default(),
+            turns: Turns::default(),
         };
         (Arc::new(node), seats)
     }
@@ -182,6 +186,9 @@ impl Node {
 
     /// Answers a question of a session of `shard`.
     ///
+    /// The futures of [`Node::ask`] and [`Node::tell`] are first polled in the order in which the
+    /// shard named its errands; from then on they keep the order that matters by themselves.
+    ///
     /// # Cancel safety
     /// What was asked may have been done or not; see [`Broker::publish`].
     pub async fn ask(&self, shard: ShardId, ask: Ask) -> Answer {
@@ -213,6 +220,12 @@ impl Node {
 
     /// Does what a session of `shard` wants done.
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
+        let channel = match &tell {
+            Tell::Unsubscribe { channel }
+            | Tell::RemovePresence { channel, .. }
+            | Tell::Announce { channel, .. } => channel.clone(),
+        };
+        let _turn = self.turns.take(shard, &channel).await;
         match tell {
             Tell::Unsubscribe { channel } => self.broker.unsubscribe(shard, &channel).await,
             Tell::RemovePresence { channel, client } => {
@@ -272,6 +285,7 @@ impl Node {
 
     async fn join_one(&self, shard: ShardId, request: JoinRequest) -> Result<Joined, BrokerError> {
         let channel = &request.channel;
+        let _turn = self.turns.take(shard, channel).await;
         let mut joined = Joined {
             top: self.broker.subscribe(shard, channel).await?,
             recovery: None,

@@ -4,12 +4,20 @@
 //! It panics where an assertion would, since only tests use it; it refuses to know sockets and
 //! runtimes like the rest of the engine.
 
+mod authority;
+mod broker;
 mod clock;
 pub mod contract;
+mod driver;
+mod random;
 
 use crate::channel::ChannelName;
 
+pub use authority::StubAuthority;
+pub use broker::StubBroker;
 pub use clock::ManualClock;
+pub use driver::{Driver, Peer, Setup, Worker};
+pub use random::Random;
 
 /// The channel of this name, in whatever namespace it pretends to be.
 #[must_use]
