@@ -93,7 +93,10 @@ export class Server {
   }
 
   async #launch() {
-    this.#process = spawn(binary(), this.#args, { cwd: this.#directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    // The server reads variables with its name in front as settings; the suite's own is none.
+    const { CAMPANILE_BIN: _, ...env } = process.env;
+    const stdio = ['ignore', 'pipe', 'pipe'];
+    this.#process = spawn(binary(), this.#args, { cwd: this.#directory, env, stdio });
     const keep = (chunk) => {
       this.#output = (this.#output + chunk).slice(-64 * 1024);
     };
@@ -169,13 +172,12 @@ export class Server {
     return this.api('publish', { channel, data });
   }
 
-  /** The sum of a counter's series whose labels contain all of `labels`; 0 when there is none. */
-  async metric(name, labels) {
+  /** The sum of a metric's series; 0 when there is none. */
+  async metric(name) {
     const text = await (await fetch(`${this.http}/metrics`, brief())).text();
-    const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
     return text
       .split('\n')
-      .filter((line) => line.includes(name) && wanted.every((label) => line.includes(label)))
+      .filter((line) => line.includes(name) && !line.startsWith('#'))
       .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
   }
 }
