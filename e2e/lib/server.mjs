@@ -130,8 +130,13 @@ export class Server {
     return this.#output;
   }
 
-  async #terminate() {
+  /** Asks the server to stop, as an operator does; `exited` tells when it has. */
+  terminate() {
     this.#process.kill('SIGTERM');
+  }
+
+  async #ended() {
+    this.terminate();
     const end = await within(this.exited, 'end of the server after SIGTERM', 20_000).catch((error) => {
       this.#process.kill('SIGKILL');
       throw error;
@@ -140,13 +145,13 @@ export class Server {
   }
 
   async stop() {
-    await this.#terminate();
+    await this.#ended();
     await rm(this.#directory, { recursive: true });
   }
 
   /** Same port and configuration, new process. */
   async restart() {
-    await this.#terminate();
+    await this.#ended();
     await this.#launch();
   }
 
