@@ -19,7 +19,11 @@ export class Raw {
     });
     // An abrupt end shows as close 1006; without a listener it would also end the test process.
     this.socket.on('error', () => {});
-    this.#opened = new Promise((resolve) => this.socket.on('open', resolve));
+    this.#opened = new Promise((resolve, reject) => {
+      this.socket.on('open', resolve);
+      this.socket.on('close', () => reject(new Error('the handshake was refused')));
+    });
+    this.#opened.catch(() => {});
   }
 
   /** A raw socket that has not said anything yet. */
@@ -55,14 +59,16 @@ export class Raw {
 
   /** Takes the first reply or push, received or to come, that satisfies `accept`; others stay. */
   take(accept, what, ms) {
-    const found = new Promise((resolve) => {
+    const found = new Promise((resolve, reject) => {
       const attempt = () => {
         const at = this.#replies.findIndex(accept);
         if (at < 0) return false;
         resolve(this.#replies.splice(at, 1)[0]);
         return true;
       };
-      if (!attempt()) this.#waiting.push(attempt);
+      if (attempt()) return;
+      this.#waiting.push(attempt);
+      this.closed.then(({ code }) => reject(new Error(`no ${what}: closed with ${code}`)));
     });
     return within(found, what, ms);
   }

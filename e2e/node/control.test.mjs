@@ -121,3 +121,22 @@ test('the API refuses strangers, other methods and bad bodies', async () => {
   assert.equal((await post('/api/publish', { headers: key, body: '{' })).status, 400);
   assert.equal((await post('/api/no-such-method', { headers: key })).status, 404);
 });
+
+test('a batch answers each command in its place', async () => {
+  const { replies } = await server.apiReply('batch', {
+    commands: [
+      { publish: { channel: 'room:batch', data: 1 } },
+      { publish: { channel: 'nowhere:x', data: 1 } },
+      { presence: { channel: 'room:batch' } },
+      null,
+      {},
+    ],
+  });
+  assert.equal(replies[0].publish.offset, 1);
+  assert.deepEqual(replies.slice(1), [
+    { error: { code: 102, message: 'unknown channel' } },
+    { presence: { presence: {} } },
+    { error: { code: 107, message: 'bad request' } },
+    { error: { code: 104, message: 'not found' } },
+  ]);
+});

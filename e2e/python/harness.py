@@ -63,9 +63,10 @@ class Server:
         http_server = {"address": "127.0.0.1", "port": self.port}
         file.write_text(json.dumps({"http_server": http_server, **_CONFIG}))
         self._log = (directory / "server.log").open("w+")
-        self._process = subprocess.Popen(
-            [binary, "serve", "-c", str(file)], cwd=directory, stdout=self._log, stderr=self._log
-        )
+        # The server reads variables with its name in front as settings; the suite's own is none.
+        env = {name: value for name, value in os.environ.items() if name != "CAMPANILE_BIN"}
+        command = [binary, "serve", "-c", str(file)]
+        self._process = subprocess.Popen(command, cwd=directory, env=env, stdout=self._log, stderr=self._log)
         try:
             self._await_ready()
         except BaseException:

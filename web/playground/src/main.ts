@@ -141,7 +141,7 @@ function showSubscribed(context: SubscribedContext): void {
   page.wasRecovering.textContent = `${wasRecovering}`;
   page.recovered.textContent = `${recovered}`;
   page.recovered.dataset.value = wasRecovering ? `${recovered}` : '';
-  page.caughtUp.textContent = `${caughtUp.size} missed`;
+  page.caughtUp.textContent = `${caughtUp.size}`;
   const lost = wasRecovering && !recovered;
   const outcome = lost ? 'not recovered: the application must reload its state' : recovered ? `recovered, ${caughtUp.size} caught up` : 'from now on';
   events.add({ tag: 'subscribed', text: `${context.channel}: ${outcome}`, kind: lost ? 'bad' : 'good' });
