@@ -32,6 +32,7 @@ const ECHO_PATH: &str = "/connection/echo";
 /// The parts of a server.
 pub(super) struct Assembled {
     pub(super) node: Arc<Node>,
+    pub(super) admission: Arc<Admission>,
     pub(super) listener: Listener,
 }
 
@@ -148,7 +149,7 @@ pub(super) fn assemble(
             .then(|| config.websocket.handler_prefix.clone()),
         echo_path: ECHO_PATH.into(),
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
-        admission,
+        admission: Arc::clone(&admission),
         tls: config
             .http_server
             .tls
@@ -159,7 +160,11 @@ pub(super) fn assemble(
         routes: routes(config, &node, metrics, Arc::clone(readiness), dev.cloned()),
         shutdown_timeout: config.shutdown.timeout,
     };
-    Ok(Assembled { node, listener })
+    Ok(Assembled {
+        node,
+        admission,
+        listener,
+    })
 }
 
 fn routes(

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::ServeArgs;
 use crate::config::Config;
 use crate::operations::Readiness;
-use crate::transport::listen;
+use crate::transport::{Admission, listen};
 
 pub use assemble::MissingSecrets;
 
@@ -73,7 +73,7 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
     actix_rt::System::new().block_on(async move {
         let address = config.http_server.listen;
         let assembled = assemble::assemble(&config, &readiness, dev.as_ref())?;
-        let node = assembled.node;
+        let (node, admission) = (assembled.node, assembled.admission);
         let has_tls = assembled.listener.tls.is_some();
         let (server, handle, local) =
             listen(assembled.listener, address).map_err(|error| ServeError::Bind(address, error))?;
@@ -89,9 +89,10 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
             told = told_to_stop() => told.map_err(ServeError::Io)?,
         }
         readiness.set(false);
+        admission.close();
         tracing::info!(window = ?shutdown.drain, "stopping: closing connections; once more ends at once");
         let ended = async {
-            drain(&node, shutdown.drain).await;
+            drain(&node, &admission, shutdown.drain).await;
             // The server stops itself, and so has to go on running meanwhile.
             let ((), ended) = tokio::join!(handle.stop(true), &mut serving);
             if let Err(error) = ended {
@@ -122,14 +123,12 @@ async fn told_to_stop() -> io::Result<()> {
 }
 
 /// Closes all connections within `window`, evenly, and waits until they are gone.
-async fn drain(node: &Node, window: Duration) {
+async fn drain(node: &Node, admission: &Admission, window: Duration) {
     const LOOK_AGAIN: Duration = Duration::from_millis(20);
     node.drain(window).await;
-    while node.info().await.stats.clients > 0 {
+    while admission.connections() > 0 {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    // The last close frames are on their way.
-    tokio::time::sleep(LOOK_AGAIN).await;
 }
 
 async fn sweep(node: Arc<Node>) {

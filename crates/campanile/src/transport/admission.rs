@@ -1,6 +1,6 @@
 //! Whether one more connection may come.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use campanile_engine::budget::MemoryBudget;
@@ -14,6 +14,8 @@ pub struct Admission {
     rate: Option<Mutex<Bucket>>,
     budget: Arc<MemoryBudget>,
     refused: AtomicUsize,
+    /// Set once the node stops.
+    is_closed: AtomicBool,
 }
 
 /// A token bucket that holds one second's worth.
@@ -55,6 +57,7 @@ impl Admission {
             rate: per_second.map(|rate| Mutex::new(bucket(rate))),
             budget,
             refused: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
         }
     }
 
@@ -69,7 +72,7 @@ impl Admission {
     }
 
     fn find_place(&self, now: Moment) -> Option<Place> {
-        if self.budget.excess() > 0 {
+        if self.is_closed.load(Ordering::Relaxed) || self.budget.excess() > 0 {
             return None;
         }
         let taken = self.connections.fetch_add(1, Ordering::Relaxed);
@@ -87,6 +90,11 @@ impl Admission {
             return None;
         }
         Some(place)
+    }
+
+    /// Lets nobody in any more.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// Connections now.
@@ -145,6 +153,15 @@ mod tests {
             admits(100_000) && admits(100_000) && !admits(100_000),
             "no more than a second's worth"
         );
+    }
+
+    #[test]
+    fn a_node_that_stops_lets_nobody_in() {
+        let admission = admission(usize::MAX, None, None);
+        let _place = admission.admit(Moment::START).unwrap();
+        admission.close();
+        assert!(admission.admit(Moment::START).is_none());
+        assert_eq!(admission.connections(), 1, "whoever is in stays in");
     }
 
     #[test]
