@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use super::{EXIT_CONFIG, EXIT_FAILURE, FileArgs, load, say};
 use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
@@ -139,6 +139,7 @@ fn log_origin(sources: &Sources, warnings: &[Problem]) {
     }
 }
 
+/// `RUST_LOG` says what to log, module by module, where it is set; else the configured level does.
 fn log_to_stderr(level: LogLevel) {
     let level = match level {
         LogLevel::None => LevelFilter::OFF,
@@ -148,12 +149,12 @@ fn log_to_stderr(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    // https://no-color.org: set and not empty means no.
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let is_colourful = !no_color && std::io::stderr().is_terminal();
+    let filter = EnvFilter::builder()
+        .with_default_directive(level.into())
+        .from_env_lossy();
     tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(is_colourful)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
 }

@@ -290,7 +290,7 @@ pub struct Shutdown {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
-    /// Bytes of queues and history on this node.
+    /// Bytes of queues and history on this node; `None` for half of what the machine has.
     #[serde(deserialize_with = "zero_is_none")]
     pub limit: Option<NonZeroUsize>,
 }

@@ -11,14 +11,14 @@ use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::delivery::Inboxes;
 use campanile_engine::limits::SHARDS_MAX;
-use campanile_engine::node::{Node, Parts};
+use campanile_engine::node::{Node, Parts, ShardSeat};
 use campanile_engine::presence::MemoryPresence;
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 use campanile_protocol::ws;
 
 use super::dev::Dev;
-use super::{ServeError, descriptors, tls};
+use super::{ServeError, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
 use crate::config::Config;
@@ -92,41 +92,14 @@ pub(super) fn assemble(
     readiness: &Arc<Readiness>,
     dev: Option<&Dev>,
 ) -> Result<Assembled, ServeError> {
-    let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let namespaces = Arc::new(Namespaces::new(
-        config.channel.names.clone(),
-        config.channel.without_namespace.clone(),
-        config.channel.namespaces.iter().cloned(),
-    ));
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
-    let memory_limit = config.memory.limit.map(|limit| limit.get() as u64);
-    let budget = Arc::new(MemoryBudget::new(memory_limit));
-    let (inboxes, shard_inboxes) = Inboxes::new(worker_count);
-    let broker = MemoryBroker::new(
-        inboxes.clone(),
-        Arc::clone(&budget),
-        Arc::clone(&clock),
-        shortest_meta_ttl(config),
-    );
-    let authentication = &config.client.authentication;
-    let (node, seats) = Node::new(Parts {
-        settings: Arc::new(settings(config)),
-        namespaces: Arc::clone(&namespaces),
-        broker: Arc::new(broker),
-        presence: Arc::new(MemoryPresence::default()),
-        authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
-        budget: Arc::clone(&budget),
-        clock,
-        inboxes,
-        shard_inboxes,
-        name: node_name(config),
-    });
+    let (node, seats) = node(config, worker_count);
     let limits = ws::Limits {
         message_bytes_max: config.websocket.message_size_limit,
         ..ws::Limits::default()
     };
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
-    let connections_max = descriptors::connections_max().map_err(ServeError::Io)?;
+    let connections_max = machine::connections_max().map_err(ServeError::Io)?;
     let limit = config.client.limits.connection_limit;
     let admission = Arc::new(Admission::new(
         limit.map_or(connections_max, |limit| limit.get().min(connections_max)),
@@ -135,7 +108,7 @@ pub(super) fn assemble(
             .limits
             .connection_rate_limit
             .map(NonZeroUsize::get),
-        budget,
+        Arc::clone(node.budget()),
     ));
     let metrics = Arc::new(Metrics::new(
         Arc::clone(&node),
@@ -164,6 +137,40 @@ pub(super) fn assemble(
         node,
         admission,
         listener,
+    })
+}
+
+fn node(config: &Config, shards: usize) -> (Arc<Node>, Vec<ShardSeat>) {
+    let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
+    let namespaces = Arc::new(Namespaces::new(
+        config.channel.names.clone(),
+        config.channel.without_namespace.clone(),
+        config.channel.namespaces.iter().cloned(),
+    ));
+    let memory_limit = match config.memory.limit {
+        Some(limit) => Some(limit.get() as u64),
+        None => machine::half_of_memory(),
+    };
+    let budget = Arc::new(MemoryBudget::new(memory_limit));
+    let (inboxes, shard_inboxes) = Inboxes::new(shards);
+    let broker = MemoryBroker::new(
+        inboxes.clone(),
+        Arc::clone(&budget),
+        Arc::clone(&clock),
+        shortest_meta_ttl(config),
+    );
+    let authentication = &config.client.authentication;
+    Node::new(Parts {
+        settings: Arc::new(settings(config)),
+        namespaces: Arc::clone(&namespaces),
+        broker: Arc::new(broker),
+        presence: Arc::new(MemoryPresence::default()),
+        authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
+        budget,
+        clock,
+        inboxes,
+        shard_inboxes,
+        name: node_name(config),
     })
 }
 

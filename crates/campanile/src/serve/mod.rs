@@ -1,8 +1,8 @@
 //! Running the server: from a configuration to listening workers, and to a clean end.
 
 mod assemble;
-mod descriptors;
 mod dev;
+mod machine;
 mod tls;
 
 use std::io;

@@ -81,7 +81,7 @@ const SHUTDOWN: &[Setting] = &[
 const MEMORY: &[Setting] = &[Setting::count(
     "limit",
     "0",
-    "Bytes that queues and history may hold on this node; 0 for no limit.",
+    "Bytes that queues and history may hold on this node; 0 for half of the machine's memory.",
 )
 .ours()];
 
@@ -172,8 +172,7 @@ const CLIENT: &[Setting] = &[
         "concurrency",
         "0",
         "Commands of one client handled at a time; 0 for one.",
-    )
-    .not_yet(),
+    ),
     Setting::duration(
         "channel_position_check_delay",
         "40s",
@@ -226,13 +225,12 @@ const SUBSCRIPTION_TOKEN: &[Setting] = token_settings!(Setting::flag(
 ),);
 
 const PERSONAL_CHANNEL: &[Setting] = &[
-    Setting::flag("enabled", "Subscribe users to a channel of their own.").not_yet(),
+    Setting::flag("enabled", "Subscribe users to a channel of their own."),
     Setting::text(
         "personal_channel_namespace",
         "",
         "Namespace of these channels.",
-    )
-    .not_yet(),
+    ),
     Setting::flag("single_connection", "Allow a user one connection only.").not_yet(),
 ];
 

@@ -245,9 +245,12 @@ fn development_is_open_but_only_to_this_machine() {
         load_toml(file, &sources)
     };
     let config = dev("").unwrap().config;
-    assert!(config.client.authentication.insecure && config.http_api.insecure);
+    assert!(config.client.authentication.insecure && !config.http_api.insecure);
     assert_eq!(config.http_server.listen.to_string(), "127.0.0.1:8000");
-    assert_eq!(config.client.allowed_origins, ["*"]);
+    assert_eq!(
+        config.client.allowed_origins,
+        ["http://localhost:*", "http://127.0.0.1:*"]
+    );
     let closed = dev("[client]\ninsecure = false").unwrap().config;
     assert!(!closed.client.authentication.insecure);
     let error = dev("[http_server]\naddress = '0.0.0.0'").unwrap_err();
