@@ -1,10 +1,10 @@
 // The API call that does what the Publish button does, as a line for a POSIX shell.
 
-export function curlLine(origin: string, channel: string, payload: string): string {
+export function curlLine(origin: string, key: string, channel: string, payload: string): string {
   const body = `{"channel":${JSON.stringify(channel)},"data":${payload.trim() || 'null'}}`;
   return [
     `curl ${origin}/api/publish`,
-    `-H "X-API-Key: $API_KEY"`,
+    `-H "X-API-Key: ${key}"`,
     `-d ${quoted(body)}`,
   ].join(' \\\n  ');
 }

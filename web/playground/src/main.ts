@@ -37,6 +37,8 @@ const messages = new Log(element('messages'));
 const frames = new Log(element('frames'));
 const wire = new Wire(onWire);
 
+/** What the shown command has for a key until the server tells its own. */
+let apiKey = '$API_KEY';
 let client: Centrifuge | undefined;
 let subscription: Subscription | undefined;
 /** Offsets that the last subscribe reply brought along: what was published while the line was down. */
@@ -158,7 +160,7 @@ function showPublication({ data, offset, channel }: PublicationContext): void {
 }
 
 function showCurl(): void {
-  page.curl.textContent = curlLine(location.origin, page.channel.value, page.payload.value);
+  page.curl.textContent = curlLine(location.origin, apiKey, page.channel.value, page.payload.value);
 }
 
 async function prefill(): Promise<void> {
@@ -168,8 +170,10 @@ async function prefill(): Promise<void> {
   showCurl();
   const response = await fetch('/playground/config.json');
   if (!response.ok) throw new Error(`no token offered: ${response.status}`);
-  const config = (await response.json()) as { token?: string };
+  const config = (await response.json()) as { token?: string; apiKey?: string };
   page.token.value = config.token ?? '';
+  apiKey = config.apiKey ?? apiKey;
+  showCurl();
 }
 
 function onSubmit(id: string, act: () => unknown): void {
