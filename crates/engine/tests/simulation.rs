@@ -319,6 +319,10 @@ impl Place {
 struct Named(u64);
 
 impl Drop for Named {
+    #[expect(
+        clippy::print_stdout,
+        reason = "whoever repeats a failure needs its seed"
+    )]
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!("the storm of seed {} failed", self.0);
