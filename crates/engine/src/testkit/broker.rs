@@ -15,7 +15,7 @@ use crate::broker::{
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, ShardId};
 
-/// See the [module](self). Every operation waits for a random number of polls before it does what
+/// A broker that takes its time and fails when it is told to. Every operation waits for a random number of polls before it does what
 /// it is for, and again before it says so.
 pub struct StubBroker {
     inner: Arc<dyn Broker>,

@@ -65,7 +65,7 @@ impl Default for Setup {
     }
 }
 
-/// See the [module](self).
+/// A whole node in one thread, moved by hand.
 pub struct Driver {
     /// The node.
     pub node: Arc<Node>,

@@ -1,5 +1,6 @@
 //! What comes while a session joins.
 
+use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::limits::JOIN_BUFFER_BYTES_MAX;
 use campanile_engine::testkit::{Driver, Peer, Setup};
 
@@ -13,13 +14,6 @@ fn connected(driver: &mut Driver, shard: usize) -> Peer {
     peer
 }
 
-/// Has the broker do what `peer` asks, while the answer stays on its way.
-fn begin_join(driver: &mut Driver, peer: &mut Peer) {
-    driver.manual = true;
-    driver.send(peer, SUBSCRIBE);
-    driver.broker.hesitate(0);
-}
-
 #[test]
 fn what_comes_while_joining_follows_the_reply_once_and_in_order() {
     for hesitation in 0..20 {
@@ -31,7 +25,8 @@ fn what_comes_while_joining_follows_the_reply_once_and_in_order() {
         driver.publish("c", "1");
         let mut peer = connected(&mut driver, 0);
         driver.broker.hesitate(10);
-        begin_join(&mut driver, &mut peer);
+        driver.manual = true;
+        driver.send(&mut peer, SUBSCRIBE);
         driver.begin(0);
         for _ in 0..12 {
             driver.publish("c", "1");
@@ -57,89 +52,69 @@ fn what_comes_while_joining_follows_the_reply_once_and_in_order() {
     }
 }
 
-#[test]
-fn whoever_is_answered_later_but_stands_before_others_misses_nothing() {
-    let mut driver = Driver::new(recoverable());
-    let mut first = connected(&mut driver, 0);
-    let mut second = connected(&mut driver, 0);
-    driver.manual = true;
-    driver.broker.hesitate(30);
-    driver.send(&mut first, SUBSCRIBE);
-    driver.begin(0);
-    // Until the broker has done it; its second hesitation holds the answer back.
-    let mut published = 0;
-    for _ in 0..30 {
-        published += 1;
-        driver.publish("c", "1");
-        driver.poll(0, 0);
+/// Publishes more into `c` than a joining session may keep.
+fn overflow(driver: &mut Driver, watcher: &mut Peer) -> Vec<String> {
+    let payload = format!("\"{}\"", "x".repeat(JOIN_BUFFER_BYTES_MAX / 4));
+    let mut said = Vec::new();
+    for _ in 0..5 {
+        driver.publish("c", &payload);
+        driver.deliver(0);
+        said.extend(driver.read(watcher));
     }
-    driver.broker.hesitate(0);
-    driver.send(&mut second, SUBSCRIBE);
-    driver.manual = false;
-    driver.settle();
-    for _ in 0..3 {
-        published += 1;
-        driver.publish("c", "1");
-    }
-    for peer in [&mut first, &mut second] {
-        let said = driver.read(peer);
-        let value: serde_json::Value = serde_json::from_str(&said[0]).expect("JSON");
-        let top = value["subscribe"]["offset"].as_u64().unwrap_or(0);
-        assert_eq!(
-            offsets(&said),
-            (top + 1..=published).collect::<Vec<_>>(),
-            "{said:?}"
-        );
-    }
+    said
 }
 
 #[test]
 fn a_join_that_cannot_keep_what_comes_is_told_so() {
     let mut driver = Driver::new(recoverable());
-    let mut old = subscriber(&mut driver, 0);
+    let mut watcher = subscriber(&mut driver, 0);
     let mut peer = connected(&mut driver, 0);
-    driver.broker.hesitate(1000);
-    begin_join(&mut driver, &mut peer);
-    driver.begin(0);
-    // Has subscribed in the broker, at offset 0, once nothing but the answer is missing.
-    let payload = format!("\"{}\"", "x".repeat(JOIN_BUFFER_BYTES_MAX / 4));
-    for _ in 0..2000 {
-        driver.poll(0, 0);
-        if driver.workers[0].running_count() == 0 {
-            break;
-        }
-    }
-    let said = driver.read(&mut peer);
-    assert!(
-        said[0].contains("subscribe"),
-        "the stub hesitates for long, not for ever"
-    );
-
-    let mut late = connected_by_hand(&mut driver);
-    driver.broker.hesitate(0);
-    driver.send(&mut late, SUBSCRIBE);
-    for _ in 0..5 {
-        driver.publish("c", &payload);
-        driver.deliver(0);
-        driver.read(&mut old);
-        driver.read(&mut peer);
-    }
+    driver.manual = true;
+    driver.send(&mut peer, SUBSCRIBE);
+    overflow(&mut driver, &mut watcher);
     driver.manual = false;
     driver.settle();
-    let said = driver.read(&mut late);
-    // It stands behind everything, since the broker was asked last: nothing is lost.
-    assert!(said[0].contains(r#""offset":5"#), "{said:?}");
+    let said = driver.read(&mut peer);
+    assert!(said[0].starts_with(r#"{"id":2,"subscribe""#), "{said:?}");
     assert!(
         said[1].contains(r#""unsubscribe":{"code":2500"#),
-        "but it could not know: {said:?}"
+        "{said:?}"
     );
+    driver.send(&mut peer, r#"{"id":3,"subscribe":{"channel":"c"}}"#);
+    driver.publish("c", "1");
+    assert_eq!(offsets(&driver.read(&mut peer)), [6]);
 }
 
-fn connected_by_hand(driver: &mut Driver) -> Peer {
-    driver.manual = false;
-    let peer = connected(driver, 0);
+#[test]
+fn nobody_is_announced_after_having_left() {
+    let setup = recoverable();
+    let options = ChannelOptions {
+        join_leave: true,
+        force_push_join_leave: true,
+        ..setup.options.clone()
+    };
+    let mut driver = Driver::new(Setup { options, ..setup });
+    let mut watcher = subscriber(&mut driver, 0);
+    driver.send(&mut watcher, r#"{"id":3,"subscribe":{"channel":"d"}}"#);
+    driver.read(&mut watcher);
     driver.manual = true;
-    peer
+    let mut peer = driver.connect(0, "43 c d");
+    driver.begin(0);
+    overflow(&mut driver, &mut watcher);
+    driver.manual = false;
+    driver.settle();
+    assert_eq!(driver.read(&mut peer).pop().as_deref(), Some("close 3010"));
+    let said = driver.read(&mut watcher);
+    for channel in ["c", "d"] {
+        let of_channel = format!(r#"{{"push":{{"channel":"{channel}","#);
+        let changes = said
+            .iter()
+            .filter_map(|said| said.strip_prefix(&of_channel));
+        let changes: Vec<_> = changes
+            .map(|change| change.starts_with(r#""join""#))
+            .collect();
+        assert_eq!(changes, [true, false], "{channel}: a join, then a leave");
+    }
 }
 
 #[test]

@@ -4,15 +4,17 @@
 //! it cannot do by itself it leaves as [`Errand`]s for whoever drives it, who also owns the sockets
 //! and writes the outboxes. Nothing here waits, and nothing is shared with another thread.
 
+mod counts;
+mod frames;
+mod orders;
+mod steps;
+
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_protocol::codec::InappropriatePayload;
 use campanile_protocol::wire::Commands;
-use campanile_protocol::{ClientId, Disconnect, Position, Push, Wire};
+use campanile_protocol::{ClientId, Disconnect, Position, Wire};
 use slab::Slab;
 
 use crate::ask::{Answer, Ask, Tell, Ticket};
@@ -20,12 +22,15 @@ use crate::broker::HistoryPage;
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Delivery, Event, ShardId};
-use crate::hub::{Entry, Hub, Reception, SessionIndex};
+use crate::hub::{Hub, Reception, SessionIndex};
 use crate::outbox::{Frame, Outbox};
-use crate::session::{Context, Effect, Input, Notice, Order, Session};
+use crate::session::{Context, Input, Session};
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 use crate::wheel::Wheel;
+
+pub use counts::{ShardStats, ShardTotals};
+pub use orders::Target;
 
 /// A session of this shard. Indices are used again; the generation tells one use from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -46,22 +51,6 @@ pub enum Errand {
     Repair(ChannelName, Position),
 }
 
-/// Whom an order is for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Target {
-    /// Every live session.
-    Everybody,
-    /// Sessions of one user.
-    User {
-        /// Whose.
-        user: String,
-        /// Only this one of them.
-        only: Option<ClientId>,
-        /// None of these.
-        spared: Vec<ClientId>,
-    },
-}
-
 /// How long a connection that was closed by us may take to read why and to close its side.
 const CLOSE_LINGER: Duration = Duration::from_secs(5);
 
@@ -78,67 +67,6 @@ struct Slot {
     is_orphan: bool,
     /// When the wheel will bring it up.
     filed: Option<Moment>,
-}
-
-/// Counts of a shard, for whoever watches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ShardStats {
-    /// Live sessions.
-    pub clients: usize,
-    /// Users with live sessions here.
-    pub users: usize,
-    /// Channels with subscribers here.
-    pub channels: usize,
-    /// Subscriptions.
-    pub subscriptions: usize,
-}
-
-/// Counts that only grow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct ShardTotals {
-    /// Publications and announcements put into outboxes.
-    pub deliveries: u64,
-    /// Commands received.
-    pub commands: u64,
-    /// Connections closed because they read too slowly.
-    pub slow: u64,
-    /// History reads that repaired subscribers.
-    pub repairs: u64,
-    /// Recoveries that made a subscriber whole.
-    pub recovered: u64,
-    /// Recoveries that did not.
-    pub unrecovered: u64,
-    /// Sessions that panicked.
-    pub panics: u64,
-}
-
-impl std::ops::Add for ShardStats {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            clients: self.clients + other.clients,
-            users: self.users + other.users,
-            channels: self.channels + other.channels,
-            subscriptions: self.subscriptions + other.subscriptions,
-        }
-    }
-}
-
-impl std::ops::Add for ShardTotals {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            deliveries: self.deliveries + other.deliveries,
-            commands: self.commands + other.commands,
-            slow: self.slow + other.slow,
-            repairs: self.repairs + other.repairs,
-            recovered: self.recovered + other.recovered,
-            unrecovered: self.unrecovered + other.unrecovered,
-            panics: self.panics + other.panics,
-        }
-    }
 }
 
 /// See the [module](self).
@@ -421,62 +349,6 @@ impl Shard {
         self.close_slow(now);
     }
 
-    /// Gives an order to every live session that it is for; returns how many there are.
-    pub fn order(&mut self, now: Now, target: &Target, order: &Order) -> usize {
-        let targets = self.find(target);
-        for key in &targets {
-            self.step(now, *key, Input::Order(order.clone()));
-        }
-        targets.len()
-    }
-
-    fn find(&self, target: &Target) -> Vec<SessionKey> {
-        match target {
-            Target::Everybody => {
-                let is_live = |slot: &Slot| {
-                    slot.session
-                        .as_ref()
-                        .is_some_and(|session| session.is_live())
-                };
-                let live = self.slots.iter().filter(|(_, slot)| is_live(slot));
-                live.filter_map(|(index, _)| self.key_at(index.try_into().ok()?))
-                    .collect()
-            }
-            Target::User { user, only, spared } => {
-                let is_meant = |key: &SessionKey| {
-                    let session = self.slot(*key).and_then(|slot| slot.session.as_ref());
-                    session
-                        .map(|session| session.client())
-                        .is_some_and(|client| {
-                            only.is_none_or(|only| only == client) && !spared.contains(&client)
-                        })
-                };
-                let sessions = self.hub.sessions_of(user).into_iter();
-                sessions
-                    .filter_map(|index| self.key_at(index))
-                    .filter(is_meant)
-                    .collect()
-            }
-        }
-    }
-
-    /// Ends at most `most` sessions with `disconnect`; returns how many there were.
-    pub fn drain(&mut self, now: Now, most: usize, disconnect: &Disconnect) -> usize {
-        let is_open = |slot: &Slot| slot.closes.is_none() && !slot.is_orphan;
-        let open = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| is_open(slot))
-            .take(most);
-        let keys: Vec<_> = open
-            .filter_map(|(index, _)| self.key_at(index.try_into().ok()?))
-            .collect();
-        for key in &keys {
-            self.close(now, *key, disconnect.clone());
-        }
-        keys.len()
-    }
-
     /// Looks at every session whose deadline has come.
     pub fn tick(&mut self, now: Now) {
         let mut due = std::mem::take(&mut self.due);
@@ -586,220 +458,6 @@ impl Shard {
         self.budget.set_queued(self.id, self.queued_bytes);
     }
 
-    fn step(&mut self, now: Now, key: SessionKey, input: Input) {
-        let mut effects = Vec::new();
-        let Some(mut session) = self.slot_mut(key).and_then(|slot| slot.session.take()) else {
-            return;
-        };
-        let was_live = session.is_live();
-        let context = Context {
-            now,
-            settings: &self.settings,
-            namespaces: &self.namespaces,
-        };
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            session.handle(&context, input, &mut effects);
-        }));
-        if outcome.is_err() {
-            // Whatever state the session is in, it can still be closed.
-            self.totals.panics += 1;
-            effects.clear();
-            session.handle(&context, Input::Close(Disconnect::INTERNAL), &mut effects);
-        }
-        match (was_live, session.is_live()) {
-            (false, true) => self.live += 1,
-            (true, false) => {
-                self.live -= 1;
-                self.hub.dismiss(session.user(), key.index);
-            }
-            _ => {}
-        }
-        let timeout = session.next_timeout();
-        if let Some(slot) = self.slot_mut(key) {
-            slot.session = Some(session);
-        }
-        for effect in effects {
-            self.carry_out(now, key, effect);
-        }
-        self.file(key, timeout);
-        // Not before all effects are carried out: the end of a subscription comes behind whatever
-        // began with it.
-        while let Some((key, channel)) = self.lost.pop() {
-            self.step(now, key, Input::Lost(channel));
-        }
-        self.close_slow(now);
-    }
-
-    fn carry_out(&mut self, now: Now, key: SessionKey, effect: Effect) {
-        match effect {
-            Effect::Reply(reply) => self.encode(key, |wire, out| wire.reply(&reply, out)),
-            Effect::Push(notice) => self.encode(key, |wire, out| encode_notice(wire, &notice, out)),
-            Effect::Ping => self.encode(key, |wire, out| {
-                wire.ping(out);
-                Ok(())
-            }),
-            Effect::Ask(ticket, ask) => self.errands.push(Errand::Ask(key, ticket, ask)),
-            Effect::Tell(tell) => self.errands.push(Errand::Tell(tell)),
-            Effect::Enroll(user) => self.hub.enroll(user, key.index),
-            Effect::Await(channel) => self.hub.await_entry(&channel, key.index),
-            Effect::Enter(channel, membership) => {
-                match self.hub.enter(&channel, key.index, membership) {
-                    Entry::Entered(backlog) => self.catch_up(key, &channel, &backlog),
-                    Entry::Lost => self.lost.push((key, channel)),
-                }
-            }
-            Effect::Leave(channel) => {
-                if self.hub.leave(&channel, key.index) {
-                    self.errands
-                        .push(Errand::Tell(Tell::Unsubscribe { channel }));
-                }
-            }
-            Effect::Close(disconnect) => self.begin_close(now, key, &disconnect),
-        }
-    }
-
-    fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[Event]) {
-        for event in backlog {
-            self.encode(key, |wire, out| encode_event(wire, channel, event, out));
-        }
-    }
-
-    fn fan_out(&mut self, channel: &ChannelName, event: &Event) {
-        let mut frames: [Option<Result<Frame, InappropriatePayload>>; Wire::COUNT] = [None];
-        for index in self.hub.audience(channel, event) {
-            let Some(slot) = self.slots.get_mut(index as usize) else {
-                continue;
-            };
-            if slot.closes.is_some() {
-                continue;
-            }
-            let key = SessionKey {
-                index,
-                generation: slot.generation,
-            };
-            let wire = slot.wire;
-            let frame = frames[wire.index()].get_or_insert_with(|| {
-                let mut out = Vec::with_capacity(256);
-                encode_event(wire, channel, event, &mut out).map(|()| Frame::from(out))
-            });
-            match frame {
-                Ok(frame) => {
-                    self.queued_bytes += frame.len() as u64;
-                    self.totals.deliveries += 1;
-                    slot.outbox.push(Rc::clone(frame));
-                    if slot.outbox.bytes() > self.settings.queue_bytes_max {
-                        self.too_slow.push(key);
-                    }
-                    if !slot.is_dirty {
-                        slot.is_dirty = true;
-                        self.dirty.push_back(key);
-                    }
-                }
-                Err(InappropriatePayload) => self.unfit.push(key),
-            }
-        }
-    }
-
-    /// Encodes something for one session.
-    fn encode(
-        &mut self,
-        key: SessionKey,
-        encode: impl FnOnce(Wire, &mut Vec<u8>) -> Result<(), InappropriatePayload>,
-    ) {
-        let Some(wire) = self.slot(key).map(|slot| slot.wire) else {
-            return;
-        };
-        let mut out = Vec::with_capacity(128);
-        match encode(wire, &mut out) {
-            Ok(()) => self.send_to(key, out.into()),
-            Err(InappropriatePayload) => self.unfit.push(key),
-        }
-    }
-
-    fn send_to(&mut self, key: SessionKey, frame: Frame) {
-        let queue_bytes_max = self.settings.queue_bytes_max;
-        let Some(slot) = self.slots.get_mut(key.index as usize) else {
-            return;
-        };
-        if slot.generation != key.generation || slot.is_orphan {
-            return;
-        }
-        self.queued_bytes += frame.len() as u64;
-        slot.outbox.push(frame);
-        if slot.outbox.bytes() > queue_bytes_max {
-            self.too_slow.push(key);
-        }
-        self.mark_dirty(key);
-    }
-
-    fn mark_dirty(&mut self, key: SessionKey) {
-        if let Some(slot) = self.slot_mut(key)
-            && !std::mem::replace(&mut slot.is_dirty, true)
-        {
-            self.dirty.push_back(key);
-        }
-    }
-
-    fn begin_close(&mut self, now: Now, key: SessionKey, disconnect: &Disconnect) {
-        let Some(slot) = self.slot_mut(key).filter(|slot| slot.closes.is_none()) else {
-            return;
-        };
-        let wire = slot.wire;
-        let before = slot.outbox.bytes() as u64;
-        if !disconnect.flushes() {
-            slot.outbox.discard_unbegun();
-        }
-        let cut_off = now.moment + CLOSE_LINGER;
-        slot.closes = Some(cut_off);
-        let after = slot.outbox.bytes() as u64;
-        self.queued_bytes = self.queued_bytes - before + after;
-        if disconnect.code == Disconnect::CONNECTION_CLOSED.code {
-            // Without a last word too the writer has to come by, to close the socket.
-            self.mark_dirty(key);
-        } else {
-            let mut last = Vec::new();
-            wire.disconnect(disconnect, &mut last);
-            self.send_to(key, last.into());
-        }
-        self.file(key, Some(cut_off));
-    }
-
-    /// Closes what has turned out unable to go on. Apart from the steps that found it out, since
-    /// those hold half of the shard.
-    fn close_slow(&mut self, now: Now) {
-        while let Some(key) = self.too_slow.pop() {
-            if self.is_open(key) {
-                self.totals.slow += 1;
-                self.close(now, key, Disconnect::SLOW);
-            }
-        }
-        while let Some(key) = self.unfit.pop() {
-            self.close(now, key, Disconnect::INAPPROPRIATE_PROTOCOL);
-        }
-    }
-
-    /// Gives up the largest queues when the node has no memory left.
-    fn shed(&mut self) {
-        self.report();
-        let mut excess = self.budget.excess();
-        if excess == 0 || self.queued_bytes == 0 {
-            return;
-        }
-        let mut queues: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| !slot.outbox.is_empty() && slot.closes.is_none())
-            .map(|(index, slot)| (slot.outbox.bytes() as u64, index, slot.generation))
-            .collect();
-        queues.sort_unstable();
-        while let Some((bytes, index, generation)) = queues.pop().filter(|_| excess > 0) {
-            excess = excess.saturating_sub(bytes);
-            if let Ok(index) = index.try_into() {
-                self.too_slow.push(SessionKey { index, generation });
-            }
-        }
-    }
-
     /// Makes the wheel bring the session up at `at`, unless it comes up earlier anyway.
     fn file(&mut self, key: SessionKey, at: Option<Moment>) {
         let Some(at) = at else { return };
@@ -830,56 +488,4 @@ impl Shard {
         let generation = self.slots.get(index as usize)?.generation;
         Some(SessionKey { index, generation })
     }
-}
-
-fn encode_event(
-    wire: Wire,
-    channel: &ChannelName,
-    event: &Event,
-    out: &mut Vec<u8>,
-) -> Result<(), InappropriatePayload> {
-    let channel = channel.as_str();
-    let push = match event {
-        Event::Publication { publication, epoch } => Push::Publication {
-            channel,
-            publication,
-            epoch: *epoch,
-        },
-        Event::Join(info) => Push::Join { channel, info },
-        Event::Leave(info) => Push::Leave { channel, info },
-    };
-    wire.push(&push, out)
-}
-
-fn encode_notice(
-    wire: Wire,
-    notice: &Notice,
-    out: &mut Vec<u8>,
-) -> Result<(), InappropriatePayload> {
-    let push = match notice {
-        Notice::Unsubscribe(channel, unsubscribed) => Push::Unsubscribe {
-            channel: channel.as_str(),
-            unsubscribed,
-        },
-        Notice::Subscribe {
-            channel,
-            recoverable,
-            position,
-            data,
-        } => Push::Subscribe {
-            channel: channel.as_str(),
-            recoverable: *recoverable,
-            positioned: position.is_some(),
-            position: *position,
-            data: data.as_ref(),
-        },
-        Notice::Publication(channel, publication) => Push::Publication {
-            channel: channel.as_str(),
-            publication,
-            epoch: campanile_protocol::Epoch::EMPTY,
-        },
-        Notice::Message(data) => Push::Message { data },
-        Notice::Refresh(expiry) => Push::Refresh(*expiry),
-    };
-    wire.push(&push, out)
 }

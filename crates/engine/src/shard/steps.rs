@@ -1,0 +1,234 @@
+//! One step of a session, and what it brings about: effects are carried out here, and deliveries
+//! put into outboxes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use campanile_protocol::codec::InappropriatePayload;
+use campanile_protocol::{Disconnect, Wire};
+
+use super::frames::{encode_event, encode_notice};
+use super::{CLOSE_LINGER, Errand, SessionKey, Shard};
+use crate::ask::Tell;
+use crate::channel::ChannelName;
+use crate::delivery::Event;
+use crate::hub::Entry;
+use crate::outbox::Frame;
+use crate::session::{Context, Effect, Input};
+use crate::time::Now;
+
+impl Shard {
+    pub(super) fn step(&mut self, now: Now, key: SessionKey, input: Input) {
+        let mut effects = Vec::new();
+        let Some(mut session) = self.slot_mut(key).and_then(|slot| slot.session.take()) else {
+            return;
+        };
+        let was_live = session.is_live();
+        let context = Context {
+            now,
+            settings: &self.settings,
+            namespaces: &self.namespaces,
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            session.handle(&context, input, &mut effects);
+        }));
+        if outcome.is_err() {
+            // Whatever state the session is in, it can still be closed.
+            self.totals.panics += 1;
+            effects.clear();
+            session.handle(&context, Input::Close(Disconnect::INTERNAL), &mut effects);
+        }
+        match (was_live, session.is_live()) {
+            (false, true) => self.live += 1,
+            (true, false) => {
+                self.live -= 1;
+                self.hub.dismiss(session.user(), key.index);
+            }
+            _ => {}
+        }
+        let timeout = session.next_timeout();
+        if let Some(slot) = self.slot_mut(key) {
+            slot.session = Some(session);
+        }
+        for effect in effects {
+            self.carry_out(now, key, effect);
+        }
+        self.file(key, timeout);
+        // Not before all effects are carried out: the end of a subscription comes behind whatever
+        // began with it.
+        while let Some((key, channel)) = self.lost.pop() {
+            self.step(now, key, Input::Lost(channel));
+        }
+        self.close_slow(now);
+    }
+
+    fn carry_out(&mut self, now: Now, key: SessionKey, effect: Effect) {
+        match effect {
+            Effect::Reply(reply) => self.encode(key, |wire, out| wire.reply(&reply, out)),
+            Effect::Push(notice) => self.encode(key, |wire, out| encode_notice(wire, &notice, out)),
+            Effect::Ping => self.encode(key, |wire, out| {
+                wire.ping(out);
+                Ok(())
+            }),
+            Effect::Ask(ticket, ask) => self.errands.push(Errand::Ask(key, ticket, ask)),
+            Effect::Tell(tell) => self.errands.push(Errand::Tell(tell)),
+            Effect::Enroll(user) => self.hub.enroll(user, key.index),
+            Effect::Await(channel) => self.hub.await_entry(&channel, key.index),
+            Effect::Enter(channel, membership) => {
+                match self.hub.enter(&channel, key.index, membership) {
+                    Entry::Entered(backlog) => self.catch_up(key, &channel, &backlog),
+                    Entry::Lost => self.lost.push((key, channel)),
+                }
+            }
+            Effect::Leave(channel) => {
+                if self.hub.leave(&channel, key.index) {
+                    self.errands
+                        .push(Errand::Tell(Tell::Unsubscribe { channel }));
+                }
+            }
+            Effect::Close(disconnect) => self.begin_close(now, key, &disconnect),
+        }
+    }
+
+    fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[Event]) {
+        for event in backlog {
+            self.encode(key, |wire, out| encode_event(wire, channel, event, out));
+        }
+    }
+
+    pub(super) fn fan_out(&mut self, channel: &ChannelName, event: &Event) {
+        let mut frames: [Option<Result<Frame, InappropriatePayload>>; Wire::COUNT] = [None];
+        for index in self.hub.audience(channel, event) {
+            let Some(slot) = self.slots.get_mut(index as usize) else {
+                continue;
+            };
+            if slot.closes.is_some() {
+                continue;
+            }
+            let key = SessionKey {
+                index,
+                generation: slot.generation,
+            };
+            let wire = slot.wire;
+            let frame = frames[wire.index()].get_or_insert_with(|| {
+                let mut out = Vec::with_capacity(256);
+                encode_event(wire, channel, event, &mut out).map(|()| Frame::from(out))
+            });
+            match frame {
+                Ok(frame) => {
+                    self.queued_bytes += frame.len() as u64;
+                    self.totals.deliveries += 1;
+                    slot.outbox.push(Rc::clone(frame));
+                    if slot.outbox.bytes() > self.settings.queue_bytes_max {
+                        self.too_slow.push(key);
+                    }
+                    if !slot.is_dirty {
+                        slot.is_dirty = true;
+                        self.dirty.push_back(key);
+                    }
+                }
+                Err(InappropriatePayload) => self.unfit.push(key),
+            }
+        }
+    }
+
+    /// Encodes something for one session.
+    fn encode(
+        &mut self,
+        key: SessionKey,
+        encode: impl FnOnce(Wire, &mut Vec<u8>) -> Result<(), InappropriatePayload>,
+    ) {
+        let Some(wire) = self.slot(key).map(|slot| slot.wire) else {
+            return;
+        };
+        let mut out = Vec::with_capacity(128);
+        match encode(wire, &mut out) {
+            Ok(()) => self.send_to(key, out.into()),
+            Err(InappropriatePayload) => self.unfit.push(key),
+        }
+    }
+
+    pub(super) fn send_to(&mut self, key: SessionKey, frame: Frame) {
+        let queue_bytes_max = self.settings.queue_bytes_max;
+        let Some(slot) = self.slots.get_mut(key.index as usize) else {
+            return;
+        };
+        if slot.generation != key.generation || slot.is_orphan {
+            return;
+        }
+        self.queued_bytes += frame.len() as u64;
+        slot.outbox.push(frame);
+        if slot.outbox.bytes() > queue_bytes_max {
+            self.too_slow.push(key);
+        }
+        self.mark_dirty(key);
+    }
+
+    pub(super) fn mark_dirty(&mut self, key: SessionKey) {
+        if let Some(slot) = self.slot_mut(key)
+            && !std::mem::replace(&mut slot.is_dirty, true)
+        {
+            self.dirty.push_back(key);
+        }
+    }
+
+    pub(super) fn begin_close(&mut self, now: Now, key: SessionKey, disconnect: &Disconnect) {
+        let Some(slot) = self.slot_mut(key).filter(|slot| slot.closes.is_none()) else {
+            return;
+        };
+        let wire = slot.wire;
+        let before = slot.outbox.bytes() as u64;
+        if !disconnect.flushes() {
+            slot.outbox.discard_unbegun();
+        }
+        let cut_off = now.moment + CLOSE_LINGER;
+        slot.closes = Some(cut_off);
+        let after = slot.outbox.bytes() as u64;
+        self.queued_bytes = self.queued_bytes - before + after;
+        if disconnect.code == Disconnect::CONNECTION_CLOSED.code {
+            // Without a last word too the writer has to come by, to close the socket.
+            self.mark_dirty(key);
+        } else {
+            let mut last = Vec::new();
+            wire.disconnect(disconnect, &mut last);
+            self.send_to(key, last.into());
+        }
+        self.file(key, Some(cut_off));
+    }
+
+    /// Closes what has turned out unable to go on. Apart from the steps that found it out, since
+    /// those hold half of the shard.
+    pub(super) fn close_slow(&mut self, now: Now) {
+        while let Some(key) = self.too_slow.pop() {
+            if self.is_open(key) {
+                self.totals.slow += 1;
+                self.close(now, key, Disconnect::SLOW);
+            }
+        }
+        while let Some(key) = self.unfit.pop() {
+            self.close(now, key, Disconnect::INAPPROPRIATE_PROTOCOL);
+        }
+    }
+
+    /// Gives up the largest queues when the node has no memory left.
+    pub(super) fn shed(&mut self) {
+        self.report();
+        let mut excess = self.budget.excess();
+        if excess == 0 || self.queued_bytes == 0 {
+            return;
+        }
+        let mut queues: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| !slot.outbox.is_empty() && slot.closes.is_none())
+            .map(|(index, slot)| (slot.outbox.bytes() as u64, index, slot.generation))
+            .collect();
+        queues.sort_unstable();
+        while let Some((bytes, index, generation)) = queues.pop().filter(|_| excess > 0) {
+            excess = excess.saturating_sub(bytes);
+            if let Ok(index) = index.try_into() {
+                self.too_slow.push(SessionKey { index, generation });
+            }
+        }
+    }
+}

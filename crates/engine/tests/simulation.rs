@@ -1,0 +1,350 @@
+//! A node under a seeded storm: clients come, recover and vanish, errands take their time and fail,
+//! deliveries are lost and repeated. Whatever a client with a position is told has to be true.
+
+use std::collections::BTreeMap;
+
+use campanile_engine::channel::options::ChannelOptions;
+use campanile_engine::testkit::{Driver, Peer, Random, Setup};
+use serde_json::Value;
+
+const CHANNELS: [&str; 2] = ["a", "b"];
+const CLIENTS: usize = 4;
+const STEPS: usize = 150;
+
+/// What a client knows of one channel.
+#[derive(Clone, Debug)]
+struct Place {
+    epoch: String,
+    offset: u64,
+    is_subscribed: bool,
+}
+
+#[derive(Default)]
+struct Client {
+    peer: Option<Peer>,
+    /// Survives the connection.
+    places: BTreeMap<&'static str, Place>,
+    /// Subscribe commands without a reply yet, with the offset to recover from.
+    asked: BTreeMap<u64, (&'static str, Option<u64>)>,
+    /// Unsubscribe commands without a reply yet.
+    leaving: BTreeMap<u64, &'static str>,
+    next_id: u64,
+}
+
+struct Storm {
+    driver: Driver,
+    random: Random,
+    clients: Vec<Client>,
+    published: BTreeMap<&'static str, u64>,
+    recovered: usize,
+}
+
+impl Storm {
+    fn new(seed: u64) -> Self {
+        let setup = Setup::default();
+        let random = Random::new(seed);
+        let options = ChannelOptions {
+            force_recovery: true,
+            join_leave: true,
+            force_push_join_leave: random.one_in(2),
+            history_size: [3, 1000][random.below(2)],
+            ..setup.options.clone()
+        };
+        let driver = Driver::new(Setup {
+            options,
+            shards: 1 + random.below(3),
+            seed,
+            ..setup
+        });
+        driver.broker.hesitate(random.below(8));
+        Self {
+            driver,
+            random,
+            clients: (0..CLIENTS).map(|_| Client::default()).collect(),
+            published: BTreeMap::new(),
+            recovered: 0,
+        }
+    }
+
+    fn step(&mut self) {
+        self.driver.manual = true;
+        let shard = self.random.below(self.driver.workers.len());
+        match self.random.below(24) {
+            0..=3 => self.publish(CHANNELS[self.random.below(CHANNELS.len())]),
+            4..=10 => self.act(),
+            11..=14 => self.driver.begin(shard),
+            15..=18 => {
+                let running = self.driver.workers[shard].running_count();
+                self.driver.poll(shard, self.random.below(running.max(1)));
+            }
+            19..=21 => self.driver.deliver(shard),
+            22 => self.disturb(shard),
+            _ => self.driver.broker.set_unreachable(self.random.one_in(4)),
+        }
+        for client in 0..CLIENTS {
+            self.read(client);
+        }
+    }
+
+    fn publish(&mut self, channel: &'static str) {
+        if let Some(offset) = self.driver.publish(channel, "1") {
+            self.published.insert(channel, offset);
+        }
+    }
+
+    /// Loses or repeats a delivery.
+    fn disturb(&mut self, shard: usize) {
+        self.driver.workers[shard].pull();
+        let line = &mut self.driver.workers[shard].line;
+        if let Some(delivery) = line.pop_front().filter(|_| self.random.one_in(2)) {
+            line.push_front(delivery.clone());
+            line.push_back(delivery);
+        }
+    }
+
+    fn act(&mut self) {
+        let number = self.random.below(CLIENTS);
+        let Some(mut peer) = self.clients[number].peer.take() else {
+            let shard = self.random.below(self.driver.workers.len());
+            self.clients[number].peer = Some(self.driver.connect(shard, "42"));
+            self.clients[number].next_id = 2;
+            return;
+        };
+        if self.random.one_in(8) {
+            self.driver.release(&peer);
+            return self.clients[number].forget_subscriptions();
+        }
+        let channel = CHANNELS[self.random.below(CHANNELS.len())];
+        let client = &mut self.clients[number];
+        let id = client.next_id;
+        client.next_id += 1;
+        let is_subscribed = client
+            .places
+            .get(channel)
+            .is_some_and(|place| place.is_subscribed);
+        let mut pending = client.asked.values().map(|(asked, _)| *asked);
+        let is_pending = pending.any(|asked| asked == channel)
+            || client.leaving.values().any(|leaving| *leaving == channel);
+        if is_subscribed && !is_pending && self.random.one_in(3) {
+            client.leaving.insert(id, channel);
+            let command = format!(r#"{{"id":{id},"unsubscribe":{{"channel":"{channel}"}}}}"#);
+            self.driver.send(&mut peer, &command);
+        } else if !is_subscribed && !is_pending {
+            let place = client
+                .places
+                .get(channel)
+                .filter(|_| !self.random.one_in(4));
+            let recover = place.map_or(String::new(), |place| {
+                format!(
+                    r#","recover":true,"epoch":"{}","offset":{}"#,
+                    place.epoch, place.offset
+                )
+            });
+            client
+                .asked
+                .insert(id, (channel, place.map(|place| place.offset)));
+            let command =
+                format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"{recover}}}}}"#);
+            self.driver.send(&mut peer, &command);
+        }
+        self.clients[number].peer = Some(peer);
+    }
+
+    fn read(&mut self, number: usize) {
+        let Some(mut peer) = self.clients[number].peer.take() else {
+            return;
+        };
+        self.driver.resume(&mut peer);
+        let mut is_open = true;
+        for message in self.driver.read(&mut peer) {
+            assert!(
+                !message.starts_with("close 35"),
+                "client {number} broke no rule: {message}"
+            );
+            is_open &= !message.starts_with("close");
+            if let Ok(value) = serde_json::from_str::<Value>(&message) {
+                self.recovered += self.clients[number].hear(&value);
+            }
+        }
+        if is_open {
+            self.clients[number].peer = Some(peer);
+        } else {
+            self.driver.release(&peer);
+            self.clients[number].forget_subscriptions();
+        }
+    }
+
+    /// Lets everything come to rest, and makes sure that nobody misses anything.
+    fn settle(&mut self) {
+        self.driver.broker.set_unreachable(false);
+        self.driver.broker.hesitate(0);
+        self.driver.manual = false;
+        for _ in 0..2 {
+            // One that nothing disturbs, so that earlier losses show.
+            for channel in CHANNELS {
+                self.publish(channel);
+            }
+            self.driver.settle();
+            for client in 0..CLIENTS {
+                self.read(client);
+            }
+            self.driver.settle();
+        }
+        for (number, client) in self.clients.iter().enumerate() {
+            for (channel, place) in &client.places {
+                let top = self.published[channel];
+                assert!(
+                    !place.is_subscribed || place.offset == top,
+                    "client {number} misses something: {channel} is at {top}, it at {place:?}"
+                );
+            }
+            assert!(
+                client.asked.is_empty() || client.peer.is_none(),
+                "{:?}",
+                client.asked
+            );
+        }
+    }
+
+    fn end(mut self) -> usize {
+        for client in &mut self.clients {
+            if let Some(peer) = client.peer.take() {
+                self.driver.release(&peer);
+            }
+        }
+        self.driver.settle();
+        for channel in CHANNELS {
+            let before = self.deliveries();
+            self.publish(channel);
+            self.driver.settle();
+            assert_eq!(self.deliveries(), before, "nobody is there");
+        }
+        assert!(self.driver.presence.is_empty(), "nobody is present");
+        for worker in &self.driver.workers {
+            assert_eq!(worker.shard.stats(), Default::default());
+            assert_eq!(worker.shard.connection_count(), 0);
+        }
+        self.recovered
+    }
+
+    fn deliveries(&self) -> u64 {
+        let workers = self.driver.workers.iter();
+        workers.map(|worker| worker.shard.totals().deliveries).sum()
+    }
+}
+
+impl Client {
+    fn forget_subscriptions(&mut self) {
+        self.asked.clear();
+        self.leaving.clear();
+        for place in self.places.values_mut() {
+            place.is_subscribed = false;
+        }
+    }
+
+    /// Takes notice of a message; returns 1 when it was a recovery with something to bring.
+    fn hear(&mut self, message: &Value) -> usize {
+        let left = message["id"]
+            .as_u64()
+            .and_then(|id| self.leaving.remove(&id));
+        if let Some(channel) = left {
+            assert!(message.get("unsubscribe").is_some(), "always succeeds");
+            self.end(channel);
+        }
+        if let Some(id) = message["id"]
+            .as_u64()
+            .filter(|id| self.asked.contains_key(id))
+        {
+            let (channel, from) = self.asked.remove(&id).expect("just seen");
+            if message.get("subscribe").is_some() {
+                return self.begin(channel, from, &message["subscribe"]);
+            }
+            assert_eq!(message["error"]["code"], 100, "{message}");
+        }
+        let push = &message["push"];
+        let Some(name) = push["channel"].as_str() else {
+            return 0;
+        };
+        let channel = CHANNELS
+            .into_iter()
+            .find(|known| *known == name)
+            .expect("a known one");
+        if push.get("unsubscribe").is_some() {
+            self.end(channel);
+        } else if push.get("pub").is_some() {
+            let place = self.places.get_mut(channel).expect("a reply comes first");
+            assert!(place.is_subscribed, "{channel}: {message}");
+            place.take(&push["pub"]);
+        }
+        0
+    }
+
+    fn end(&mut self, channel: &'static str) {
+        self.places
+            .entry(channel)
+            .and_modify(|place| place.is_subscribed = false);
+    }
+
+    fn begin(&mut self, channel: &'static str, from: Option<u64>, result: &Value) -> usize {
+        let offset = result["offset"].as_u64().unwrap_or(0);
+        let is_recovered = result["recovered"] == true;
+        assert_eq!(result["was_recovering"] == true, from.is_some());
+        if is_recovered {
+            assert_eq!(Some(offset), from, "goes on where the client stood");
+        }
+        let mut place = Place {
+            epoch: result["epoch"].as_str().expect("positioned").into(),
+            offset,
+            is_subscribed: true,
+        };
+        let publications = result["publications"].as_array();
+        let publications = publications.map_or(&[][..], Vec::as_slice);
+        for publication in publications {
+            place.take(publication);
+        }
+        self.places.insert(channel, place);
+        usize::from(is_recovered && !publications.is_empty())
+    }
+}
+
+impl Place {
+    fn take(&mut self, publication: &Value) {
+        let offset = publication["offset"].as_u64().expect("history is kept");
+        assert_eq!(offset, self.offset + 1, "offsets are consecutive");
+        self.offset = offset;
+    }
+}
+
+/// Names the seed of a storm that panics.
+struct Named(u64);
+
+impl Drop for Named {
+    #[expect(
+        clippy::print_stdout,
+        reason = "whoever repeats a failure needs its seed"
+    )]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the storm of seed {} failed", self.0);
+        }
+    }
+}
+
+fn storm(seed: u64) -> usize {
+    let _named = Named(seed);
+    let mut storm = Storm::new(seed);
+    for _ in 0..STEPS {
+        storm.step();
+    }
+    storm.settle();
+    storm.end()
+}
+
+#[test]
+fn nobody_is_told_anything_untrue() {
+    let seeds = std::env::var("STORM_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok());
+    let recovered: usize = (0..seeds.unwrap_or(1500)).map(storm).sum();
+    assert!(recovered > 100, "storms reach recoveries: {recovered}");
+}
