@@ -1,0 +1,83 @@
+//! The worker threads of a node: who takes which shard, and what each last said about itself.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use campanile_engine::node::{Node, ShardSeat};
+use campanile_engine::shard::{ShardStats, ShardTotals};
+use campanile_protocol::ws;
+
+use super::Worker;
+
+/// What a worker publishes about itself for whoever watches.
+#[derive(Debug, Default)]
+pub struct WorkerReport(pub(super) Mutex<(ShardStats, ShardTotals)>);
+
+impl WorkerReport {
+    /// The latest counts.
+    #[must_use]
+    pub fn read(&self) -> (ShardStats, ShardTotals) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The seats of all shards; each worker thread takes one.
+pub struct WorkerPool {
+    node: Arc<Node>,
+    seats: Mutex<Vec<ShardSeat>>,
+    limits: ws::Limits,
+    reports: Vec<Arc<WorkerReport>>,
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+impl WorkerPool {
+    /// A pool of these seats.
+    #[must_use]
+    pub fn new(node: Arc<Node>, mut seats: Vec<ShardSeat>, limits: ws::Limits) -> Self {
+        let reports = seats.iter().map(|_| Arc::default()).collect();
+        // Taken from the back, so that the first worker has the first shard.
+        seats.reverse();
+        Self {
+            node,
+            seats: Mutex::new(seats),
+            limits,
+            reports,
+        }
+    }
+
+    /// What every worker last said about itself.
+    #[must_use]
+    pub fn reports(&self) -> &[Arc<WorkerReport>] {
+        &self.reports
+    }
+
+    /// The worker of this thread, begun when it is first asked for.
+    ///
+    /// # Panics
+    /// When there are more worker threads than seats: one of them has died and was started again,
+    /// and its sessions and subscriptions are lost with it. The process ends then, since a node
+    /// that quietly serves a part of its clients is worse than one that is started again.
+    #[must_use]
+    pub fn worker(&self) -> Rc<Worker> {
+        WORKER.with_borrow_mut(|worker| {
+            let worker = worker.get_or_insert_with(|| {
+                let seat = self
+                    .seats
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop();
+                let Some(seat) = seat else {
+                    tracing::error!("a worker thread died; the process cannot go on");
+                    std::process::abort();
+                };
+                let report = Arc::clone(&self.reports[usize::from(seat.id.as_u8())]);
+                Worker::start(Arc::clone(&self.node), seat, self.limits, report)
+            });
+            Rc::clone(worker)
+        })
+    }
+}

@@ -1,0 +1,249 @@
+//! Exact texts of replies and pushes.
+
+use super::*;
+use crate::{ClientId, Disconnect, Unsubscribed, UserId};
+use std::sync::Arc;
+
+fn info() -> ClientInfo {
+    ClientInfo {
+        user: UserId::new("42"),
+        client: ClientId::from_random([0; 16], 0),
+        conn_info: None,
+        chan_info: Some(b"{\"n\":\n1}".as_slice().into()),
+    }
+}
+
+const ID: &str = "00000000-0000-4000-8000-000000000000";
+
+fn publication(offset: u64, data: &str) -> Publication {
+    Publication {
+        offset,
+        data: data.as_bytes().into(),
+        info: None,
+        tags: None,
+    }
+}
+
+fn pushed(message: &Push<'_>) -> String {
+    let mut out = Vec::new();
+    push(message, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn replied(body: ReplyBody) -> String {
+    let mut out = Vec::new();
+    reply(
+        &Reply {
+            id: 5,
+            body: Ok(body),
+        },
+        &mut out,
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn only_the_first_publication_of_a_stream_tells_the_epoch() {
+    let text = |offset| {
+        let publication = publication(offset, r#"{"n":1}"#);
+        pushed(&Push::Publication {
+            channel: "ne\"ws",
+            publication: &publication,
+            epoch: Epoch::new("AbCd"),
+        })
+    };
+    assert_eq!(
+        text(1),
+        r#"{"push":{"channel":"ne\"ws","pub":{"data":{"n":1},"offset":1,"epoch":"AbCd"}}}"#
+    );
+    assert_eq!(
+        text(2),
+        r#"{"push":{"channel":"ne\"ws","pub":{"data":{"n":1},"offset":2}}}"#
+    );
+    assert_eq!(
+        text(0),
+        r#"{"push":{"channel":"ne\"ws","pub":{"data":{"n":1}}}}"#
+    );
+}
+
+#[test]
+fn tags_and_publisher_travel_with_a_publication() {
+    let mut publication = publication(2, "null");
+    publication.info = Some(Arc::new(info()));
+    publication.tags = Some(Box::new([("a".into(), "b".into())].into()));
+    assert_eq!(
+        pushed(&Push::Publication {
+            channel: "c",
+            publication: &publication,
+            epoch: Epoch::EMPTY
+        }),
+        format!(
+            r#"{{"push":{{"channel":"c","pub":{{"data":null,"info":{{"user":"42","client":"{ID}","chan_info":{{"n":1}}}},"offset":2,"tags":{{"a":"b"}}}}}}}}"#
+        )
+    );
+}
+
+#[test]
+fn line_breaks_of_a_payload_are_dropped() {
+    let publication = publication(0, "{\n\"a\":\r\n\"\\n\" }");
+    assert_eq!(
+        pushed(&Push::Publication {
+            channel: "c",
+            publication: &publication,
+            epoch: Epoch::EMPTY
+        }),
+        r#"{"push":{"channel":"c","pub":{"data":{"a":"\n" }}}}"#
+    );
+}
+
+#[test]
+fn a_payload_that_is_not_json_is_not_embedded() {
+    for data in ["", "{", "{} {}", "\u{1}", "nul"] {
+        let publication = publication(0, data);
+        let message = Push::Publication {
+            channel: "c",
+            publication: &publication,
+            epoch: Epoch::EMPTY,
+        };
+        assert_eq!(
+            push(&message, &mut Vec::new()),
+            Err(InappropriatePayload),
+            "{data}"
+        );
+    }
+    let mut invalid = publication(0, "");
+    invalid.data = b"\"\xff\"".as_slice().into();
+    let message = Push::Publication {
+        channel: "c",
+        publication: &invalid,
+        epoch: Epoch::EMPTY,
+    };
+    assert_eq!(push(&message, &mut Vec::new()), Err(InappropriatePayload));
+}
+
+#[test]
+fn results_are_present_even_when_empty() {
+    assert_eq!(replied(ReplyBody::Publish), r#"{"id":5,"publish":{}}"#);
+    assert_eq!(
+        replied(ReplyBody::Unsubscribe),
+        r#"{"id":5,"unsubscribe":{}}"#
+    );
+    assert_eq!(
+        replied(ReplyBody::Subscribe(Box::default())),
+        r#"{"id":5,"subscribe":{}}"#
+    );
+    assert_eq!(
+        replied(ReplyBody::SubRefresh(Expiry::default())),
+        r#"{"id":5,"sub_refresh":{}}"#
+    );
+    assert_eq!(
+        replied(ReplyBody::Presence(vec![])),
+        r#"{"id":5,"presence":{"presence":{}}}"#
+    );
+    assert_eq!(
+        replied(ReplyBody::PresenceStats {
+            clients: 0,
+            users: 0
+        }),
+        r#"{"id":5,"presence_stats":{"num_clients":0,"num_users":0}}"#
+    );
+    let top = Position {
+        epoch: Epoch::new("e"),
+        offset: 0,
+    };
+    assert_eq!(
+        replied(ReplyBody::History {
+            publications: vec![],
+            top
+        }),
+        r#"{"id":5,"history":{"publications":[],"epoch":"e","offset":0}}"#
+    );
+}
+
+#[test]
+fn a_connect_result_is_spelled_as_the_protocol_has_it() {
+    let sub = SubscribeResult {
+        recoverable: true,
+        positioned: true,
+        position: Some(Position {
+            epoch: Epoch::new("e"),
+            offset: 3,
+        }),
+        publications: vec![Arc::new(publication(4, "1")), Arc::new(publication(5, "2"))],
+        recovered: true,
+        was_recovering: true,
+        ..SubscribeResult::default()
+    };
+    let connect = ConnectResult {
+        client: info().client,
+        version: "1".into(),
+        expiry: Expiry { ttl: Some(60) },
+        data: Some(b"[]".as_slice().into()),
+        subs: vec![("a".into(), sub)],
+        ping: 25,
+        pong: true,
+        time: Some(7),
+    };
+    assert_eq!(
+        replied(ReplyBody::Connect(Box::new(connect))),
+        format!(
+            concat!(
+                r#"{{"id":5,"connect":{{"client":"{}","version":"1","expires":true,"ttl":60,"data":[],"#,
+                r#""subs":{{"a":{{"recoverable":true,"epoch":"e","offset":3,"publications":[{{"data":1,"offset":4}},"#,
+                r#"{{"data":2,"offset":5}}],"recovered":true,"positioned":true,"was_recovering":true}}}},"#,
+                r#""ping":25,"pong":true,"time":7}}}}"#
+            ),
+            ID
+        )
+    );
+}
+
+#[test]
+fn errors_always_carry_code_and_message() {
+    let mut out = Vec::new();
+    let body = Err(Refusal::INTERNAL);
+    reply(&Reply { id: 7, body }, &mut out).unwrap();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        r#"{"id":7,"error":{"code":100,"message":"internal server error","temporary":true}}"#
+    );
+    assert_eq!(
+        pushed(&Push::Unsubscribe {
+            channel: "c",
+            unsubscribed: &Unsubscribed::INSUFFICIENT_STATE
+        }),
+        r#"{"push":{"channel":"c","unsubscribe":{"code":2500,"reason":"insufficient state"}}}"#
+    );
+    assert!(!Disconnect::SLOW.flushes());
+}
+
+#[test]
+fn joins_leaves_and_refreshes_are_pushes() {
+    let mut info = info();
+    info.chan_info = None;
+    assert_eq!(
+        pushed(&Push::Join {
+            channel: "c",
+            info: &info
+        }),
+        format!(
+            r#"{{"push":{{"channel":"c","join":{{"info":{{"user":"42","client":"{ID}"}}}}}}}}"#
+        )
+    );
+    assert!(
+        pushed(&Push::Leave {
+            channel: "c",
+            info: &info
+        })
+        .contains(r#""leave":{"info""#)
+    );
+    assert_eq!(
+        pushed(&Push::Refresh(Expiry { ttl: Some(9) })),
+        r#"{"push":{"refresh":{"expires":true,"ttl":9}}}"#
+    );
+    assert_eq!(
+        pushed(&Push::Refresh(Expiry::default())),
+        r#"{"push":{"refresh":{}}}"#
+    );
+}
