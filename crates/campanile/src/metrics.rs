@@ -1,14 +1,14 @@
 //! Counts for Prometheus, by the names that Centrifugo's dashboards know where they exist there.
 //!
-//! Nothing is counted here: every scrape asks the workers what they last said, so that the hot
-//! paths write plain numbers of their own thread.
+//! Nothing is counted here: every scrape asks the shards, so that the hot paths write plain numbers
+//! of their own thread.
 
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use campanile_engine::node::Node;
-use campanile_engine::shard::{ShardStats, ShardTotals};
+use campanile_engine::shard::ShardReport;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -16,66 +16,57 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::transport::{Admission, WorkerPool};
+use crate::transport::Admission;
 
 /// See the [module](self).
+#[derive(Clone)]
 pub struct Metrics {
-    registry: Registry,
-}
-
-/// Reads all workers at each scrape.
-struct Workers {
     node: Arc<Node>,
-    workers: Arc<WorkerPool>,
     admission: Arc<Admission>,
 }
 
-impl std::fmt::Debug for Workers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Workers")
-    }
-}
+/// A metric without labels: name, help, value.
+type Plain = (&'static str, &'static str, u64);
 
 impl Metrics {
     /// Metrics of this node.
     #[must_use]
-    pub fn new(node: Arc<Node>, workers: Arc<WorkerPool>, admission: Arc<Admission>) -> Self {
-        let mut registry = Registry::with_prefix("centrifugo");
-        registry.register_collector(Box::new(Workers {
-            node,
-            workers,
-            admission,
-        }));
-        Self { registry }
+    pub const fn new(node: Arc<Node>, admission: Arc<Admission>) -> Self {
+        Self { node, admission }
     }
 
     /// Adds the page at `path`.
-    pub fn configure(self: &Arc<Self>, path: &str, services: &mut ServiceConfig) {
-        let metrics = Arc::clone(self);
-        services.route(
-            path,
-            web::get().to(move || {
-                let response = metrics.response();
-                async move { response }
-            }),
-        );
+    pub fn configure(&self, path: &str, services: &mut ServiceConfig) {
+        let metrics = self.clone();
+        let page = move || {
+            let metrics = metrics.clone();
+            async move { metrics.page().await }
+        };
+        services.route(path, web::get().to(page));
     }
 
-    fn response(&self) -> HttpResponse {
+    async fn page(&self) -> HttpResponse {
+        let report = self.node.report().await;
+        let mut registry = Registry::with_prefix("centrifugo");
+        registry.register_collector(Box::new(Scrape {
+            gauges: self.gauges(&report),
+            counters: self.counters(&report),
+            report,
+        }));
         let mut text = String::new();
-        match encode(&mut text, &self.registry) {
+        match encode(&mut text, &registry) {
             Ok(()) => HttpResponse::Ok()
                 .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
                 .body(text),
             Err(_) => HttpResponse::InternalServerError().finish(),
         }
     }
-}
 
-impl Workers {
-    fn gauges(&self, stats: ShardStats) -> [(&'static str, &'static str, u64); 8] {
+    fn gauges(&self, report: &ShardReport) -> Vec<Plain> {
         let budget = self.node.budget();
-        [
+        let stats = report.stats;
+        let connections = self.admission.connections() as u64;
+        vec![
             ("node_num_clients", "Live sessions", stats.clients as u64),
             (
                 "node_num_users",
@@ -93,11 +84,7 @@ impl Workers {
                 stats.subscriptions as u64,
             ),
             ("node_num_nodes", "Nodes", 1),
-            (
-                "connections_inflight",
-                "Open connections",
-                self.admission.connections() as u64,
-            ),
+            ("connections_inflight", "Open connections", connections),
             (
                 "outbound_queue_bytes",
                 "Bytes waiting to be written",
@@ -111,9 +98,10 @@ impl Workers {
         ]
     }
 
-    fn counters(&self, totals: ShardTotals) -> [(&'static str, &'static str, u64); 8] {
+    fn counters(&self, report: &ShardReport) -> Vec<Plain> {
+        let totals = report.totals;
         let refused = self.admission.refused() as u64;
-        [
+        vec![
             (
                 "transport_messages_sent",
                 "Messages put into outbound queues",
@@ -123,16 +111,6 @@ impl Workers {
                 "transport_messages_received",
                 "Commands of clients",
                 totals.commands,
-            ),
-            (
-                "client_recover_recovered",
-                "Recoveries without a loss",
-                totals.recovered,
-            ),
-            (
-                "client_recover_unrecovered",
-                "Recoveries with a loss",
-                totals.unrecovered,
             ),
             (
                 "client_disconnects_slow",
@@ -154,25 +132,64 @@ impl Workers {
     }
 }
 
-impl Collector for Workers {
+/// What one scrape tells.
+#[derive(Debug)]
+struct Scrape {
+    gauges: Vec<Plain>,
+    counters: Vec<Plain>,
+    report: ShardReport,
+}
+
+/// Counters are not declared as such: the text format would append `_total` to names that
+/// dashboards know without it.
+const COUNTER: MetricType = MetricType::Unknown;
+
+impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let mut stats = ShardStats::default();
-        let mut totals = ShardTotals::default();
-        for report in self.workers.reports() {
-            let (more_stats, more_totals) = report.read();
-            stats = stats + more_stats;
-            totals = totals + more_totals;
+        let gauges = self.gauges.iter().map(|metric| (metric, MetricType::Gauge));
+        let counters = self.counters.iter().map(|metric| (metric, COUNTER));
+        for ((name, help, value), kind) in gauges.chain(counters) {
+            number(*value).encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
-        let gauges = self.gauges(stats).map(|metric| (metric, MetricType::Gauge));
-        // Not as counters: the text format would append `_total` to names that dashboards know
-        // without it.
-        let counters = self
-            .counters(totals)
-            .map(|metric| (metric, MetricType::Unknown));
-        for ((name, help, value), kind) in gauges.into_iter().chain(counters) {
-            let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            value.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
-        }
-        Ok(())
+        let (codes, totals) = (&self.report.codes, self.report.totals);
+        let recoveries = [("yes", totals.recovered), ("no", totals.unrecovered)];
+        labelled(
+            &mut encoder,
+            ("client_recover", "Recoveries"),
+            "recovered",
+            recoveries,
+        )?;
+        let by_code = ("client_num_server_disconnects", "Connections ended");
+        labelled(&mut encoder, by_code, "code", texts(&codes.disconnects))?;
+        let by_code = ("client_num_server_unsubscribes", "Subscriptions ended");
+        labelled(&mut encoder, by_code, "code", texts(&codes.unsubscribes))?;
+        let by_code = ("client_num_reply_errors", "Commands refused");
+        labelled(&mut encoder, by_code, "code", texts(&codes.refusals))
     }
+}
+
+/// Tells one counter for each value of a label.
+fn labelled<L: AsRef<str>>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    label: &str,
+    counts: impl IntoIterator<Item = (L, u64)>,
+) -> std::fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, COUNTER)?;
+    for (value, count) in counts {
+        number(count).encode(family.encode_family(&[(label, value.as_ref())])?)?;
+    }
+    Ok(())
+}
+
+fn texts<K: ToString>(
+    counts: &std::collections::BTreeMap<K, u64>,
+) -> impl Iterator<Item = (String, u64)> {
+    counts
+        .iter()
+        .map(|(code, count)| (code.to_string(), *count))
+}
+
+fn number(value: u64) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -110,11 +110,7 @@ pub(super) fn assemble(
             .map(NonZeroUsize::get),
         Arc::clone(node.budget()),
     ));
-    let metrics = Arc::new(Metrics::new(
-        Arc::clone(&node),
-        Arc::clone(&workers),
-        Arc::clone(&admission),
-    ));
+    let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission));
     let listener = Listener {
         workers,
         worker_count,
@@ -177,7 +173,7 @@ fn node(config: &Config, shards: usize) -> (Arc<Node>, Vec<ShardSeat>) {
 fn routes(
     config: &Config,
     node: &Arc<Node>,
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
     readiness: Arc<Readiness>,
     dev: Option<Dev>,
 ) -> Routes {

@@ -19,4 +19,4 @@ pub use admission::Admission;
 pub use io::Io;
 pub use listen::{Listener, Routes, listen};
 pub use origin::Origins;
-pub use worker::{Worker, WorkerPool, WorkerReport};
+pub use worker::{Worker, WorkerPool};

@@ -19,7 +19,7 @@ use crate::channel::Resolved;
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::presence::PresenceStats;
 use crate::session::Order;
-use crate::shard::{ShardStats, Target};
+use crate::shard::{ShardReport, ShardStats, Target};
 
 /// Something that the application publishes.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -242,15 +242,18 @@ impl Node {
         channels
     }
 
+    /// What all shards together tell about themselves.
+    pub async fn report(&self) -> ShardReport {
+        let mut all = ShardReport::default();
+        for part in self.every_shard(Control::Report).await {
+            all.add(&part);
+        }
+        all
+    }
+
     /// What the node is and what is in it.
     pub async fn info(&self) -> NodeInfo {
-        let mut stats = ShardStats::default();
-        for part in self.every_shard(Control::Stats).await {
-            stats.clients += part.clients;
-            stats.users += part.users;
-            stats.channels += part.channels;
-            stats.subscriptions += part.subscriptions;
-        }
+        let stats = self.report().await.stats;
         NodeInfo {
             id: self.id.clone(),
             name: self.name.clone(),

@@ -27,7 +27,7 @@ use crate::presence::Presence;
 use crate::recovery;
 use crate::session::Order;
 use crate::settings::Settings;
-use crate::shard::{ShardStats, Target};
+use crate::shard::{ShardReport, Target};
 use crate::time::{Clock, Moment};
 
 pub use application::{ApiPublication, HistoryRequest, NodeInfo};
@@ -95,8 +95,8 @@ pub struct ShardSeat {
 pub enum Control {
     /// Give an order; answers how many sessions it was for.
     Order(Target, Order, oneshot::Sender<usize>),
-    /// Count.
-    Stats(oneshot::Sender<ShardStats>),
+    /// Tell everything about itself.
+    Report(oneshot::Sender<ShardReport>),
     /// Channels with subscribers whose name the predicate accepts, and how many they are.
     Channels(NameFilter, oneshot::Sender<Vec<(ChannelName, usize)>>),
     /// Close everything within this time, evenly.

@@ -1,5 +1,7 @@
 //! What a shard counts.
 
+use std::collections::BTreeMap;
+
 /// Counts of a shard, for whoever watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ShardStats {
@@ -32,31 +34,53 @@ pub struct ShardTotals {
     pub panics: u64,
 }
 
-impl std::ops::Add for ShardStats {
-    type Output = Self;
+/// How often each code was told to clients. Codes of applications are bounded by the protocol's
+/// ranges, and so is this.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CodeTotals {
+    /// Connections ended, by the close code.
+    pub disconnects: BTreeMap<u16, u64>,
+    /// Subscriptions ended, by the unsubscribe code.
+    pub unsubscribes: BTreeMap<u32, u64>,
+    /// Commands refused, by the error code.
+    pub refusals: BTreeMap<u32, u64>,
+}
 
-    fn add(self, other: Self) -> Self {
-        Self {
-            clients: self.clients + other.clients,
-            users: self.users + other.users,
-            channels: self.channels + other.channels,
-            subscriptions: self.subscriptions + other.subscriptions,
-        }
+/// Everything that a shard, or several together, can tell about themselves.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ShardReport {
+    /// What is there now.
+    pub stats: ShardStats,
+    /// What has happened.
+    pub totals: ShardTotals,
+    /// What clients were told.
+    pub codes: CodeTotals,
+}
+
+impl ShardReport {
+    /// Adds what another shard tells. Users of several shards count in each.
+    pub fn add(&mut self, other: &Self) {
+        let (stats, more) = (&mut self.stats, other.stats);
+        stats.clients += more.clients;
+        stats.users += more.users;
+        stats.channels += more.channels;
+        stats.subscriptions += more.subscriptions;
+        let (totals, more) = (&mut self.totals, other.totals);
+        totals.deliveries += more.deliveries;
+        totals.commands += more.commands;
+        totals.slow += more.slow;
+        totals.repairs += more.repairs;
+        totals.recovered += more.recovered;
+        totals.unrecovered += more.unrecovered;
+        totals.panics += more.panics;
+        add_counts(&mut self.codes.disconnects, &other.codes.disconnects);
+        add_counts(&mut self.codes.unsubscribes, &other.codes.unsubscribes);
+        add_counts(&mut self.codes.refusals, &other.codes.refusals);
     }
 }
 
-impl std::ops::Add for ShardTotals {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            deliveries: self.deliveries + other.deliveries,
-            commands: self.commands + other.commands,
-            slow: self.slow + other.slow,
-            repairs: self.repairs + other.repairs,
-            recovered: self.recovered + other.recovered,
-            unrecovered: self.unrecovered + other.unrecovered,
-            panics: self.panics + other.panics,
-        }
+fn add_counts<K: Copy + Ord>(counts: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
+    for (key, count) in more {
+        *counts.entry(*key).or_default() += count;
     }
 }

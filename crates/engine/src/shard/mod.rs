@@ -29,7 +29,7 @@ use crate::settings::Settings;
 use crate::time::{Moment, Now};
 use crate::wheel::Wheel;
 
-pub use counts::{ShardStats, ShardTotals};
+pub use counts::{CodeTotals, ShardReport, ShardStats, ShardTotals};
 pub use orders::Target;
 
 /// A session of this shard. Indices are used again; the generation tells one use from the next.
@@ -84,6 +84,7 @@ pub struct Shard {
     live: usize,
     queued_bytes: u64,
     totals: ShardTotals,
+    codes: CodeTotals,
     /// Sessions whose outbox has outgrown its bound, to be closed when the step is over.
     too_slow: Vec<SessionKey>,
     /// Sessions that were to get a payload which their wire cannot carry, likewise.
@@ -118,6 +119,7 @@ impl Shard {
             live: 0,
             queued_bytes: 0,
             totals: ShardTotals::default(),
+            codes: CodeTotals::default(),
             too_slow: Vec::new(),
             unfit: Vec::new(),
             lost: Vec::new(),
@@ -140,6 +142,16 @@ impl Shard {
             users: self.hub.user_count(),
             channels: self.hub.channel_count(),
             subscriptions: self.hub.membership_count(),
+        }
+    }
+
+    /// Everything that it can tell about itself.
+    #[must_use]
+    pub fn report(&self) -> ShardReport {
+        ShardReport {
+            stats: self.stats(),
+            totals: self.totals,
+            codes: self.codes.clone(),
         }
     }
 
@@ -454,7 +466,7 @@ impl Shard {
     }
 
     /// Tells the node how much waits in this shard.
-    pub fn report(&self) {
+    pub fn account(&self) {
         self.budget.set_queued(self.id, self.queued_bytes);
     }
 

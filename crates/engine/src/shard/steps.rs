@@ -14,7 +14,7 @@ use crate::channel::ChannelName;
 use crate::delivery::Event;
 use crate::hub::Entry;
 use crate::outbox::Frame;
-use crate::session::{Context, Effect, Input};
+use crate::session::{Context, Effect, Input, Notice};
 use crate::time::Now;
 
 impl Shard {
@@ -64,8 +64,22 @@ impl Shard {
 
     fn carry_out(&mut self, now: Now, key: SessionKey, effect: Effect) {
         match effect {
-            Effect::Reply(reply) => self.encode(key, |wire, out| wire.reply(&reply, out)),
-            Effect::Push(notice) => self.encode(key, |wire, out| encode_notice(wire, &notice, out)),
+            Effect::Reply(reply) => {
+                if let Err(refusal) = &reply.body {
+                    *self.codes.refusals.entry(refusal.code).or_default() += 1;
+                }
+                self.encode(key, |wire, out| wire.reply(&reply, out));
+            }
+            Effect::Push(notice) => {
+                if let Notice::Unsubscribe(_, unsubscribed) = &notice {
+                    *self
+                        .codes
+                        .unsubscribes
+                        .entry(unsubscribed.code)
+                        .or_default() += 1;
+                }
+                self.encode(key, |wire, out| encode_notice(wire, &notice, out));
+            }
             Effect::Ping => self.encode(key, |wire, out| {
                 wire.ping(out);
                 Ok(())
@@ -189,6 +203,7 @@ impl Shard {
             // Without a last word too the writer has to come by, to close the socket.
             self.mark_dirty(key);
         } else {
+            *self.codes.disconnects.entry(disconnect.code).or_default() += 1;
             let mut last = Vec::new();
             wire.disconnect(disconnect, &mut last);
             self.send_to(key, last.into());
@@ -212,7 +227,7 @@ impl Shard {
 
     /// Gives up the largest queues when the node has no memory left.
     pub(super) fn shed(&mut self) {
-        self.report();
+        self.account();
         let mut excess = self.budget.excess();
         if excess == 0 || self.queued_bytes == 0 {
             return;

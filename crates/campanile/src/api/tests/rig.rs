@@ -282,7 +282,7 @@ impl Worker {
                 self.do_errands().await;
                 done.send(count).unwrap();
             }
-            Control::Stats(done) => done.send(self.shard.borrow().stats()).unwrap(),
+            Control::Report(done) => done.send(self.shard.borrow().report()).unwrap(),
             Control::Channels(filter, done) => {
                 let shard = self.shard.borrow();
                 let chosen = shard

@@ -31,7 +31,7 @@ use super::admission::Place;
 use super::connection::{Connection, Speech};
 use super::io::Io;
 use super::sockets::SocketSet;
-pub use pool::{WorkerPool, WorkerReport};
+pub use pool::WorkerPool;
 use state::State;
 use turns::Turns;
 
@@ -45,12 +45,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    fn start(
-        node: Arc<Node>,
-        seat: ShardSeat,
-        limits: ws::Limits,
-        report: Arc<WorkerReport>,
-    ) -> Rc<Self> {
+    fn start(node: Arc<Node>, seat: ShardSeat, limits: ws::Limits) -> Rc<Self> {
         let now = node.clock().now();
         let shard = Shard::new(
             seat.id,
@@ -69,7 +64,7 @@ impl Worker {
             state: RefCell::new(State::new(shard, sockets)),
             turn: RefCell::default(),
         });
-        let turns = Turns::new(Rc::clone(&worker), seat, report);
+        let turns = Turns::new(Rc::clone(&worker), seat);
         // Without tokio's budget for one poll: the loop has its own, and past tokio's every socket
         // would pretend to be busy.
         actix_rt::spawn(tokio::task::unconstrained(turns));

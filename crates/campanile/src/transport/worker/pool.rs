@@ -1,33 +1,19 @@
-//! The worker threads of a node: who takes which shard, and what each last said about itself.
+//! The worker threads of a node: who takes which shard.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use campanile_engine::node::{Node, ShardSeat};
-use campanile_engine::shard::{ShardStats, ShardTotals};
 use campanile_protocol::ws;
 
 use super::Worker;
-
-/// What a worker publishes about itself for whoever watches.
-#[derive(Debug, Default)]
-pub struct WorkerReport(pub(super) Mutex<(ShardStats, ShardTotals)>);
-
-impl WorkerReport {
-    /// The latest counts.
-    #[must_use]
-    pub fn read(&self) -> (ShardStats, ShardTotals) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The seats of all shards; each worker thread takes one.
 pub struct WorkerPool {
     node: Arc<Node>,
     seats: Mutex<Vec<ShardSeat>>,
     limits: ws::Limits,
-    reports: Vec<Arc<WorkerReport>>,
 }
 
 thread_local! {
@@ -38,21 +24,13 @@ impl WorkerPool {
     /// A pool of these seats.
     #[must_use]
     pub fn new(node: Arc<Node>, mut seats: Vec<ShardSeat>, limits: ws::Limits) -> Self {
-        let reports = seats.iter().map(|_| Arc::default()).collect();
         // Taken from the back, so that the first worker has the first shard.
         seats.reverse();
         Self {
             node,
             seats: Mutex::new(seats),
             limits,
-            reports,
         }
-    }
-
-    /// What every worker last said about itself.
-    #[must_use]
-    pub fn reports(&self) -> &[Arc<WorkerReport>] {
-        &self.reports
     }
 
     /// The worker of this thread, begun when it is first asked for.
@@ -74,8 +52,7 @@ impl WorkerPool {
                     tracing::error!("a worker thread died; the process cannot go on");
                     std::process::abort();
                 };
-                let report = Arc::clone(&self.reports[usize::from(seat.id.as_u8())]);
-                Worker::start(Arc::clone(&self.node), seat, self.limits, report)
+                Worker::start(Arc::clone(&self.node), seat, self.limits)
             });
             Rc::clone(worker)
         })

@@ -188,8 +188,8 @@ impl State {
             Control::Order(target, order, done) => {
                 let _ = done.send(self.shard.order(now, &target, &order));
             }
-            Control::Stats(done) => {
-                let _ = done.send(self.shard.stats());
+            Control::Report(done) => {
+                let _ = done.send(self.shard.report());
             }
             Control::Channels(filter, done) => {
                 let accepted = self

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use campanile_engine::node::ShardSeat;
 use campanile_engine::time::Now;
 use tokio::time::Sleep;
 
-use super::pool::WorkerReport;
 use super::state::{DRAIN_STEP, State};
 use super::{OrAbort, Worker};
 
@@ -26,7 +25,6 @@ const ERRANDS_PER_TURN: usize = 8;
 pub(super) struct Turns {
     worker: Rc<Worker>,
     seat: ShardSeat,
-    report: Arc<WorkerReport>,
     deliveries: Vec<Arc<Delivery>>,
     timer: Pin<Box<Sleep>>,
 }
@@ -47,11 +45,10 @@ impl Future for Turns {
 }
 
 impl Turns {
-    pub(super) fn new(worker: Rc<Worker>, seat: ShardSeat, report: Arc<WorkerReport>) -> Self {
+    pub(super) fn new(worker: Rc<Worker>, seat: ShardSeat) -> Self {
         Self {
             worker,
             seat,
-            report,
             deliveries: Vec::with_capacity(DELIVERIES_PER_TURN),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
@@ -79,9 +76,7 @@ impl Turns {
         }
         has_more |= state.write(now);
         has_more |= state.shard.has_errands();
-        state.shard.report();
-        *self.report.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            (state.shard.stats(), state.shard.totals());
+        state.shard.account();
         self.set_timer(cx, state, now, is_draining) || has_more
     }
 
