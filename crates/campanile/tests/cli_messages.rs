@@ -4,7 +4,7 @@
 mod support;
 
 use rustix::process::Signal;
-use support::{Directory, Proxy, Running, Server, run};
+use support::{Directory, Proxy, Running, Server, answering, run};
 
 /// Where nothing listens: the discard port, which needs privileges nobody has here.
 const NOBODY: &str = "127.0.0.1:9";
@@ -104,6 +104,30 @@ fn a_disconnect_that_forbids_to_come_back_ends_a_subscriber() {
 }
 
 #[test]
+fn a_subscriber_can_be_a_user_where_only_users_may_come() {
+    let server = Server::start_with(
+        "[client]\ninsecure = false\n[client.token]\nhmac_secret_key = 's'\n\
+         [channel.without_namespace]\nallow_subscribe_for_client = true\n",
+    );
+    let url = server.websocket_url();
+    let secret = ("CAMPANILE_CLIENT_TOKEN_HMAC_SECRET_KEY", "s");
+    let knowing = Directory::new().with_variable(secret.0, secret.1);
+    let subscriber = Running::subscriber_in(knowing, &url, &["news", "--user=42"]);
+    assert_eq!(server.publish(&["news", "1"]).code, Some(0));
+    assert_eq!(subscriber.next_line(), "1");
+}
+
+#[test]
+fn a_place_without_a_websocket_is_told_by_its_status() {
+    for (status, code) in [("404 Not Found", 1), ("503 Service Unavailable", 69)] {
+        let url = format!("ws://{}/", answering(status));
+        let output = run(&["subscribe", "news", "--url", &url]);
+        assert_eq!(output.code, Some(code), "{output:?}");
+        assert!(output.stderr.contains(&status[..3]), "{output:?}");
+    }
+}
+
+#[test]
 fn the_configuration_says_where_the_server_is_and_what_its_key_is() {
     let server = Server::start();
     let port = server.address.port();
@@ -116,6 +140,47 @@ fn the_configuration_says_where_the_server_is_and_what_its_key_is() {
     assert_eq!(published.code, Some(0), "{published:?}");
     let healthy = client.run(&["health", "-c", "there.toml"]);
     assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    let url = server.http_url();
+    let client = Directory::new().with_variable("CAMPANILE_HTTP_API_KEY", &server.key);
+    let published = client.run(&["publish", "--url", &url, "news", "2"]);
+    assert_eq!(published.code, Some(0), "{published:?}");
+}
+
+#[test]
+fn a_certificate_is_believed_only_on_request() {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let directory = Directory::new()
+        .with("cert.pem", &made.cert.pem())
+        .with("key.pem", &made.signing_key.serialize_pem())
+        .with(
+            "campanile.toml",
+            "[http_server.tls]\nenabled = true\ncert_pem = 'cert.pem'\nkey_pem = 'key.pem'\n",
+        );
+    let server = Server::start_in(directory);
+    let address = server.address;
+    let (http, websocket) = (
+        format!("https://{address}"),
+        format!("wss://{address}/connection/websocket"),
+    );
+    for trust in [&["--ca", "cert.pem"][..], &["--insecure-tls"]] {
+        let health = server.run(&[&["health", "--url", &http], trust].concat());
+        assert_eq!(health.code, Some(0), "{health:?}");
+        // Let in, and refused only then.
+        let subscribe = &["subscribe", "nowhere:news", "--url", &websocket];
+        let subscribed = server.run(&[subscribe, trust].concat());
+        assert_eq!(subscribed.code, Some(1), "{subscribed:?}");
+        assert!(subscribed.stderr.contains("error 102"), "{subscribed:?}");
+    }
+    for arguments in [
+        ["health", "--ready", "--url", &http],
+        ["subscribe", "news", "--url", &websocket],
+    ] {
+        let stranger = server.run(&arguments);
+        assert_eq!(stranger.code, Some(69), "{stranger:?}");
+        assert!(stranger.stderr.contains("certificate"), "{stranger:?}");
+    }
+    let nobody = server.run(&["health", "--url", &http, "--ca", "key.pem"]);
+    assert_eq!(nobody.code, Some(2), "{nobody:?}");
 }
 
 #[test]
@@ -174,6 +239,10 @@ fn health_is_told_by_the_exit_code() {
         let output = run(arguments);
         assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
     }
+    let url = format!("http://{}", answering("503 Service Unavailable"));
+    let unready = run(&["health", "--ready", "--url", &url]);
+    assert_eq!(unready.code, Some(1), "{unready:?}");
+    assert!(unready.stderr.contains("503"), "{unready:?}");
     let without = Server::start_with("[health]\nenabled = false\n");
     let url = without.http_url();
     let output = run(&["health", "--url", &url]);

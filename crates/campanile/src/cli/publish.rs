@@ -37,8 +37,8 @@ pub struct PublishArgs {
     /// Where the server is [default: where the configured one listens]
     #[arg(long, value_parser = parse_http_url)]
     pub url: Option<String>,
-    /// Key of the server API; others on this machine may see it here, but not in
-    /// CAMPANILE_HTTP_API_KEY [default: the configured one]
+    /// Key of the server API, for others on this machine to see: better set CAMPANILE_HTTP_API_KEY
+    /// [default: the configured one]
     #[arg(long, value_name = "KEY")]
     pub api_key: Option<String>,
     #[command(flatten)]

@@ -19,7 +19,11 @@ use rustix::process::{Pid, Signal, kill_process};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A directory of its own, gone with it.
-pub(crate) struct Directory(PathBuf);
+pub(crate) struct Directory {
+    path: PathBuf,
+    /// What the environment is of programs that run in it.
+    environment: Vec<(&'static str, String)>,
+}
 
 impl Directory {
     pub(crate) fn new() -> Self {
@@ -28,16 +32,24 @@ impl Directory {
         let name = format!("messages-{}-{count}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&path).expect("a new directory");
-        Self(path)
+        Self {
+            path,
+            environment: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_variable(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
     }
 
     pub(crate) fn with(self, file: &str, text: &str) -> Self {
-        fs::write(self.0.join(file), text).expect("a writable directory");
+        fs::write(self.path.join(file), text).expect("a writable directory");
         self
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
@@ -62,8 +74,9 @@ impl Directory {
     fn spawn(&self, arguments: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_campanile"))
             .args(arguments)
-            .current_dir(&self.0)
+            .current_dir(&self.path)
             .env_clear()
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -74,7 +87,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -112,8 +125,12 @@ impl Running {
 
     /// A subscriber that got as far as being one.
     pub(crate) fn subscriber(url: &str, arguments: &[&str]) -> Self {
+        Self::subscriber_in(Directory::new(), url, arguments)
+    }
+
+    pub(crate) fn subscriber_in(directory: Directory, url: &str, arguments: &[&str]) -> Self {
         let arguments = [&["subscribe", "--url", url], arguments].concat();
-        let subscriber = Self::start(Directory::new(), &arguments);
+        let subscriber = Self::start(directory, &arguments);
         let is_channel = |argument: &&&str| !argument.starts_with('-');
         for _ in arguments[3..].iter().filter(is_channel) {
             subscriber.wait_for_notice("subscribed to ");
@@ -200,10 +217,14 @@ impl Server {
     }
 
     pub(crate) fn start_with(settings: &str) -> Self {
-        let directory = Directory::new().with("campanile.toml", settings);
+        Self::start_in(Directory::new().with("campanile.toml", settings))
+    }
+
+    /// Starts it with the configuration that is there.
+    pub(crate) fn start_in(directory: Directory) -> Self {
         let running = Running::start(directory, &["serve", "--dev", "--port", "0"]);
-        let page = running.wait_for_notice("http://");
-        let (_, address) = page.split_once("http://").expect("it was waited for");
+        let page = running.wait_for_notice("Playground ");
+        let (_, address) = page.split_once("://").expect("it is a URL");
         let address = address.trim_end_matches('/').parse();
         let key = running.wait_for_notice("API key: ");
         let (_, key) = key.split_once(": ").expect("it was waited for");
@@ -244,6 +265,19 @@ impl Server {
 
 fn websocket_url(address: SocketAddr) -> String {
     format!("ws://{address}/connection/websocket")
+}
+
+/// Answers one HTTP request with this status; its address.
+pub(crate) fn answering(status: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("someone asks");
+        let mut request = BufReader::new(&stream).lines().map_while(Result::ok);
+        assert!(request.any(|line| line.is_empty()), "a whole head");
+        write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").expect("they wait");
+    });
+    address
 }
 
 /// A wire to a server. While it is cut, whoever connects is hung up on.

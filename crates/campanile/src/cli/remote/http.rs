@@ -80,13 +80,16 @@ impl Http {
             let body = body.read_to_string()?;
             Ok(Answer { status, body })
         };
+        let unreachable = |reason| Failure::Unreachable {
+            url: self.base.clone(),
+            reason,
+        };
         result.and_then(read).map_err(|error| match error {
             Error::BadUri(_) | Error::Http(_) => Failure::Usage(error.to_string()),
             Error::BodyExceedsLimit(_) => Failure::Refused(error.to_string()),
-            error => Failure::Unreachable {
-                url: self.base.clone(),
-                reason: error.to_string(),
-            },
+            // Without the name of the layer, which tells nobody anything.
+            Error::Io(error) => unreachable(error.to_string()),
+            error => unreachable(error.to_string()),
         })
     }
 }

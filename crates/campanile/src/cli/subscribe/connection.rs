@@ -142,7 +142,11 @@ impl Connection {
 }
 
 fn lost(error: &Error) -> End {
-    End::Lost(error.to_string())
+    End::Lost(match error {
+        // Without the name of the layer, which tells nobody anything.
+        Error::Io(error) => error.to_string(),
+        error => error.to_string(),
+    })
 }
 
 /// What a close frame means: the code alone decides whether to come back (section 12.2).

@@ -35,9 +35,9 @@ pub(super) struct ErrorReply {
     pub(super) temporary: bool,
 }
 
-#[derive(Deserialize)]
+/// What the server promises to a new connection.
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub(super) struct Connected {
     /// Seconds between pings.
     pub(super) ping: u32,
@@ -45,6 +45,7 @@ pub(super) struct Connected {
     pub(super) pong: bool,
 }
 
+/// Where a subscription begins.
 #[derive(Deserialize)]
 pub(super) struct Subscribed<'a> {
     #[serde(default)]
@@ -75,6 +76,7 @@ pub(super) struct Push<'a> {
     pub(super) unsubscribe: Option<Unsubscribed>,
 }
 
+/// What was published.
 #[derive(Deserialize)]
 pub(super) struct Publication<'a> {
     /// Absent if what was published is nothing at all.
