@@ -3,8 +3,13 @@
 //! A command is a variant of [`Command`] and a module beside this one; what it does is not known
 //! here. Data goes to standard output, everything said about it to standard error.
 
+mod about;
 mod config;
+mod health;
+mod publish;
+mod remote;
 mod serve;
+mod subscribe;
 mod token;
 
 use std::io::Write as _;
@@ -13,14 +18,26 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use about::{CompletionsArgs, ManArgs, VersionArgs};
 pub use config::{CheckArgs, ConfigCommand, ShowArgs};
+pub use health::HealthArgs;
+pub use publish::PublishArgs;
+pub use remote::TlsArgs;
 pub use serve::{CentrifugoFlags, ServeArgs};
+pub use subscribe::SubscribeArgs;
 pub use token::{GenArgs, TokenCommand, VerifyArgs};
 
 use crate::config::{Loaded, Sources};
 
 /// It did not work.
 pub const EXIT_FAILURE: u8 = 1;
+
+/// The command line makes no sense; what `clap` ends with too.
+pub const EXIT_USAGE: u8 = 2;
+
+/// Nobody answered: `EX_UNAVAILABLE` of `sysexits.h`, which tells a script that trying again may
+/// help.
+pub const EXIT_UNREACHABLE: u8 = 69;
 
 /// The configuration is bad: `EX_CONFIG` of `sysexits.h`, which tells an init system that trying
 /// again is of no use.
@@ -51,6 +68,18 @@ pub enum Command {
     /// Make or verify tokens of clients
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Publish to a channel of a running server
+    Publish(PublishArgs),
+    /// Print what is published to channels of a running server
+    Subscribe(SubscribeArgs),
+    /// Ask a running server whether it is alive
+    Health(HealthArgs),
+    /// Print the version
+    Version(VersionArgs),
+    /// Print what makes a shell complete these commands
+    Completions(CompletionsArgs),
+    /// Print the manual
+    Man(ManArgs),
     /// What users of Centrifugo type.
     #[command(flatten)]
     Centrifugo(CentrifugoCommand),
@@ -109,6 +138,12 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Config(command) => config::run(&command),
             Command::Token(command) => token::run(&command),
+            Command::Publish(args) => publish::run(&args),
+            Command::Subscribe(args) => subscribe::run(&args),
+            Command::Health(args) => health::run(&args),
+            Command::Version(args) => about::version(&args),
+            Command::Completions(args) => about::completions(&args),
+            Command::Man(args) => about::man(&args),
             #[cfg(target_os = "linux")]
             Command::Bench(args) => match crate::bench::run(&args) {
                 Ok(()) => ExitCode::SUCCESS,

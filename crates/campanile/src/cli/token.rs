@@ -106,21 +106,17 @@ fn generate(args: &GenArgs) -> Result<(), ExitCode> {
         say("no secret is configured: set client.token.hmac_secret_key");
         return Err(ExitCode::from(EXIT_CONFIG));
     };
-    let now = unix_seconds();
-    let exp = match args.ttl {
-        Ttl::Seconds(seconds) => Some(now.saturating_add(seconds)),
+    let ttl = match args.ttl {
+        Ttl::Seconds(seconds) => Some(seconds),
         Ttl::Forever => None,
     };
     let token = NewToken {
-        sub: args.user.clone(),
-        iat: now,
-        exp,
         channel: args.channel.clone(),
         info: args.info.clone(),
         channels: args.channels.clone(),
-        aud: exact(rules.audience.as_ref()),
-        iss: exact(rules.issuer.as_ref()),
+        ..new_token(rules, &args.user, ttl)
     };
+    let exp = token.exp;
     let signed = sign(&token, &hmac.current).map_err(|error| {
         say(&error.to_string());
         ExitCode::from(EXIT_FAILURE)
@@ -132,6 +128,19 @@ fn generate(args: &GenArgs) -> Result<(), ExitCode> {
     }
     print(&signed);
     Ok(())
+}
+
+/// A connection token of `user` as the rules want it, good for `ttl` seconds or for ever.
+pub(super) fn new_token(rules: &TokenRules, user: &str, ttl: Option<u64>) -> NewToken {
+    let now = unix_seconds();
+    NewToken {
+        sub: user.to_owned(),
+        iat: now,
+        exp: ttl.map(|ttl| now.saturating_add(ttl)),
+        aud: exact(rules.audience.as_ref()),
+        iss: exact(rules.issuer.as_ref()),
+        ..NewToken::default()
+    }
 }
 
 fn verify(args: &VerifyArgs) -> Result<(), ExitCode> {
