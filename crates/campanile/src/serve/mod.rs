@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::node::Node;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::ServeArgs;
 use crate::config::Config;
@@ -72,6 +72,8 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
     let readiness = Arc::new(Readiness::default());
     actix_rt::System::new().block_on(async move {
         let address = config.http_server.listen;
+        // Before anybody can know that the server runs: whoever sees it listen may stop it.
+        let mut signals = StopSignals::new().map_err(ServeError::Io)?;
         let assembled = assemble::assemble(&config, &readiness, dev.as_ref())?;
         let (node, admission) = (assembled.node, assembled.admission);
         let has_tls = assembled.listener.tls.is_some();
@@ -86,7 +88,7 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
         let mut serving = std::pin::pin!(server);
         tokio::select! {
             ended = &mut serving => return ended.map_err(ServeError::Io),
-            told = told_to_stop() => told.map_err(ServeError::Io)?,
+            () = signals.next() => {}
         }
         readiness.set(false);
         admission.close();
@@ -101,7 +103,7 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
         };
         tokio::select! {
             () = ended => {}
-            _ = told_to_stop() => tracing::warn!("told to stop once more"),
+            () = signals.next() => tracing::warn!("told to stop once more"),
             () = tokio::time::sleep(shutdown.timeout) => {
                 tracing::warn!(timeout = ?shutdown.timeout, "not everything ended in time");
             }
@@ -111,15 +113,27 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
     })
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn told_to_stop() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT, from its creation on: without it they end the process where it stands.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Closes all connections within `window`, evenly, and waits until they are gone.
