@@ -3,7 +3,7 @@
 //!
 //! It owns every socket of an upgraded connection and refuses to know what messages mean: frames
 //! go into the engine's [`Shard`](campanile_engine::shard::Shard), and outboxes come out. Start
-//! with [`worker`]; [`upgrade`] is how connections get there.
+//! with `worker`; `upgrade` is how connections get there.
 
 mod admission;
 mod connection;
