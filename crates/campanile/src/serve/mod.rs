@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::node::Node;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::ServeArgs;
 use crate::config::Config;
@@ -71,6 +71,8 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
     let shutdown = config.shutdown.clone();
     let readiness = Arc::new(Readiness::default());
     actix_rt::System::new().block_on(async move {
+        // From here on a signal waits for its turn instead of ending the process.
+        let mut stop = StopSignals::catch().map_err(ServeError::Io)?;
         let address = config.http_server.listen;
         let assembled = assemble::assemble(&config, &readiness, dev.as_ref())?;
         let node = assembled.node;
@@ -86,7 +88,7 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
         let mut serving = std::pin::pin!(server);
         tokio::select! {
             ended = &mut serving => return ended.map_err(ServeError::Io),
-            told = told_to_stop() => told.map_err(ServeError::Io)?,
+            () = stop.next() => {}
         }
         readiness.set(false);
         tracing::info!(window = ?shutdown.drain, "stopping: closing connections; once more ends at once");
@@ -100,7 +102,7 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
         };
         tokio::select! {
             () = ended => {}
-            _ = told_to_stop() => tracing::warn!("told to stop once more"),
+            () = stop.next() => tracing::warn!("told to stop once more"),
             () = tokio::time::sleep(shutdown.timeout) => {
                 tracing::warn!(timeout = ?shutdown.timeout, "not everything ended in time");
             }
@@ -110,15 +112,26 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
     })
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn told_to_stop() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT. Caught once, since a signal between two catchers would be lost.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Closes all connections within `window`, evenly, and waits until they are gone.
