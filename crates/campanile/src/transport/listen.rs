@@ -11,18 +11,21 @@ use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::{HttpService, Protocol, Request, h1};
-use actix_server::{Server, ServerHandle};
+use actix_server::{GracefulShutdownSignal, Server, ServerHandle};
 use actix_service::{
     Service, ServiceFactory as _, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
 };
 use actix_web::dev::AppConfig;
-use actix_web::web::ServiceConfig;
+use actix_web::http::header;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpResponse, guard};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::Admission;
 use super::connection::Speech;
 use super::foreign;
+use super::hang_up::{self, HangUps};
 use super::io::Io;
 use super::origin::Origins;
 use super::upgrade::{self, Paths, Verdict};
@@ -94,29 +97,38 @@ pub fn listen(
     });
     let tls = listener.tls.map(TlsAcceptor::from);
     let routes = listener.routes;
+    let guarded = guarded(&upgrades.paths, &routes);
+    let builder = Server::build();
+    let stopping = builder.graceful_shutdown_signal();
     let service = move || {
         // The thread's shard is there before its first connection.
         let worker = upgrades.workers.worker();
         let upgrades = Arc::clone(&upgrades);
         let tls = tls.clone();
+        let announced = HangUps::new(stopping.clone());
+        let hang_ups = announced.clone();
         let http = HttpService::build()
             .client_request_timeout(HANDSHAKE_TIMEOUT)
+            .on_connect_ext(move |io, connection| announced.announce(io, connection))
+            .graceful_shutdown_signal(move || hang_ups.signal())
             .upgrade(fn_factory({
-                let routes = Arc::clone(&routes);
+                let (routes, stopping) = (Arc::clone(&routes), stopping.clone());
                 move || {
                     let (upgrades, worker) = (Arc::clone(&upgrades), Rc::clone(&worker));
+                    let stopping = stopping.clone();
                     let plain = HttpService::build()
                         .client_request_timeout(HANDSHAKE_TIMEOUT)
+                        .graceful_shutdown_signal(move || notified(stopping.clone()))
                         .finish(app!(routes))
                         .new_service(());
                     async move { Ok::<_, ()>(upgrade_service(upgrades, worker, plain.await?)) }
                 }
             }))
-            .finish(app!(routes));
+            .finish(app!(guarded));
         fn_service(move |stream: TcpStream| accept(tls.clone(), stream))
             .and_then(http.map_err(|error| tracing::debug!(%error, "a connection failed")))
     };
-    let server = Server::build()
+    let server = builder
         .workers(listener.worker_count)
         .disable_signals()
         .shutdown_timeout(listener.shutdown_timeout.as_secs())
@@ -124,6 +136,33 @@ pub fn listen(
         .run();
     let handle = server.handle();
     Ok((server, handle, local))
+}
+
+/// The routes, behind those for requests that look like handshakes and are none: what is a
+/// handshake comes to the [upgrade service](upgrade_service) instead.
+fn guarded(paths: &Paths, routes: &Routes) -> Routes {
+    let routes = Arc::clone(routes);
+    let ours: Vec<_> = paths
+        .websocket
+        .iter()
+        .chain([&paths.echo])
+        .cloned()
+        .collect();
+    Arc::new(move |services| {
+        // One that comes with a body. A proxy that goes by the upgrade sees frames in that body.
+        let smuggled = web::resource("/{path:.*}").guard(guard::fn_guard(|context| {
+            upgrade::has_token(context.head().headers(), header::UPGRADE, "websocket")
+        }));
+        services.service(smuggled.to(hang_up::refuse));
+        for path in &ours {
+            services.service(web::resource(path.as_str()).to(HttpResponse::BadRequest));
+        }
+        routes(services);
+    })
+}
+
+async fn notified(signal: GracefulShutdownSignal) {
+    signal.notified().await;
 }
 
 async fn accept(

@@ -8,6 +8,7 @@
 mod admission;
 mod connection;
 mod foreign;
+mod hang_up;
 mod io;
 mod listen;
 mod origin;

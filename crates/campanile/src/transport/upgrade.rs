@@ -47,17 +47,16 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     };
     match accept_key(request) {
         Err(refusal) => refusal,
-        Ok(_)
-            if !paths.origins.allow(
-                headers
-                    .get(header::ORIGIN)
-                    .map(header::HeaderValue::as_bytes),
-            ) =>
-        {
-            refuse("403 Forbidden", "")
-        }
+        Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
         Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
     }
+}
+
+/// Browsers send one origin; of several, somebody else may believe another one than we do.
+fn allows_origin(paths: &Paths, headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN);
+    let origin = origins.next().map(header::HeaderValue::as_bytes);
+    origins.next().is_none() && paths.origins.allow(origin)
 }
 
 fn has_body(headers: &HeaderMap) -> bool {
@@ -96,7 +95,7 @@ fn accept_key(request: &Request) -> Result<[u8; 28], Verdict> {
     }
 }
 
-fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .filter_map(|value| value.to_str().ok())

@@ -283,11 +283,19 @@ impl Shard {
         }
     }
 
-    /// Ends a connection with the last bytes that its client will see, whatever its session wants
-    /// to say.
+    /// Ends a connection with the last bytes that its client will see behind what waits already,
+    /// whatever its session wants to say.
     pub fn close_with(&mut self, now: Now, key: SessionKey, last: Frame) {
         if self.is_open(key) {
+            // Out of the session's reach, which takes its client to be gone: these are answers to
+            // what was said before, and the first of them may be that to the handshake.
+            let waiting = self
+                .slot_mut(key)
+                .map(|slot| std::mem::take(&mut slot.outbox));
             self.step(now, key, Input::Close(Disconnect::CONNECTION_CLOSED));
+            if let (Some(slot), Some(waiting)) = (self.slot_mut(key), waiting) {
+                slot.outbox = waiting;
+            }
             self.send_to(key, last);
             let cut_off = now.moment + CLOSE_LINGER;
             if let Some(slot) = self.slot_mut(key) {

@@ -1,0 +1,21 @@
+//! The program under attack and in everyday trouble, seen from outside.
+//!
+//! Each test starts a server of its own, does something to it that must be answered in a documented
+//! way, and then asks the same two questions: has a bystander noticed anything, and does the server
+//! stop in good order? Where an attack could cost memory, a third: has it grown?
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+mod support;
+
+mod commands;
+mod echo;
+mod floods;
+mod frames;
+mod handshake;
+mod limits;
+mod logging;
+mod smuggling;
+mod start;
+mod stop;
+mod tls;

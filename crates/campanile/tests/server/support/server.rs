@@ -1,0 +1,279 @@
+//! The program itself: started with a configuration of the test's, on a port of the system's
+//! choice, and stopped by a signal.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::http::{self, Response};
+use super::log::Log;
+use super::{API_KEY, PATIENCE, TOKEN_SECRET};
+
+/// How to start a server.
+pub(crate) struct Setup {
+    config: Value,
+    arguments: Vec<String>,
+    descriptors: Option<u32>,
+}
+
+/// A running server; killed when it is dropped, so that a failed test leaves nothing behind.
+pub(crate) struct Server {
+    child: Child,
+    config: PathBuf,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: Log,
+}
+
+impl Setup {
+    /// One worker, which whoever misbehaves shares with everybody else; anyone may connect and
+    /// subscribe.
+    pub(crate) fn new() -> Self {
+        Self {
+            config: json!({
+                "http_server": {"address": "127.0.0.1", "port": 0, "workers": 1},
+                "shutdown": {"timeout": "5s", "drain": "0s"},
+                "client": {
+                    "allow_anonymous_connect_without_token": true,
+                    "token": {"hmac_secret_key": TOKEN_SECRET},
+                },
+                "channel": {"without_namespace": {
+                    "allow_subscribe_for_client": true,
+                    "allow_subscribe_for_anonymous": true,
+                }},
+                "http_api": {"key": API_KEY},
+                "health": {"enabled": true},
+                "prometheus": {"enabled": true},
+            }),
+            arguments: Vec::new(),
+            descriptors: None,
+        }
+    }
+
+    /// Changes the configuration: tables are merged, everything else is replaced.
+    pub(crate) fn with(mut self, changes: Value) -> Self {
+        merge(&mut self.config, changes);
+        self
+    }
+
+    /// Adds a command line argument.
+    pub(crate) fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Lets the process have no more descriptors than this.
+    pub(crate) const fn descriptors(mut self, descriptors: u32) -> Self {
+        self.descriptors = Some(descriptors);
+        self
+    }
+
+    fn command(&self, config: &Path) -> Command {
+        let program = env!("CARGO_BIN_EXE_campanile");
+        let mut command = match self.descriptors {
+            None => Command::new(program),
+            Some(descriptors) => {
+                let mut shell = Command::new("sh");
+                shell.args([
+                    "-c",
+                    &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""),
+                ]);
+                shell.arg(program);
+                shell
+            }
+        };
+        command.arg("serve").arg("--config").arg(config);
+        command.args(&self.arguments).env_clear();
+        command
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) fn start(self) -> Server {
+        let config = self.write();
+        let mut child = self
+            .command(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let log = Log::of(child.stderr.take().expect("it is piped"));
+        // From here on a panic ends the process.
+        let mut server = Server {
+            child,
+            config,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            log,
+        };
+        let (_, line) = server.log.wait_for(" address=");
+        let address = line.split(" address=").nth(1).unwrap_or_default();
+        let address = address.split(' ').next().unwrap_or_default();
+        server.address = address.parse().expect("the address is logged");
+        if line.contains("tls=false") {
+            let deadline = Instant::now() + PATIENCE;
+            while server.get("/ready").status != 200 {
+                assert!(Instant::now() < deadline, "never ready");
+            }
+        }
+        server
+    }
+
+    /// Runs it to an end that it comes to by itself.
+    pub(crate) fn run_to_end(self) -> Output {
+        let config = self.write();
+        let output = self.command(&config).output().expect("the program runs");
+        let _ = fs::remove_file(config);
+        output
+    }
+
+    fn write(&self) -> PathBuf {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "server-{}-{}.json",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&path, self.config.to_string()).expect("a writable directory");
+        path
+    }
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (key, change) in changes {
+                merge(into.entry(key).or_insert(Value::Null), change);
+            }
+        }
+        (into, changes) => *into = changes,
+    }
+}
+
+impl Server {
+    /// One that suits most tests.
+    pub(crate) fn start() -> Self {
+        Setup::new().start()
+    }
+
+    /// A connection without a word said on it.
+    pub(crate) fn tcp(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        stream.set_nodelay(true).expect("a socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        stream
+    }
+
+    /// Sends bytes on a new connection and gives all that comes back until its end.
+    pub(crate) fn exchange(&self, request: &[u8]) -> String {
+        http::exchange(self.tcp(), request)
+    }
+
+    /// Sends bytes that may be anything, and waits until the server has done with them.
+    pub(crate) fn exchange_whatever(&self, bytes: &[u8]) {
+        let mut stream = self.tcp();
+        stream.write_all(bytes).expect("the server reads");
+        stream.shutdown(Shutdown::Write).expect("a socket");
+        let mut answer = Vec::new();
+        // Refused with bytes unread, it may be cut off.
+        let _ = stream.read_to_end(&mut answer);
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        Response::parse(&self.exchange(&http::request("GET", path, &[], "")))
+    }
+
+    /// Calls the server API with its key.
+    pub(crate) fn api(&self, method: &str, body: &Value) -> Response {
+        let path = format!("/api/{method}");
+        let request = http::request("POST", &path, &[("X-API-Key", API_KEY)], &body.to_string());
+        Response::parse(&self.exchange(&request))
+    }
+
+    /// Publishes, which has to succeed.
+    pub(crate) fn publish(&self, channel: &str, data: &Value) {
+        let response = self.api("publish", &json!({"channel": channel, "data": data}));
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (200, r#"{"result":{}}"#)
+        );
+    }
+
+    /// The value of a metric.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let page = self.get("/metrics").body;
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(name));
+        let value = values.find_map(|value| value.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{page}"))
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("it runs");
+        let mut lines = status
+            .lines()
+            .filter_map(|line| line.strip_prefix("VmRSS:"));
+        let line = lines.next().expect("Linux tells it");
+        let number = line.trim().trim_end_matches(" kB");
+        number.parse().expect("Linux tells it as a number")
+    }
+
+    /// Time on a processor so far, in hundredths of a second.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.expect("it runs");
+        // Behind the name in parentheses; the times of user and system are fields 14 and 15.
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let times = fields.skip(11).take(2).map(str::parse::<u64>);
+        times.sum::<Result<_, _>>().expect("Linux tells it")
+    }
+
+    /// Fails when resident memory has grown by more than `most` KiB.
+    pub(crate) fn assert_grown_at_most(&self, most: u64, before: u64) {
+        let now = self.resident();
+        assert!(now <= before + most, "grew from {before} to {now} KiB");
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a child has an id"), signal).expect("it runs");
+    }
+
+    /// The exit code, once the process has ended.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let ended = self.log.wait_for_end();
+        assert!(ended.is_some(), "still running:\n{}", self.log.text());
+        self.child.wait().expect("a child").code()
+    }
+
+    /// Stops it in good order, and gives everything it logged.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal(Signal::TERM);
+        let code = self.wait();
+        let text = self.log.text();
+        assert_eq!(code, Some(0), "{text}");
+        let (stopped, _) = self.log.wait_for(": stopped");
+        let ended = self.log.wait_for_end().expect("it has ended");
+        let lingered = ended - stopped;
+        assert!(
+            lingered < Duration::from_millis(500),
+            "lived on for {lingered:?}"
+        );
+        text
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.config);
+    }
+}

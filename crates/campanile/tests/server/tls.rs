@@ -1,0 +1,165 @@
+//! The same over TLS.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use campanile_protocol::ws::Opcode;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::json;
+
+use crate::support::API_KEY;
+use crate::support::client::{Client, ECHO, Received, WEBSOCKET, masked};
+use crate::support::http::{Response, Upgrade, exchange, request};
+use crate::support::server::{Server, Setup};
+
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A server with a certificate that was made for it, and the only clients that trust it.
+struct Secured {
+    server: Server,
+    trust: Arc<ClientConfig>,
+}
+
+impl Secured {
+    fn start() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let trust = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = Setup::new()
+            .with(json!({
+                "http_server": {"tls": {
+                    "enabled": true,
+                    "cert_pem": made.cert.pem(),
+                    "key_pem": made.signing_key.serialize_pem(),
+                }},
+                "client": {"queue_max_size": 8 << 20},
+            }))
+            .start();
+        Self {
+            server,
+            trust: Arc::new(trust),
+        }
+    }
+
+    fn stream(&self) -> Stream {
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::clone(&self.trust), name).unwrap();
+        StreamOwned::new(connection, self.server.tcp())
+    }
+
+    fn client(&self, path: &str) -> Client<Stream> {
+        Client::upgrade(self.stream(), &Upgrade::new(path).bytes())
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> Response {
+        let request = request(method, path, &[("X-API-Key", API_KEY)], body);
+        Response::parse(&exchange(self.stream(), &request))
+    }
+}
+
+#[test]
+fn publications_arrive_over_tls_and_large_ones_too() {
+    let secured = Secured::start();
+    let mut client = secured.client(WEBSOCKET);
+    client.log_in();
+    client.subscribe("news");
+    for size in [1, 20_000, 200_000] {
+        let data = json!("x".repeat(size));
+        let body = json!({"channel": "news", "data": data}).to_string();
+        let response = secured.request("POST", "/api/publish", &body);
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (200, r#"{"result":{}}"#)
+        );
+        client.expect_publication("news", &data);
+    }
+    // As an unclean end would be an error here, it is a clean one.
+    client.send(Opcode::Close, b"\x03\xE8");
+    client.expect_close(1000);
+    secured.server.stop();
+}
+
+#[test]
+fn a_client_that_reads_late_gets_everything_over_tls() {
+    let secured = Secured::start();
+    let mut client = secured.client(WEBSOCKET);
+    client.log_in();
+    client.subscribe("news");
+    let filler = "x".repeat(100_000);
+    let publication = |n: usize| json!({"n": n, "filler": filler});
+    for n in 0..60 {
+        let body = json!({"channel": "news", "data": publication(n)}).to_string();
+        assert_eq!(secured.request("POST", "/api/publish", &body).status, 200);
+    }
+    for n in 0..60 {
+        client.expect_publication("news", &publication(n));
+    }
+    secured.server.stop();
+}
+
+#[test]
+fn frames_behind_the_request_and_echoes_work_over_tls() {
+    let secured = Secured::start();
+    let mut request = Upgrade::new(ECHO).bytes();
+    request.extend(masked(Opcode::Text, b"first"));
+    let mut client = Client::upgrade(secured.stream(), &request);
+    assert_eq!(client.receive(), Received::Text("first".into()));
+    client.send(Opcode::Binary, &[9; 50_000]);
+    assert_eq!(client.receive(), Received::Binary(vec![9; 50_000]));
+    client.send_raw(b"\x81\x00");
+    client.expect_close(1002);
+    secured.server.stop();
+}
+
+#[test]
+fn api_metrics_and_refusals_are_served_over_tls() {
+    let secured = Secured::start();
+    assert_eq!(secured.request("GET", "/ready", "").status, 200);
+    assert_eq!(secured.request("POST", "/api/info", "{}").status, 200);
+    let metrics = secured.request("GET", "/metrics", "");
+    assert!(
+        metrics.body.contains("centrifugo_node_num_clients 0\n"),
+        "{}",
+        metrics.body
+    );
+    let refused = exchange(
+        secured.stream(),
+        &Upgrade::new(WEBSOCKET)
+            .without("Host")
+            .header("Sec-WebSocket-Version", "7")
+            .bytes(),
+    );
+    assert_eq!(Response::parse(&refused).status, 426);
+    secured.server.stop();
+}
+
+#[test]
+fn plain_text_on_a_tls_port_harms_nobody() {
+    let secured = Secured::start();
+    let mut client = secured.client(ECHO);
+    let bytes = crate::support::http::exchange_bytes(
+        secured.server.tcp(),
+        &request("GET", "/health", &[], ""),
+    );
+    assert!(!bytes.starts_with(b"HTTP/1.1 200"));
+    client.send_text("still here");
+    assert_eq!(client.receive(), Received::Text("still here".into()));
+    secured.server.stop();
+}
+
+#[test]
+fn clients_over_tls_are_told_of_a_shutdown() {
+    let secured = Secured::start();
+    let mut client = secured.client(WEBSOCKET);
+    client.log_in();
+    secured.server.signal(rustix::process::Signal::TERM);
+    assert_eq!(client.expect_close(3001), "shutdown");
+    secured.server.log.wait_for(": stopped");
+}
