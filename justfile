@@ -38,7 +38,7 @@ web:
 
 # Licences, sources and banned crates of all dependencies (cargo-deny)
 deny:
-    cargo deny check bans licenses sources
+    cargo deny check --hide-inclusion-graph bans licenses sources
 
 # Everything that has to pass
 ci:
