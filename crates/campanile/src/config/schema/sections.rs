@@ -275,7 +275,7 @@ const HTTP_API: &[Setting] = &[
         "",
         "With transport, errors are HTTP statuses too.",
     ),
-    Setting::flag("external", "Serve the API on the external port too."),
+    Setting::flag("external", "Serve the API on the external port too.").not_yet(),
     Setting::flag("insecure", "Ask for no key. For development only."),
 ];
 
@@ -295,7 +295,8 @@ const WEBSOCKET: &[Setting] = &[
         "write_timeout",
         "1s",
         "How long a write may make no progress.",
-    ),
+    )
+    .not_yet(),
 ];
 
 const ADMIN: &[Setting] = &[
