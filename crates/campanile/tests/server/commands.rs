@@ -3,6 +3,7 @@
 use campanile_protocol::ws::Opcode;
 use serde_json::json;
 
+use crate::support::API_KEY;
 use crate::support::bystander::Bystander;
 use crate::support::client::{Client, WEBSOCKET};
 use crate::support::http::{Response, request};
@@ -17,7 +18,10 @@ fn a_client_that_breaks_the_protocol_is_closed_with_3501() {
         ("no object", "[]"),
         ("no JSON", "hello"),
         ("a wrong type", r#"{"id":"1","rpc":{}}"#),
-        ("a wrong type inside", r#"{"id":2,"subscribe":{"channel":1}}"#),
+        (
+            "a wrong type inside",
+            r#"{"id":2,"subscribe":{"channel":1}}"#,
+        ),
         ("a negative id", r#"{"id":-2,"subscribe":{"channel":"a"}}"#),
         ("nothing", ""),
         ("a second connect", r#"{"id":2,"connect":{}}"#),
@@ -68,7 +72,10 @@ fn commands_before_a_bad_one_are_answered() {
 fn commands_may_come_in_frames_of_either_kind() {
     let server = Server::start();
     let mut client = Client::session(&server);
-    client.send(Opcode::Binary, br#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    client.send(
+        Opcode::Binary,
+        br#"{"id":2,"subscribe":{"channel":"news"}}"#,
+    );
     assert!(client.reply()["subscribe"].is_object());
     server.stop();
 }
@@ -89,13 +96,20 @@ fn what_may_not_be_done_is_refused_and_the_session_goes_on() {
     let publish = json!({"id": 8, "publish": {"channel": "news", "data": {}}});
     client.expect_error(&publish, 103, "permission denied");
     client.expect_error(&subscribe(&"x".repeat(256)), 107, "bad request");
-    client.expect_error(&json!({"id": 9, "rpc": {"method": "x"}}), 104, "method not found");
+    client.expect_error(
+        &json!({"id": 9, "rpc": {"method": "x"}}),
+        108,
+        "not available",
+    );
     client.subscribe("news");
     client.expect_error(&subscribe("news"), 105, "already subscribed");
     client.subscribe("more");
     client.expect_error(&subscribe("most"), 106, "limit exceeded");
     let unsubscribe = json!({"id": 10, "unsubscribe": {"channel": "more"}});
-    assert_eq!(client.command(&unsubscribe), json!({"id": 10, "unsubscribe": {}}));
+    assert_eq!(
+        client.command(&unsubscribe),
+        json!({"id": 10, "unsubscribe": {}})
+    );
     client.subscribe("most");
     server.publish("news", &json!("still here"));
     client.expect_publication("news", &json!("still here"));
@@ -108,7 +122,7 @@ fn the_api_asks_for_its_key_and_tells_nothing_without_it() {
     let server = Server::start();
     let mut bystander = Bystander::of(&server);
     let body = r#"{"channel":"bystanders","data":1}"#;
-    let key = crate::support::API_KEY;
+    let key = API_KEY;
     let headers = |name, value| [(name, value)];
     for (what, headers) in [
         ("none", vec![]),
@@ -116,15 +130,25 @@ fn the_api_asks_for_its_key_and_tells_nothing_without_it() {
         ("empty", headers("X-API-Key", "").into()),
         ("a part", headers("X-API-Key", &key[..5]).into()),
         ("wrong scheme", headers("Authorization", "Bearer x").into()),
-        ("wrong in scheme", headers("Authorization", "apikey x").into()),
+        (
+            "wrong in scheme",
+            headers("Authorization", "apikey x").into(),
+        ),
         (
             "a wrong header is not outdone by a right one",
-            vec![("X-API-Key", "x"), ("Authorization", "apikey key-for-tests-4f2d")],
+            vec![
+                ("X-API-Key", "x"),
+                ("Authorization", "apikey key-for-tests-4f2d"),
+            ],
         ),
     ] {
         let request = request("POST", "/api/publish", &headers, body);
         let response = Response::parse(&server.exchange(&request));
-        assert_eq!((response.status, response.body.as_str()), (401, ""), "{what}");
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (401, ""),
+            "{what}"
+        );
     }
     // A bystander that had got one of these would not expect the next.
     bystander.assert_untouched(&server);

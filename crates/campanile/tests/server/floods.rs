@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
 use crate::support::bystander::Bystander;
-use crate::support::client::{Client, ECHO, WEBSOCKET, bare, masked};
+use crate::support::client::{Client, ECHO, Received, WEBSOCKET, bare, masked};
 use crate::support::server::{Server, Setup};
 
 const FIN: u8 = 0x80;
@@ -23,7 +23,7 @@ const SLACK: u64 = 4 * 1024;
 fn pour(stream: &mut TcpStream, bytes: &[u8], most: usize) -> usize {
     stream
         .set_write_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
+        .expect("a socket");
     let mut taken = 0;
     while taken < most {
         match stream.write(bytes) {
@@ -110,10 +110,13 @@ fn commands_of_a_client_that_never_reads_end_with_3008() {
     let before = server.resident();
     let command = json!({"id": 5, "rpc": {"method": "x"}}).to_string();
     let commands = masked(Opcode::Text, command.as_bytes()).repeat(1000);
-    let taken = pour(&mut client.stream, &commands, 256 << 20);
-    assert!(taken < 256 << 20, "everything was taken");
+    // The kernel's buffers swallow megabytes of answers before any waits in the server.
+    let mut taken = 0;
+    while server.metric("centrifugo_client_disconnects_slow") == 0 {
+        assert!(taken < 64 << 20, "{taken} bytes of commands were taken");
+        taken += pour(&mut client.stream, &commands, 1 << 20);
+    }
     server.assert_grown_at_most(SLACK, before);
-    assert_eq!(server.metric("centrifugo_client_disconnects_slow"), 1);
     bystander.assert_untouched(&server);
     server.stop();
 }
@@ -143,7 +146,7 @@ fn a_subscriber_that_does_not_read_is_closed_with_3008_and_others_get_everything
     let mut seen = 0;
     let close = loop {
         match slow.receive() {
-            crate::support::client::Received::Text(text) => {
+            Received::Text(text) => {
                 for push in text.lines() {
                     let push: Value = serde_json::from_str(push).unwrap();
                     assert_eq!(push["push"]["pub"]["data"]["n"], seen);
@@ -153,7 +156,7 @@ fn a_subscriber_that_does_not_read_is_closed_with_3008_and_others_get_everything
             close => break close,
         }
     };
-    let expected = crate::support::client::Received::Close(Some((3008, "slow".into())));
+    let expected = Received::Close(Some((3008, "slow".into())));
     assert_eq!(close, expected, "after {seen} of {published}");
     slow.expect_end();
     bystander.assert_untouched(&server);

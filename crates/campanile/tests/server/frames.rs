@@ -18,16 +18,28 @@ fn a_frame_that_breaks_the_rules_is_answered_with_its_close_code() {
     let mut cases = vec![
         ("unmasked", unmasked, 1002),
         ("unmasked close", b"\x88\x00".to_vec(), 1002),
-        ("control frame of 126 bytes", bare(FIN | 9, MASK | 126, &[0; 130]), 1002),
+        (
+            "control frame of 126 bytes",
+            bare(FIN | 9, MASK | 126, &[0; 130]),
+            1002,
+        ),
         ("fragmented ping", bare(9, MASK, &[]), 1002),
         ("fragmented close", bare(8, MASK, &[]), 1002),
         ("continuation of nothing", bare(FIN, MASK, &[]), 1002),
         ("length not minimal", bare(FIN | 1, MASK | 126, &[]), 1002),
         ("invalid UTF-8", masked(Opcode::Text, b"\xC3\x28"), 1007),
-        ("half a character", masked(Opcode::Text, "ä".as_bytes().split_at(1).0), 1007),
+        (
+            "half a character",
+            masked(Opcode::Text, "ä".as_bytes().split_at(1).0),
+            1007,
+        ),
         ("a surrogate", masked(Opcode::Text, b"\xED\xA0\x80"), 1007),
         ("close of one byte", masked(Opcode::Close, &[3]), 1002),
-        ("close with bad UTF-8", masked(Opcode::Close, b"\x03\xE8\xFF"), 1007),
+        (
+            "close with bad UTF-8",
+            masked(Opcode::Close, b"\x03\xE8\xFF"),
+            1007,
+        ),
     ];
     for bit in [0x10, 0x20, 0x40] {
         cases.push(("reserved bit", bare(FIN | bit | 1, MASK, &[]), 1002));
@@ -36,7 +48,11 @@ fn a_frame_that_breaks_the_rules_is_answered_with_its_close_code() {
         cases.push(("reserved opcode", bare(FIN | opcode, MASK, &[]), 1002));
     }
     for code in [0_u16, 999, 1004, 1005, 1006, 1015, 2000, 2999, 5000, 65535] {
-        cases.push(("close code", masked(Opcode::Close, &code.to_be_bytes()), 1002));
+        cases.push((
+            "close code",
+            masked(Opcode::Close, &code.to_be_bytes()),
+            1002,
+        ));
     }
     for (what, frame, code) in cases {
         let mut client = Client::session(&server);

@@ -3,8 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use campanile_protocol::ws::Opcode;
 use serde_json::json;
 
+use crate::support::PATIENCE;
 use crate::support::bystander::Bystander;
 use crate::support::client::{Client, ECHO, WEBSOCKET};
 use crate::support::http::{Response, Upgrade};
@@ -32,11 +34,11 @@ fn connections_beyond_the_limit_are_refused_until_one_leaves() {
     let _third = Client::connect(&server, ECHO);
     assert_full(&server);
     assert_eq!(server.metric("centrifugo_node_client_connection_limit"), 2);
-    second.send(campanile_protocol::ws::Opcode::Close, &[]);
+    second.send(Opcode::Close, &[]);
     second.receive();
     second.expect_end();
     drop(second);
-    let deadline = Instant::now() + crate::support::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while server.metric("centrifugo_connections_inflight") > 2 {
         assert!(Instant::now() < deadline, "its place is not given back");
     }
@@ -66,7 +68,10 @@ fn connections_beyond_the_rate_are_refused() {
         }
     }
     let most = 2 + 2 * (began.elapsed().as_secs() + 1);
-    assert!(accepted <= most && refused >= 20 - most, "{accepted} accepted, {refused} refused");
+    assert!(
+        accepted <= most && refused >= 20 - most,
+        "{accepted} accepted, {refused} refused"
+    );
     bystander.assert_untouched(&server);
     server.stop();
 }
@@ -127,7 +132,10 @@ fn a_connection_that_never_logs_in_is_closed_with_3502() {
     let began = Instant::now();
     assert_eq!(client.expect_close(3502), "stale");
     let took = began.elapsed();
-    assert!(took > Duration::from_millis(800) && took < Duration::from_secs(3), "{took:?}");
+    assert!(
+        took > Duration::from_millis(800) && took < Duration::from_secs(3),
+        "{took:?}"
+    );
     bystander.assert_untouched(&server);
     server.stop();
 }
@@ -145,10 +153,16 @@ fn a_request_that_comes_too_slowly_is_cut_after_5_seconds() {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+            "{answer}"
+        );
     }
     let took = began.elapsed();
-    assert!(took > Duration::from_secs(4) && took < Duration::from_secs(8), "{took:?}");
+    assert!(
+        took > Duration::from_secs(4) && took < Duration::from_secs(8),
+        "{took:?}"
+    );
     bystander.assert_untouched(&server);
     server.stop();
 }

@@ -82,7 +82,12 @@ fn secrets_are_not_logged_even_for_debugging() {
     server.publish("news", &json!("payload-of-a-user"));
     let wrong_key = [("X-API-Key", "wrong-key-71aa")];
     server.exchange(&request("POST", "/api/info", &wrong_key, "{}"));
-    server.exchange(&request("POST", "/api/info?api_key=wrong-key-71aa", &[], "{}"));
+    server.exchange(&request(
+        "POST",
+        "/api/info?api_key=wrong-key-71aa",
+        &[],
+        "{}",
+    ));
     let log = server.stop();
     for secret in [
         TOKEN_SECRET,

@@ -9,6 +9,7 @@ mod support;
 
 mod commands;
 mod echo;
+mod embedding;
 mod floods;
 mod frames;
 mod handshake;

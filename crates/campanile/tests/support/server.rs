@@ -80,7 +80,10 @@ impl Setup {
             None => Command::new(program),
             Some(descriptors) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+                shell.args([
+                    "-c",
+                    &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""),
+                ]);
                 shell.arg(program);
                 shell
             }
@@ -196,7 +199,10 @@ impl Server {
     /// Publishes, which has to succeed.
     pub(crate) fn publish(&self, channel: &str, data: &Value) {
         let response = self.api("publish", &json!({"channel": channel, "data": data}));
-        assert_eq!((response.status, response.body.as_str()), (200, r#"{"result":{}}"#));
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (200, r#"{"result":{}}"#)
+        );
     }
 
     /// The value of a metric.
@@ -211,7 +217,9 @@ impl Server {
     pub(crate) fn resident(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(path).expect("it runs");
-        let mut lines = status.lines().filter_map(|line| line.strip_prefix("VmRSS:"));
+        let mut lines = status
+            .lines()
+            .filter_map(|line| line.strip_prefix("VmRSS:"));
         let line = lines.next().expect("Linux tells it");
         let number = line.trim().trim_end_matches(" kB");
         number.parse().expect("Linux tells it as a number")
@@ -223,7 +231,7 @@ impl Server {
         let stat = stat.expect("it runs");
         // Behind the name in parentheses; the times of user and system are fields 14 and 15.
         let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
-        let times = fields.skip(11).take(2).map(|time| time.parse::<u64>());
+        let times = fields.skip(11).take(2).map(str::parse::<u64>);
         times.sum::<Result<_, _>>().expect("Linux tells it")
     }
 
@@ -254,7 +262,10 @@ impl Server {
         let (stopped, _) = self.log.wait_for(": stopped");
         let ended = self.log.wait_for_end().expect("it has ended");
         let lingered = ended - stopped;
-        assert!(lingered < Duration::from_millis(500), "lived on for {lingered:?}");
+        assert!(
+            lingered < Duration::from_millis(500),
+            "lived on for {lingered:?}"
+        );
         text
     }
 }
