@@ -4,7 +4,6 @@
 //! way, and then asks the same two questions: has a bystander noticed anything, and does the server
 //! stop in good order? Where an attack could cost memory, a third: has it grown?
 
-#[path = "../support/mod.rs"]
 mod support;
 
 mod commands;
