@@ -12,7 +12,7 @@ use crate::support::server::{Server, Setup};
 #[test]
 fn a_client_that_breaks_the_protocol_is_closed_with_3501() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for (what, text) in [
         ("bad JSON", "{"),
         ("no object", "[]"),
@@ -41,7 +41,7 @@ fn a_client_that_breaks_the_protocol_is_closed_with_3501() {
 #[test]
 fn a_command_before_connect_is_closed_with_3501() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for text in [
         r#"{"id":1,"subscribe":{"channel":"news"}}"#,
         r#"{"id":1,"publish":{"channel":"bystanders","data":{}}}"#,
@@ -59,7 +59,7 @@ fn a_command_before_connect_is_closed_with_3501() {
 #[test]
 fn commands_before_a_bad_one_are_answered() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::session(&server);
     client.send_text("{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}\n{\"id\":");
     assert_eq!(client.reply()["id"], 2);
@@ -88,7 +88,7 @@ fn what_may_not_be_done_is_refused_and_the_session_goes_on() {
             "channel": {"namespaces": [{"name": "closed"}]},
         }))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::session(&server);
     let subscribe = |channel: &str| json!({"id": 7, "subscribe": {"channel": channel}});
     client.expect_error(&subscribe("nowhere:a"), 102, "unknown channel");
@@ -120,7 +120,7 @@ fn what_may_not_be_done_is_refused_and_the_session_goes_on() {
 #[test]
 fn the_api_asks_for_its_key_and_tells_nothing_without_it() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let body = r#"{"channel":"bystanders","data":1}"#;
     let key = API_KEY;
     let headers = |name, value| [(name, value)];

@@ -22,7 +22,7 @@ fn plain(path: &str) -> Upgrade {
 #[test]
 fn a_path_that_is_not_known_is_404_also_for_an_upgrade() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for path in [
         "/nothing",
         "/connection/websocket/",
@@ -43,7 +43,7 @@ fn a_path_that_is_not_known_is_404_also_for_an_upgrade() {
 #[test]
 fn a_bad_upgrade_is_refused_with_the_status_that_says_why() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let key = "Sec-WebSocket-Key";
     for path in [WEBSOCKET, ECHO] {
         let good = || Upgrade::new(path);
@@ -115,7 +115,7 @@ fn only_pages_of_an_allowed_origin_may_connect() {
     let server = Setup::new()
         .with(json!({"client": {"allowed_origins": ["https://a.com", "https://*.b.com"]}}))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for path in [WEBSOCKET, ECHO] {
         for origin in [
             "https://evil.org",

@@ -25,7 +25,7 @@ fn assert_one_response(server: &Server, request: &[u8], status: &str) {
 #[test]
 fn an_upgrade_with_a_body_is_refused_and_its_connection_dropped() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for path in [WEBSOCKET, "/nothing"] {
         let good = || Upgrade::new(path);
         let chunked = good().header("Transfer-Encoding", "chunked").bytes();
@@ -50,7 +50,7 @@ fn an_upgrade_with_a_body_is_refused_and_its_connection_dropped() {
 #[test]
 fn a_request_behind_a_refused_upgrade_is_never_answered() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let good = || Upgrade::new(WEBSOCKET);
     assert_one_response(&server, &good().without("Sec-WebSocket-Key").bytes(), "400");
     assert_one_response(
@@ -70,7 +70,7 @@ fn a_request_behind_a_refused_upgrade_is_never_answered() {
 #[test]
 fn a_request_behind_an_accepted_upgrade_is_taken_for_a_bad_frame() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let request = [&Upgrade::new(WEBSOCKET).bytes(), SECOND].concat();
     Client::upgrade(server.tcp(), &request).expect_close(1002);
     bystander.assert_untouched(&server);
@@ -80,7 +80,7 @@ fn a_request_behind_an_accepted_upgrade_is_taken_for_a_bad_frame() {
 #[test]
 fn a_line_that_ends_without_a_return_does_not_begin_another_request() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let text = String::from_utf8(Upgrade::new(WEBSOCKET).bytes()).unwrap();
     let bare = text.replace("\r\n", "\n");
     // Either it is no request, or what follows it is no request: never are there two.
