@@ -28,13 +28,13 @@ impl MemoryBudget {
         }
     }
 
-    /// Takes `bytes` for something stored; `false`, and takes nothing, when that would exceed the
-    /// limit.
+    /// Takes `bytes` for something stored; `false`, and takes nothing, when that would exceed half of
+    /// the limit. The other half is for queues: a full history must not end those who only read.
     #[must_use]
     pub fn store(&self, bytes: usize) -> bool {
         let bytes = bytes as u64;
         let stored = self.stored.fetch_add(bytes, Relaxed) + bytes;
-        let fits = stored.saturating_add(self.queued()) <= self.limit;
+        let fits = stored <= self.limit / 2;
         if !fits {
             self.stored.fetch_sub(bytes, Relaxed);
         }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_taken() {
-        let budget = MemoryBudget::new(Some(100));
+        let budget = MemoryBudget::new(Some(200));
         assert!(budget.store(60));
         assert!(!budget.store(41));
         assert!(budget.store(40));
@@ -87,15 +87,17 @@ mod tests {
     }
 
     #[test]
-    fn queues_and_history_share_one_limit() {
+    fn a_full_store_leaves_half_of_the_memory_to_queues() {
         let budget = MemoryBudget::new(Some(100));
         let shard = |index| ShardId::new(index).unwrap();
-        budget.set_queued(shard(0), 50);
+        assert!(budget.store(50) && !budget.store(1));
+        budget.set_queued(shard(0), 20);
         budget.set_queued(shard(63), 30);
-        assert!(!budget.store(21) && budget.store(20));
         assert_eq!(budget.excess(), 0);
-        budget.set_queued(shard(0), 57);
+        budget.set_queued(shard(0), 27);
         assert_eq!(budget.excess(), 7);
+        budget.release(50);
+        assert!(budget.store(50), "queues take nothing of the store's half");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use campanile_protocol::{ClientInfo, Epoch, Publication};
+use campanile_protocol::{ClientInfo, Epoch, Publication, Tags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::channel::ChannelName;
@@ -70,11 +70,23 @@ impl Event {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let payload = match self {
-            Self::Publication { publication, .. } => publication.data.len(),
+            Self::Publication { publication, .. } => {
+                payload_bytes(&publication.data, publication.tags.as_deref())
+            }
             Self::Join(_) | Self::Leave(_) => 0,
         };
         payload + DELIVERY_OVERHEAD_BYTES
     }
+}
+
+/// What the parts of a publication that its publisher chose take of a byte budget.
+#[must_use]
+pub fn payload_bytes(data: &[u8], tags: Option<&Tags>) -> usize {
+    let tags = tags.into_iter().flatten();
+    data.len()
+        + tags
+            .map(|(name, value)| name.len() + value.len())
+            .sum::<usize>()
 }
 
 /// A share of the inboxes' budget; gives it back when dropped.

@@ -15,6 +15,9 @@ pub const DELIVERY_OVERHEAD_BYTES: usize = 256;
 /// and the allocator's headers.
 pub const PUBLICATION_OVERHEAD_BYTES: usize = 160;
 
+/// What a channel that is stored takes of memory beside its name: stream, table and timer entries.
+pub const ENTRY_OVERHEAD_BYTES: usize = 400;
+
 /// Orders of the application waiting for one shard; the callers beyond wait.
 pub const ORDERS_MAX: usize = 1024;
 

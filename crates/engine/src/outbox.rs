@@ -1,5 +1,6 @@
 //! What waits to be written to one client.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -8,7 +9,43 @@ use std::rc::Rc;
 ///
 /// `Rc`, since a session never leaves its thread: a delivery to 5,000 subscribers touches no
 /// counter that another core has in its cache.
-pub type Frame = Rc<[u8]>;
+#[derive(Clone, Debug)]
+pub struct Frame(Rc<Shared>);
+
+/// Bytes that frames of a shard hold, however many sessions wait for each of them.
+pub type Ledger = Rc<Cell<u64>>;
+
+#[derive(Debug)]
+struct Shared {
+    bytes: Box<[u8]>,
+    ledger: Ledger,
+}
+
+impl Frame {
+    /// A frame of these bytes, which `ledger` counts until the last session has written it.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>, ledger: &Ledger) -> Self {
+        ledger.set(ledger.get() + bytes.len() as u64);
+        Self(Rc::new(Shared {
+            bytes: bytes.into(),
+            ledger: Rc::clone(ledger),
+        }))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.ledger.set(self.ledger.get() - self.bytes.len() as u64);
+    }
+}
+
+impl std::ops::Deref for Frame {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
 
 /// A queue of frames, the first of which may be partly written.
 ///
@@ -112,7 +149,7 @@ mod tests {
     fn outbox(frames: &[&[u8]]) -> Outbox {
         let mut outbox = Outbox::default();
         for frame in frames {
-            outbox.push((*frame).into());
+            outbox.push(Frame::new(frame.to_vec(), &Ledger::default()));
         }
         outbox
     }
@@ -138,6 +175,22 @@ mod tests {
         let outbox = outbox(&[b"a", b"b", b"c"]);
         let mut slices = [IoSlice::new(&[]); 2];
         assert_eq!(outbox.slices(&mut slices), 2);
+    }
+
+    #[test]
+    fn a_shared_frame_counts_once_and_until_it_is_gone() {
+        let ledger = Ledger::default();
+        let frame = Frame::new(vec![0; 100], &ledger);
+        let mut outboxes = [Outbox::default(), Outbox::default()];
+        for outbox in &mut outboxes {
+            outbox.push(frame.clone());
+        }
+        drop(frame);
+        assert_eq!(ledger.get(), 100);
+        outboxes[0].advance(100);
+        assert_eq!(ledger.get(), 100);
+        outboxes[1].advance(100);
+        assert_eq!(ledger.get(), 0);
     }
 
     #[test]

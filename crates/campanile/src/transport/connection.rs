@@ -1,6 +1,5 @@
 //! What a connection keeps beside its socket: where it is in the byte stream, and what waits.
 
-use campanile_engine::outbox::Frame;
 use campanile_engine::shard::{SessionKey, Shard};
 use campanile_engine::time::Now;
 use campanile_protocol::{Disconnect, Wire, ws};
@@ -145,7 +144,7 @@ impl Connection {
         tracing::info!(%error, code = error.close_code(), "a client broke the WebSocket protocol");
         let mut last = Vec::new();
         ws::encode_close(error.close_code(), &error.to_string(), &mut last);
-        shard.close_with(now, self.key, last.into());
+        shard.close_with(now, self.key, last);
     }
 }
 
@@ -175,7 +174,7 @@ fn hear(
                 Some(close) => ws::encode_close(close.code, close.reason, &mut last),
                 None => ws::encode(ws::Opcode::Close, &[], &mut last),
             }
-            shard.close_with(now, key, last.into());
+            shard.close_with(now, key, last);
             return Vec::new();
         }
     };
@@ -192,8 +191,8 @@ fn hear(
     }
 }
 
-fn framed(opcode: ws::Opcode, payload: &[u8]) -> Frame {
+fn framed(opcode: ws::Opcode, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(payload.len() + 10);
     ws::encode(opcode, payload, &mut frame);
-    frame.into()
+    frame
 }

@@ -3,6 +3,7 @@
 use campanile_protocol::ws::Opcode;
 use serde_json::json;
 
+use crate::support::API_KEY;
 use crate::support::bystander::Bystander;
 use crate::support::client::{Client, WEBSOCKET};
 use crate::support::http::{Response, request};
@@ -11,7 +12,7 @@ use crate::support::server::{Server, Setup};
 #[test]
 fn a_client_that_breaks_the_protocol_is_closed_with_3501() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for (what, text) in [
         ("bad JSON", "{"),
         ("no object", "[]"),
@@ -40,7 +41,7 @@ fn a_client_that_breaks_the_protocol_is_closed_with_3501() {
 #[test]
 fn a_command_before_connect_is_closed_with_3501() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for text in [
         r#"{"id":1,"subscribe":{"channel":"news"}}"#,
         r#"{"id":1,"publish":{"channel":"bystanders","data":{}}}"#,
@@ -58,7 +59,7 @@ fn a_command_before_connect_is_closed_with_3501() {
 #[test]
 fn commands_before_a_bad_one_are_answered() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::session(&server);
     client.send_text("{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}\n{\"id\":");
     assert_eq!(client.reply()["id"], 2);
@@ -87,7 +88,7 @@ fn what_may_not_be_done_is_refused_and_the_session_goes_on() {
             "channel": {"namespaces": [{"name": "closed"}]},
         }))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::session(&server);
     let subscribe = |channel: &str| json!({"id": 7, "subscribe": {"channel": channel}});
     client.expect_error(&subscribe("nowhere:a"), 102, "unknown channel");
@@ -97,8 +98,8 @@ fn what_may_not_be_done_is_refused_and_the_session_goes_on() {
     client.expect_error(&subscribe(&"x".repeat(256)), 107, "bad request");
     client.expect_error(
         &json!({"id": 9, "rpc": {"method": "x"}}),
-        104,
-        "method not found",
+        108,
+        "not available",
     );
     client.subscribe("news");
     client.expect_error(&subscribe("news"), 105, "already subscribed");
@@ -119,9 +120,9 @@ fn what_may_not_be_done_is_refused_and_the_session_goes_on() {
 #[test]
 fn the_api_asks_for_its_key_and_tells_nothing_without_it() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let body = r#"{"channel":"bystanders","data":1}"#;
-    let key = crate::support::API_KEY;
+    let key = API_KEY;
     let headers = |name, value| [(name, value)];
     for (what, headers) in [
         ("none", vec![]),

@@ -34,7 +34,7 @@ fn a_close_comes_back_with_its_code() {
 #[test]
 fn a_broken_rule_ends_this_connection_alone_and_is_one_line_in_the_log() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut other = Client::connect(&server, ECHO);
     let mut client = Client::connect(&server, ECHO);
     client.send_text("before");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
 use crate::support::bystander::Bystander;
-use crate::support::client::{Client, ECHO, WEBSOCKET, bare, masked};
+use crate::support::client::{Client, ECHO, Received, WEBSOCKET, bare, masked};
 use crate::support::server::{Server, Setup};
 
 const FIN: u8 = 0x80;
@@ -23,7 +23,7 @@ const SLACK: u64 = 4 * 1024;
 fn pour(stream: &mut TcpStream, bytes: &[u8], most: usize) -> usize {
     stream
         .set_write_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
+        .expect("a socket");
     let mut taken = 0;
     while taken < most {
         match stream.write(bytes) {
@@ -44,7 +44,7 @@ fn pour(stream: &mut TcpStream, bytes: &[u8], most: usize) -> usize {
 #[test]
 fn a_frame_of_8_gib_is_refused_by_its_header() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let before = server.resident();
     for path in [WEBSOCKET, ECHO] {
         let mut client = Client::connect(&server, path);
@@ -60,7 +60,7 @@ fn a_frame_of_8_gib_is_refused_by_its_header() {
 #[test]
 fn a_million_fragments_are_cut_off_early() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let before = server.resident();
     for fragment in [bare(0, MASK | 1, b"x"), bare(0, MASK, b"")] {
         let mut client = Client::connect(&server, ECHO);
@@ -76,7 +76,7 @@ fn a_million_fragments_are_cut_off_early() {
 #[test]
 fn pings_of_a_client_that_never_reads_do_not_pile_up() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::session(&server);
     let before = server.resident();
     let pings = masked(Opcode::Ping, &[b'p'; 125]).repeat(500);
@@ -90,7 +90,7 @@ fn pings_of_a_client_that_never_reads_do_not_pile_up() {
 #[test]
 fn an_echo_that_nobody_reads_is_bounded() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::connect(&server, ECHO);
     let before = server.resident();
     let message = masked(Opcode::Binary, &[0; 60_000]);
@@ -105,15 +105,18 @@ fn commands_of_a_client_that_never_reads_end_with_3008() {
     let server = Setup::new()
         .with(json!({"client": {"queue_max_size": 65_536}}))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::session(&server);
     let before = server.resident();
     let command = json!({"id": 5, "rpc": {"method": "x"}}).to_string();
     let commands = masked(Opcode::Text, command.as_bytes()).repeat(1000);
-    let taken = pour(&mut client.stream, &commands, 256 << 20);
-    assert!(taken < 256 << 20, "everything was taken");
+    // The kernel's buffers swallow megabytes of answers before any waits in the server.
+    let mut taken = 0;
+    while server.metric("centrifugo_client_disconnects_slow") == 0 {
+        assert!(taken < 64 << 20, "{taken} bytes of commands were taken");
+        taken += pour(&mut client.stream, &commands, 1 << 20);
+    }
     server.assert_grown_at_most(SLACK, before);
-    assert_eq!(server.metric("centrifugo_client_disconnects_slow"), 1);
     bystander.assert_untouched(&server);
     server.stop();
 }
@@ -123,7 +126,7 @@ fn a_subscriber_that_does_not_read_is_closed_with_3008_and_others_get_everything
     let server = Setup::new()
         .with(json!({"client": {"queue_max_size": 262_144}}))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut slow = Client::subscriber(&server, "news");
     let mut reader = Client::subscriber(&server, "news");
     let before = server.resident();
@@ -143,7 +146,7 @@ fn a_subscriber_that_does_not_read_is_closed_with_3008_and_others_get_everything
     let mut seen = 0;
     let close = loop {
         match slow.receive() {
-            crate::support::client::Received::Text(text) => {
+            Received::Text(text) => {
                 for push in text.lines() {
                     let push: Value = serde_json::from_str(push).unwrap();
                     assert_eq!(push["push"]["pub"]["data"]["n"], seen);
@@ -153,7 +156,7 @@ fn a_subscriber_that_does_not_read_is_closed_with_3008_and_others_get_everything
             close => break close,
         }
     };
-    let expected = crate::support::client::Received::Close(Some((3008, "slow".into())));
+    let expected = Received::Close(Some((3008, "slow".into())));
     assert_eq!(close, expected, "after {seen} of {published}");
     slow.expect_end();
     bystander.assert_untouched(&server);
@@ -175,7 +178,7 @@ fn a_message_byte_by_byte_is_a_message() {
 #[test]
 fn connections_that_come_and_go_leave_nothing_behind() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let come_and_go = || {
         for n in 0..100 {
             let mut client = Client::subscriber(&server, &format!("channel{n}"));

@@ -13,7 +13,7 @@ const MASK: u8 = 0x80;
 #[test]
 fn a_frame_that_breaks_the_rules_is_answered_with_its_close_code() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let unmasked = b"\x81\x02{}".to_vec();
     let mut cases = vec![
         ("unmasked", unmasked, 1002),
@@ -70,7 +70,7 @@ fn a_frame_that_breaks_the_rules_is_answered_with_its_close_code() {
 #[test]
 fn text_is_judged_over_its_fragments_as_soon_as_it_is_wrong() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::session(&server);
     // A message without an end.
     client.send_raw(&bare(1, MASK | 1, b"\xFF"));
@@ -103,7 +103,7 @@ fn valid_messages_before_a_bad_frame_are_answered() {
 #[test]
 fn a_message_beyond_the_limit_is_closed_with_1009() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut whole = Client::session(&server);
     whole.send_text(&"x".repeat(65_537));
     whole.expect_close(1009);
@@ -124,7 +124,7 @@ fn a_message_beyond_the_limit_is_closed_with_1009() {
 #[test]
 fn a_close_is_answered_with_its_own_code_and_then_the_connection_ends() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     for (code, reason) in [(1000_u16, "bye"), (1001, ""), (3000, "x"), (4999, "ü")] {
         let mut client = Client::session(&server);
         let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();

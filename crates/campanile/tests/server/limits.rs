@@ -3,8 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use campanile_protocol::ws::Opcode;
 use serde_json::json;
 
+use crate::support::PATIENCE;
 use crate::support::bystander::Bystander;
 use crate::support::client::{Client, ECHO, WEBSOCKET};
 use crate::support::http::{Response, Upgrade};
@@ -27,16 +29,16 @@ fn connections_beyond_the_limit_are_refused_until_one_leaves() {
     let server = Setup::new()
         .with(json!({"client": {"connection_limit": 3}}))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut second = Client::session(&server);
     let _third = Client::connect(&server, ECHO);
     assert_full(&server);
     assert_eq!(server.metric("centrifugo_node_client_connection_limit"), 2);
-    second.send(campanile_protocol::ws::Opcode::Close, &[]);
+    second.send(Opcode::Close, &[]);
     second.receive();
     second.expect_end();
     drop(second);
-    let deadline = Instant::now() + crate::support::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while server.metric("centrifugo_connections_inflight") > 2 {
         assert!(Instant::now() < deadline, "its place is not given back");
     }
@@ -50,7 +52,7 @@ fn connections_beyond_the_rate_are_refused() {
     let server = Setup::new()
         .with(json!({"client": {"connection_rate_limit": 2}}))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let began = Instant::now();
     let mut accepted = 1;
     let mut refused = 0;
@@ -77,7 +79,7 @@ fn connections_beyond_the_rate_are_refused() {
 #[test]
 fn without_descriptors_connections_are_refused_while_health_and_api_answer() {
     let server = Setup::new().descriptors(300).start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut held = Vec::new();
     // The first to be refused tells how many there is room for.
     loop {
@@ -104,7 +106,7 @@ fn without_descriptors_connections_are_refused_while_health_and_api_answer() {
 #[test]
 fn connections_that_use_up_every_descriptor_do_not_make_the_server_spin_or_stop() {
     let server = Setup::new().descriptors(300).start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     // Silent ones, which no upgrade has counted yet; more than fit.
     let silent: Vec<_> = (0..320).map(|_| server.tcp()).collect();
     let ticks = server.cpu_ticks();
@@ -125,7 +127,7 @@ fn a_connection_that_never_logs_in_is_closed_with_3502() {
     let server = Setup::new()
         .with(json!({"client": {"stale_close_delay": "1s"}}))
         .start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let mut client = Client::connect(&server, WEBSOCKET);
     let began = Instant::now();
     assert_eq!(client.expect_close(3502), "stale");
@@ -141,7 +143,7 @@ fn a_connection_that_never_logs_in_is_closed_with_3502() {
 #[test]
 fn a_request_that_comes_too_slowly_is_cut_after_5_seconds() {
     let server = Server::start();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let began = Instant::now();
     let mut silent = server.tcp();
     let mut halfway = server.tcp();

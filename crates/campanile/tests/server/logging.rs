@@ -30,7 +30,7 @@ fn debugging() -> Server {
 #[test]
 fn what_strangers_send_stays_within_its_line() {
     let server = debugging();
-    let mut bystander = Bystander::of(&server);
+    let bystander = Bystander::of(&server);
     let evil = "x\x1b[31m\x1b]0;t\x07\u{9b}31m\u{202e}";
     let upgrade = Upgrade::new(WEBSOCKET);
     for header in ["Origin", "User-Agent", "Sec-WebSocket-Key", "Host"] {

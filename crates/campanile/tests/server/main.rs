@@ -4,12 +4,11 @@
 //! way, and then asks the same two questions: has a bystander noticed anything, and does the server
 //! stop in good order? Where an attack could cost memory, a third: has it grown?
 
-#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
-
 mod support;
 
 mod commands;
 mod echo;
+mod embedding;
 mod floods;
 mod frames;
 mod handshake;

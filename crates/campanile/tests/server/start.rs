@@ -22,7 +22,7 @@ fn a_configuration_that_is_no_good_is_78_with_line_column_and_key() {
         .unwrap();
     assert_eq!(output.status.code(), Some(78));
     assert!(
-        told(&output).contains("bad-start.toml:2:17: client.ping_interval: "),
+        told(&output).contains("bad-start.toml:2:1: client.ping_interval: "),
         "{output:?}"
     );
     assert_eq!(told(&output).lines().count(), 1, "{output:?}");

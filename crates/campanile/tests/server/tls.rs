@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::API_KEY;
 use crate::support::client::{Client, ECHO, Received, WEBSOCKET, masked};
-use crate::support::http::{Response, Upgrade, exchange, request};
+use crate::support::http::{Response, Upgrade, exchange, exchange_bytes, request};
 use crate::support::server::{Server, Setup};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -23,13 +23,14 @@ struct Secured {
 
 impl Secured {
     fn start() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a name");
         let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone()).unwrap();
+        let own = made.cert.der().clone();
+        roots.add(own).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let trust = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
+            .expect("it has them")
             .with_root_certificates(roots)
             .with_no_client_auth();
         let server = Setup::new()
@@ -49,8 +50,8 @@ impl Secured {
     }
 
     fn stream(&self) -> Stream {
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::clone(&self.trust), name).unwrap();
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = ClientConnection::new(Arc::clone(&self.trust), name).expect("a client");
         StreamOwned::new(connection, self.server.tcp())
     }
 
@@ -132,7 +133,6 @@ fn api_metrics_and_refusals_are_served_over_tls() {
     let refused = exchange(
         secured.stream(),
         &Upgrade::new(WEBSOCKET)
-            .without("Host")
             .header("Sec-WebSocket-Version", "7")
             .bytes(),
     );
@@ -144,10 +144,7 @@ fn api_metrics_and_refusals_are_served_over_tls() {
 fn plain_text_on_a_tls_port_harms_nobody() {
     let secured = Secured::start();
     let mut client = secured.client(ECHO);
-    let bytes = crate::support::http::exchange_bytes(
-        secured.server.tcp(),
-        &request("GET", "/health", &[], ""),
-    );
+    let bytes = exchange_bytes(secured.server.tcp(), &request("GET", "/health", &[], ""));
     assert!(!bytes.starts_with(b"HTTP/1.1 200"));
     client.send_text("still here");
     assert_eq!(client.receive(), Received::Text("still here".into()));

@@ -20,7 +20,7 @@ use super::{
 use crate::budget::MemoryBudget;
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, Delivery, Event, Inboxes, ShardId};
-use crate::limits::IDEMPOTENCY_KEYS_MAX;
+use crate::limits::{ENTRY_OVERHEAD_BYTES, IDEMPOTENCY_KEYS_MAX};
 use crate::time::{Clock, Moment};
 
 /// Locks that streams are spread over: enough that a few dozen workers seldom meet.
@@ -63,6 +63,8 @@ struct Entry {
     shards: u64,
     /// The one entry of [`Stripe::due`] that counts for this channel; others are passed over.
     due: Option<Moment>,
+    /// Whether the budget knows of it: not while there are subscribers and nothing else.
+    is_charged: bool,
 }
 
 impl MemoryBroker {
@@ -127,11 +129,22 @@ impl MemoryBroker {
             info: new.info,
             tags: new.tags,
         };
-        let cost = key_cost + new.retention.map_or(0, |_| publication_bytes(&publication));
+        let name_cost = if entry.is_some_and(|entry| entry.is_charged) {
+            0
+        } else {
+            entry_bytes(&new.channel)
+        };
+        let content = new.retention.map_or(0, |_| publication_bytes(&publication));
+        let cost = if key_cost + content > 0 {
+            key_cost + content + name_cost
+        } else {
+            0
+        };
         if cost > 0 && !self.budget.store(cost) {
             return Err(BrokerError::OutOfMemory);
         }
         let entry = stripe.entry(&new.channel, || self.era_epoch(now));
+        entry.is_charged |= cost > 0;
         let mut position = None;
         let publication = if let Some(retention) = new.retention {
             publication.offset = entry.stream.next_offset();
@@ -299,6 +312,7 @@ impl Stripe {
                 stream: Stream::new(epoch()),
                 shards: 0,
                 due: None,
+                is_charged: false,
             })
         };
         self.entries.entry(channel.clone()).or_insert_with(new)
@@ -352,15 +366,27 @@ impl Stripe {
 
     /// Removes a channel without subscribers and without anything to remember; returns its bytes.
     fn forget_if_idle(&mut self, channel: &ChannelName, now: Moment) -> usize {
-        match self.entries.get(channel) {
-            Some(entry) if entry.shards == 0 && entry.stream.is_forgettable(now) => {
-                let freed = entry.stream.bytes();
-                self.entries.remove(channel);
-                freed
-            }
-            _ => 0,
+        let Some(entry) = self.entries.get_mut(channel) else {
+            return 0;
+        };
+        if !entry.stream.is_forgettable(now) {
+            return 0;
         }
+        let charged = std::mem::take(&mut entry.is_charged);
+        let freed = entry.stream.bytes() + if charged { entry_bytes(channel) } else { 0 };
+        if entry.shards == 0 {
+            self.entries.remove(channel);
+        } else {
+            // What is left of it is its subscribers', not the store's.
+            entry.stream.clear();
+        }
+        freed
     }
+}
+
+/// What a stored channel takes of memory beside its publications and keys: it outlives them.
+fn entry_bytes(channel: &ChannelName) -> usize {
+    ENTRY_OVERHEAD_BYTES + channel.as_str().len()
 }
 
 /// Locks although another thread panicked inside: operations leave an entry as they found it or

@@ -16,6 +16,7 @@ use super::{Control, NameFilter, Node, refusal};
 use crate::authority::Grant;
 use crate::broker::{HistoryPage, HistoryQuery, NewPublication, Published, Version};
 use crate::channel::Resolved;
+use crate::delivery::payload_bytes;
 use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use crate::presence::PresenceStats;
 use crate::session::Order;
@@ -80,7 +81,10 @@ impl Node {
             return Err(Refusal::BAD_REQUEST);
         }
         let retention = resolved.options.retention().filter(|_| !new.skips_history);
-        let admission = self.inboxes.admit(new.data.len()).await;
+        let admission = self
+            .inboxes
+            .admit(payload_bytes(&new.data, new.tags.as_deref()))
+            .await;
         let publication = NewPublication {
             channel: resolved.channel(),
             data: new.data,

@@ -23,7 +23,7 @@ use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Delivery, Event, ShardId};
 use crate::hub::{Hub, Reception, SessionIndex};
-use crate::outbox::{Frame, Outbox};
+use crate::outbox::{Ledger, Outbox};
 use crate::session::{Context, Input, Session};
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
@@ -51,6 +51,9 @@ pub enum Errand {
     Repair(ChannelName, Position),
 }
 
+/// How long a connection without a session may be idle.
+const BARE_IDLE: Duration = Duration::from_secs(60);
+
 /// How long a connection that was closed by us may take to read why and to close its side.
 const CLOSE_LINGER: Duration = Duration::from_secs(5);
 
@@ -61,6 +64,8 @@ struct Slot {
     /// `None` for a connection that has no protocol of ours.
     session: Option<Box<Session>>,
     is_dirty: bool,
+    /// Whether something was sent since it was last looked at; for connections without a session.
+    is_in_use: bool,
     /// Set when nothing more is to be said than what is in the outbox, to when it is cut off.
     closes: Option<Moment>,
     /// Set when its connection is gone, but an answer to its session is still under way.
@@ -82,7 +87,8 @@ pub struct Shard {
     errands: Vec<Errand>,
     next_generation: u32,
     live: usize,
-    queued_bytes: u64,
+    /// Bytes of all frames that wait in outboxes.
+    held: Ledger,
     totals: ShardTotals,
     codes: CodeTotals,
     /// Sessions whose outbox has outgrown its bound, to be closed when the step is over.
@@ -117,7 +123,7 @@ impl Shard {
             errands: Vec::new(),
             next_generation: 0,
             live: 0,
-            queued_bytes: 0,
+            held: Ledger::default(),
             totals: ShardTotals::default(),
             codes: CodeTotals::default(),
             too_slow: Vec::new(),
@@ -189,8 +195,13 @@ impl Shard {
     }
 
     /// A new connection that has no protocol of ours: it has an outbox, and nothing else.
-    pub fn open_bare(&mut self) -> SessionKey {
-        self.insert(Wire::WebSocketJson, None)
+    ///
+    /// It is closed when nothing is sent to it for a minute: it has no pings that would tell whether
+    /// anybody is still there.
+    pub fn open_bare(&mut self, now: Now) -> SessionKey {
+        let key = self.insert(Wire::WebSocketJson, None);
+        self.file(key, Some(now.moment + BARE_IDLE));
+        key
     }
 
     fn insert(&mut self, wire: Wire, session: Option<Box<Session>>) -> SessionKey {
@@ -202,6 +213,7 @@ impl Shard {
             outbox: Outbox::default(),
             session,
             is_dirty: false,
+            is_in_use: false,
             closes: None,
             is_orphan: false,
             filed: None,
@@ -285,7 +297,7 @@ impl Shard {
 
     /// Ends a connection with the last bytes that its client will see behind what waits already,
     /// whatever its session wants to say.
-    pub fn close_with(&mut self, now: Now, key: SessionKey, last: Frame) {
+    pub fn close_with(&mut self, now: Now, key: SessionKey, last: Vec<u8>) {
         if self.is_open(key) {
             // Out of the session's reach, which takes its client to be gone: these are answers to
             // what was said before, and the first of them may be that to the handshake.
@@ -313,13 +325,12 @@ impl Shard {
         let Some(slot) = self.slot_mut(key) else {
             return;
         };
-        let bytes = std::mem::take(&mut slot.outbox).bytes() as u64;
+        drop(std::mem::take(&mut slot.outbox));
         slot.is_orphan = true;
         let is_needed = slot
             .session
             .as_ref()
             .is_some_and(|session| session.has_loose_ends());
-        self.queued_bytes -= bytes;
         if !is_needed {
             self.slots.remove(key.index as usize);
         }
@@ -390,13 +401,22 @@ impl Shard {
             }
         }
         self.due = due;
-        self.shed();
         self.close_slow(now);
     }
 
     fn look_at(&mut self, now: Now, key: SessionKey) {
-        let session = self.slot(key).and_then(|slot| slot.session.as_ref());
-        let Some(timeout) = session.and_then(|session| session.next_timeout()) else {
+        let Some(slot) = self.slot_mut(key) else {
+            return;
+        };
+        let Some(session) = &slot.session else {
+            if std::mem::take(&mut slot.is_in_use) {
+                self.file(key, Some(now.moment + BARE_IDLE));
+            } else {
+                self.close(now, key, Disconnect::STALE);
+            }
+            return;
+        };
+        let Some(timeout) = session.next_timeout() else {
             return;
         };
         if timeout <= now.moment {
@@ -463,19 +483,21 @@ impl Shard {
     pub fn wrote(&mut self, key: SessionKey, bytes: usize) {
         if let Some(slot) = self.slot_mut(key) {
             slot.outbox.advance(bytes);
-            self.queued_bytes -= bytes as u64;
         }
     }
 
     /// Sends bytes to a connection. One that does not read them is closed as slow.
-    pub fn send(&mut self, now: Now, key: SessionKey, frame: Frame) {
-        self.send_to(key, frame);
+    pub fn send(&mut self, now: Now, key: SessionKey, bytes: Vec<u8>) {
+        if let Some(slot) = self.slot_mut(key) {
+            slot.is_in_use = true;
+        }
+        self.send_to(key, bytes);
         self.close_slow(now);
     }
 
     /// Tells the node how much waits in this shard.
     pub fn account(&self) {
-        self.budget.set_queued(self.id, self.queued_bytes);
+        self.budget.set_queued(self.id, self.held.get());
     }
 
     /// Makes the wheel bring the session up at `at`, unless it comes up earlier anyway.

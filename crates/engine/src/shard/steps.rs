@@ -2,7 +2,6 @@
 //! put into outboxes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 use campanile_protocol::codec::InappropriatePayload;
 use campanile_protocol::{Disconnect, Wire};
@@ -35,7 +34,6 @@ impl Shard {
         if outcome.is_err() {
             // Whatever state the session is in, it can still be closed.
             self.totals.panics += 1;
-            effects.clear();
             session.handle(&context, Input::Close(Disconnect::INTERNAL), &mut effects);
         }
         match (was_live, session.is_live()) {
@@ -126,13 +124,12 @@ impl Shard {
             let wire = slot.wire;
             let frame = frames[wire.index()].get_or_insert_with(|| {
                 let mut out = Vec::with_capacity(256);
-                encode_event(wire, channel, event, &mut out).map(|()| Frame::from(out))
+                encode_event(wire, channel, event, &mut out).map(|()| Frame::new(out, &self.held))
             });
             match frame {
                 Ok(frame) => {
-                    self.queued_bytes += frame.len() as u64;
                     self.totals.deliveries += 1;
-                    slot.outbox.push(Rc::clone(frame));
+                    slot.outbox.push(frame.clone());
                     if slot.outbox.bytes() > self.settings.queue_bytes_max {
                         self.too_slow.push(key);
                     }
@@ -157,12 +154,12 @@ impl Shard {
         };
         let mut out = Vec::with_capacity(128);
         match encode(wire, &mut out) {
-            Ok(()) => self.send_to(key, out.into()),
+            Ok(()) => self.send_to(key, out),
             Err(InappropriatePayload) => self.unfit.push(key),
         }
     }
 
-    pub(super) fn send_to(&mut self, key: SessionKey, frame: Frame) {
+    pub(super) fn send_to(&mut self, key: SessionKey, bytes: Vec<u8>) {
         let queue_bytes_max = self.settings.queue_bytes_max;
         let Some(slot) = self.slots.get_mut(key.index as usize) else {
             return;
@@ -170,8 +167,7 @@ impl Shard {
         if slot.generation != key.generation || slot.is_orphan {
             return;
         }
-        self.queued_bytes += frame.len() as u64;
-        slot.outbox.push(frame);
+        slot.outbox.push(Frame::new(bytes, &self.held));
         if slot.outbox.bytes() > queue_bytes_max {
             self.too_slow.push(key);
         }
@@ -191,14 +187,11 @@ impl Shard {
             return;
         };
         let wire = slot.wire;
-        let before = slot.outbox.bytes() as u64;
         if !disconnect.flushes() {
             slot.outbox.discard_unbegun();
         }
         let cut_off = now.moment + CLOSE_LINGER;
         slot.closes = Some(cut_off);
-        let after = slot.outbox.bytes() as u64;
-        self.queued_bytes = self.queued_bytes - before + after;
         if disconnect.code == Disconnect::CONNECTION_CLOSED.code {
             // Without a last word too the writer has to come by, to close the socket.
             self.mark_dirty(key);
@@ -206,7 +199,7 @@ impl Shard {
             *self.codes.disconnects.entry(disconnect.code).or_default() += 1;
             let mut last = Vec::new();
             wire.disconnect(disconnect, &mut last);
-            self.send_to(key, last.into());
+            self.send_to(key, last);
         }
         self.file(key, Some(cut_off));
     }
@@ -225,11 +218,12 @@ impl Shard {
         }
     }
 
-    /// Gives up the largest queues when the node has no memory left.
-    pub(super) fn shed(&mut self) {
+    /// Tells the node how much waits in this shard, and gives up the largest queues when the node
+    /// has no memory left. To be called after writing: what can leave is not to be shed.
+    pub fn shed(&mut self, now: Now) {
         self.account();
         let mut excess = self.budget.excess();
-        if excess == 0 || self.queued_bytes == 0 {
+        if excess == 0 || self.held.get() == 0 {
             return;
         }
         let mut queues: Vec<_> = self
@@ -245,5 +239,6 @@ impl Shard {
                 self.too_slow.push(SessionKey { index, generation });
             }
         }
+        self.close_slow(now);
     }
 }

@@ -293,6 +293,7 @@ impl Driver {
             let now = self.now();
             for worker in &mut self.workers {
                 worker.shard.tick(now);
+                worker.shard.shed(now);
                 worker.take_errands();
             }
             self.node.sweep();

@@ -82,10 +82,12 @@ fn who_does_not_read_is_closed_as_slow_and_others_are_not() {
 
 #[test]
 fn the_largest_queues_go_when_the_memory_of_the_node_is_used_up() {
-    let mut driver = Driver::new(Setup {
-        budget: Some(50_000),
+    let mut setup = Setup {
+        budget: Some(30_000),
         ..Setup::default()
-    });
+    };
+    setup.options.history_size = 2;
+    let mut driver = Driver::new(setup);
     let mut slow = subscriber(&mut driver, 0);
     let mut fast = subscriber(&mut driver, 0);
     let payload = format!("\"{}\"", "x".repeat(1000));

@@ -107,7 +107,7 @@ impl Worker {
                 getrandom::fill(&mut random).expect("the system has random numbers");
                 state.shard.open(now, wire, random)
             }
-            Speech::Echo | Speech::Nothing => state.shard.open_bare(),
+            Speech::Echo | Speech::Nothing => state.shard.open_bare(now),
         };
         if let Err(error) = state.sockets.insert(key.index, io) {
             tracing::warn!(%error, "a connection cannot be taken over");
@@ -119,9 +119,9 @@ impl Worker {
         }
         let mut connection = Connection::new(key, speech);
         if speech == Speech::Nothing {
-            state.shard.close_with(now, key, head.into());
+            state.shard.close_with(now, key, head);
         } else {
-            state.shard.send(now, key, head.into());
+            state.shard.send(now, key, head);
             connection.receive(&mut state.shard, now, &self.limits, read);
         }
         state.connections[slot] = Some((connection, place));

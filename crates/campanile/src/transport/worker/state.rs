@@ -81,7 +81,11 @@ impl State {
             let key = connection.key;
             let is_open = self.shard.is_open(key);
             if is_open && !connection.reads() {
-                break;
+                // An answer is waited for, and lists the socket again; only writing can go on.
+                if connection.is_blocked {
+                    self.write_socket(now, key);
+                }
+                return;
             }
             match self.sockets.poll_read(index, &mut self.scratch) {
                 // What woke us may have been room to write.

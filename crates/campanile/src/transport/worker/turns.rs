@@ -2,11 +2,9 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use campanile_engine::delivery::Delivery;
 use campanile_engine::node::ShardSeat;
 use campanile_engine::time::Now;
 use tokio::time::Sleep;
@@ -25,7 +23,8 @@ const ERRANDS_PER_TURN: usize = 8;
 pub(super) struct Turns {
     worker: Rc<Worker>,
     seat: ShardSeat,
-    deliveries: Vec<Arc<Delivery>>,
+    /// Bytes of publications in one turn: a quarter of a client's queue.
+    bytes_per_turn: usize,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -46,10 +45,11 @@ impl Future for Turns {
 
 impl Turns {
     pub(super) fn new(worker: Rc<Worker>, seat: ShardSeat) -> Self {
+        let bytes_per_turn = worker.node.settings().queue_bytes_max / 4;
         Self {
             worker,
             seat,
-            deliveries: Vec::with_capacity(DELIVERIES_PER_TURN),
+            bytes_per_turn,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
     }
@@ -76,19 +76,29 @@ impl Turns {
         }
         has_more |= state.write(now);
         has_more |= state.shard.has_errands();
-        state.shard.account();
+        state.shard.shed(now);
         self.set_timer(cx, state, now, is_draining) || has_more
     }
 
+    /// Puts publications into outboxes: not before those of the last turn were offered to every
+    /// socket, and not so many that a client which reads could seem slow. Meanwhile they wait in the
+    /// inbox, whose bound makes their publishers wait.
     fn deliver(&mut self, cx: &mut Context<'_>, state: &mut State, now: Now) -> bool {
-        let received =
-            self.seat
-                .inbox
-                .poll_recv_many(cx, &mut self.deliveries, DELIVERIES_PER_TURN);
-        for delivery in self.deliveries.drain(..) {
-            state.shard.deliver(now, &delivery);
+        if state.shard.dirty_count() > 0 {
+            return true;
         }
-        matches!(received, Poll::Ready(1..))
+        let mut bytes_left = self.bytes_per_turn;
+        for _ in 0..DELIVERIES_PER_TURN {
+            let Poll::Ready(Some(delivery)) = self.seat.inbox.poll_recv(cx) else {
+                return false;
+            };
+            state.shard.deliver(now, &delivery);
+            bytes_left = bytes_left.saturating_sub(delivery.event.bytes());
+            if bytes_left == 0 {
+                break;
+            }
+        }
+        true
     }
 
     fn controls(&mut self, cx: &mut Context<'_>, state: &mut State, now: Now) -> bool {

@@ -78,7 +78,10 @@ impl<S: Read + Write> Client<S> {
         }
         let head = String::from_utf8(head).expect("a head is text");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(
+            head.contains(": s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
+            "{head}"
+        );
         Self {
             stream,
             reader: ws::Reader::new(ws::Role::Client),

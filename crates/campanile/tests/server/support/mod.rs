@@ -8,6 +8,7 @@ pub(crate) mod bystander;
 pub(crate) mod client;
 pub(crate) mod http;
 pub(crate) mod log;
+pub(crate) mod node;
 pub(crate) mod server;
 
 use std::time::Duration;

@@ -52,7 +52,7 @@ pub struct Bench {
 const SHARDS: usize = 3;
 
 /// Bytes that the broker of a bench may store.
-pub const BUDGET_BYTES: u64 = 1024 * 1024;
+pub const BUDGET_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The lifetimes that cases use unless they say otherwise.
 pub const RETENTION: Retention = Retention {
