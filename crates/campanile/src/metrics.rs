@@ -84,7 +84,11 @@ impl Metrics {
                 stats.subscriptions as u64,
             ),
             ("node_num_nodes", "Nodes", 1),
-            ("connections_inflight", "Open connections", connections),
+            (
+                "client_connections_inflight",
+                "Open connections",
+                connections,
+            ),
             (
                 "outbound_queue_bytes",
                 "Bytes waiting to be written",
@@ -152,6 +156,8 @@ impl Collector for Scrape {
             number(*value).encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         }
         let (codes, totals) = (&self.report.codes, self.report.totals);
+        let build = [(env!("CARGO_PKG_VERSION"), 1)];
+        labelled(&mut encoder, ("node_build", "Version"), "version", build)?;
         let recoveries = [("yes", totals.recovered), ("no", totals.unrecovered)];
         labelled(
             &mut encoder,

@@ -118,6 +118,7 @@ pub(super) fn assemble(
             .then(|| config.websocket.handler_prefix.clone()),
         echo_path: ECHO_PATH.into(),
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
+        requests_max: machine::requests_max(),
         admission: Arc::clone(&admission),
         tls: config
             .http_server

@@ -9,6 +9,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// and above all requests to the API and for health, which must be answered when all is full.
 const RESERVED: u64 = 256;
 
+/// Connections of ordinary requests at a time, which need descriptors too.
+const REQUESTS_MAX: u64 = 1024;
+
+/// How many connections of ordinary requests fit beside [`connections_max`].
+pub(super) fn requests_max() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    usize::try_from(REQUESTS_MAX.min(descriptors / 8)).unwrap_or(usize::MAX)
+}
+
 /// Raises the limit of descriptors as far as it goes, and tells how many connections fit.
 pub(super) fn connections_max() -> io::Result<usize> {
     let limit = getrlimit(Resource::Nofile);
@@ -24,7 +33,9 @@ pub(super) fn connections_max() -> io::Result<usize> {
         )?;
     }
     // With few descriptors most of them are for connections all the same.
-    let connections = raised.saturating_sub(RESERVED.min(raised / 4)).max(1);
+    let connections = raised
+        .saturating_sub((RESERVED + REQUESTS_MAX).min(raised / 4))
+        .max(1);
     tracing::info!(
         descriptors = raised,
         connections,

@@ -139,10 +139,19 @@ impl StopSignals {
 /// Closes all connections within `window`, evenly, and waits until they are gone.
 async fn drain(node: &Node, admission: &Admission, window: Duration) {
     const LOOK_AGAIN: Duration = Duration::from_millis(20);
+    const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
     node.drain(window).await;
-    while admission.connections() > 0 {
+    // Everybody is told why; whoever does not close its side is not waited for any longer than it
+    // takes to read that.
+    while node.report().await.stats.clients > 0 {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+    let all_left = async {
+        while admission.connections() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    let _ = tokio::time::timeout(TIME_TO_LEAVE, all_left).await;
 }
 
 async fn sweep(node: Arc<Node>) {

@@ -51,6 +51,11 @@ impl Connection {
         }
     }
 
+    /// Whether it was never let in.
+    pub(super) fn is_refused(&self) -> bool {
+        self.speech == Speech::Nothing
+    }
+
     /// Whether more bytes may be read: not while a command waits for its answer.
     pub(super) const fn reads(&self) -> bool {
         self.waiting.is_none()

@@ -23,13 +23,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::Admission;
-use super::connection::Speech;
 use super::foreign;
 use super::hang_up::{self, HangUps};
 use super::io::Io;
 use super::origin::Origins;
 use super::upgrade::{self, Paths, Verdict};
 use super::worker::{Worker, WorkerPool};
+
+/// Connections that may wait to be accepted; the kernel has a limit of its own.
+const BACKLOG: i32 = 4096;
 
 /// How long a client may take for a TLS handshake or the head of a request.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +51,8 @@ pub struct Listener {
     pub echo_path: String,
     /// Which pages may connect.
     pub origins: Origins,
+    /// Connections that are no WebSockets, over all workers; more wait to be accepted.
+    pub requests_max: usize,
     /// How many may connect.
     pub admission: Arc<Admission>,
     /// TLS, when it is spoken.
@@ -85,6 +89,8 @@ pub fn listen(
     address: SocketAddr,
 ) -> io::Result<(Server, ServerHandle, SocketAddr)> {
     let socket = std::net::TcpListener::bind(address)?;
+    // Once more, with room for everybody who comes back at once after a restart.
+    rustix::net::listen(&socket, BACKLOG)?;
     let local = socket.local_addr()?;
     let upgrades = Arc::new(Upgrades {
         paths: Paths {
@@ -130,6 +136,7 @@ pub fn listen(
     };
     let server = builder
         .workers(listener.worker_count)
+        .max_concurrent_connections(listener.requests_max / listener.worker_count)
         .disable_signals()
         .shutdown_timeout(listener.shutdown_timeout.as_secs())
         .listen("campanile", socket, service)?
@@ -203,16 +210,20 @@ where
     fn_service(move |(request, framed): (Request, Framed<Io, h1::Codec>)| {
         let parts = framed.into_parts();
         let mut read = parts.read_buf;
+        // Responses to what was asked in front of the handshake, which are to come before ours.
+        let before = parts.write_buf;
+        let respond = |head: Vec<u8>| [&before[..], &head].concat();
         match upgrade::judge(&upgrades.paths, &request) {
             Verdict::Accept(speech, head) => match upgrades.admission.admit(worker.now().moment) {
-                Some(place) => worker.adopt(parts.io, speech, head, &mut read, Some(place)),
+                Some(place) => worker.adopt(parts.io, speech, respond(head), &mut read, place),
                 None => {
                     let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
-                    worker.adopt(parts.io, Speech::Nothing, head, &mut [], None);
+                    worker.refuse(parts.io, respond(head));
                 }
             },
-            Verdict::Refuse(head) => {
-                worker.adopt(parts.io, Speech::Nothing, head, &mut [], None);
+            Verdict::Refuse(head) => worker.refuse(parts.io, respond(head)),
+            Verdict::Foreign if !before.is_empty() => {
+                worker.refuse(parts.io, respond(upgrade::response("400 Bad Request", "")));
             }
             Verdict::Foreign => {
                 let io = parts.io.rewound(foreign::rewind(&request, &read));

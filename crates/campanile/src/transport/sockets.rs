@@ -176,7 +176,7 @@ impl SocketSet {
             }
             let outcome = match &mut socket.tls {
                 None => socket.stream.read(buf),
-                Some(tls) => rustls::Stream::new(&mut **tls, &mut socket.stream).read(buf),
+                Some(tls) => read_tls(tls, &mut socket.stream, buf),
             };
             match outcome {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -261,6 +261,29 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 outcome => return Poll::Ready(outcome),
             }
+        }
+    }
+}
+
+/// Reads what a TLS connection has to say. Not through `rustls::Stream`, which writes first: reading
+/// must not wait for a client that does not read.
+fn read_tls(
+    tls: &mut ServerConnection,
+    stream: &mut TcpStream,
+    buf: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match tls.reader().read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            outcome => return outcome,
+        }
+        if tls.read_tls(stream)? == 0 {
+            return Ok(0);
+        }
+        if let Err(error) = tls.process_new_packets() {
+            // The alert that tells the peer, if it still fits.
+            let _ = tls.write_tls(stream);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
     }
 }

@@ -65,6 +65,7 @@ async fn serve(started: Sender<(SocketAddr, ServerHandle)>) {
         worker_count: 1,
         websocket_path: None,
         echo_path: ECHO.into(),
+        requests_max: 64,
         origins: Origins::new::<&str>(&[]).expect("no pattern is a bad one"),
         admission: Arc::new(Admission::new(100, None, budget)),
         tls: None,

@@ -122,6 +122,28 @@ fn commands_of_a_client_that_never_reads_end_with_3008() {
 }
 
 #[test]
+fn a_burst_larger_than_the_queue_reaches_a_client_that_reads() {
+    let server = Server::start();
+    let mut client = Client::subscriber(&server, "news");
+    // Twice the queue of a client, all at once: it waits in the inbox meanwhile.
+    let publication = |number: u32| {
+        let data = json!({"number": number, "text": "x".repeat(20_000)});
+        json!({"publish": {"channel": "news", "data": data}})
+    };
+    let commands: Vec<_> = (0..100).map(publication).collect();
+    let batch = json!({"commands": commands, "parallel": true});
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(server.api("batch", &batch).status, 200));
+        for number in 0..100 {
+            let data = json!({"number": number, "text": "x".repeat(20_000)});
+            client.expect_publication("news", &data);
+        }
+    });
+    assert_eq!(server.metric("centrifugo_client_disconnects_slow"), 0);
+    server.stop();
+}
+
+#[test]
 fn a_subscriber_that_does_not_read_is_closed_with_3008_and_others_get_everything() {
     let server = Setup::new()
         .with(json!({"client": {"queue_max_size": 262_144}}))
@@ -199,7 +221,7 @@ fn connections_that_come_and_go_leave_nothing_behind() {
     come_and_go();
     server.assert_grown_at_most(1024, before);
     assert_eq!(server.metric("centrifugo_node_num_channels"), 1);
-    assert_eq!(server.metric("centrifugo_connections_inflight"), 1);
+    assert_eq!(server.metric("centrifugo_client_connections_inflight"), 1);
     bystander.assert_untouched(&server);
     server.stop();
 }

@@ -39,7 +39,7 @@ fn connections_beyond_the_limit_are_refused_until_one_leaves() {
     second.expect_end();
     drop(second);
     let deadline = Instant::now() + PATIENCE;
-    while server.metric("centrifugo_connections_inflight") > 2 {
+    while server.metric("centrifugo_client_connections_inflight") > 2 {
         assert!(Instant::now() < deadline, "its place is not given back");
     }
     Client::session(&server);

@@ -5,6 +5,7 @@
 //! and writes the outboxes. Nothing here waits, and nothing is shared with another thread.
 
 mod counts;
+mod deadlines;
 mod frames;
 mod orders;
 mod steps;
@@ -380,64 +381,6 @@ impl Shard {
         self.close_slow(now);
     }
 
-    /// Looks at every session whose deadline has come.
-    pub fn tick(&mut self, now: Now) {
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.advance(now.moment, &mut due);
-        for key in due.drain(..) {
-            let Some(slot) = self.slot_mut(key) else {
-                continue;
-            };
-            // A session that was filed anew for an earlier moment is in the wheel twice.
-            if slot.filed.is_none_or(|filed| filed > now.moment) {
-                continue;
-            }
-            slot.filed = None;
-            match slot.closes {
-                Some(_) if slot.is_orphan => {}
-                Some(cut_off) if cut_off <= now.moment => self.overdue.push(key),
-                Some(cut_off) => self.file(key, Some(cut_off)),
-                None => self.look_at(now, key),
-            }
-        }
-        self.due = due;
-        self.close_slow(now);
-    }
-
-    fn look_at(&mut self, now: Now, key: SessionKey) {
-        let Some(slot) = self.slot_mut(key) else {
-            return;
-        };
-        let Some(session) = &slot.session else {
-            if std::mem::take(&mut slot.is_in_use) {
-                self.file(key, Some(now.moment + BARE_IDLE));
-            } else {
-                self.close(now, key, Disconnect::STALE);
-            }
-            return;
-        };
-        let Some(timeout) = session.next_timeout() else {
-            return;
-        };
-        if timeout <= now.moment {
-            self.step(now, key, Input::Timeout);
-        } else {
-            self.file(key, Some(timeout));
-        }
-    }
-
-    /// How many deadlines are kept: about one for each session.
-    #[must_use]
-    pub const fn timer_count(&self) -> usize {
-        self.wheel.len()
-    }
-
-    /// When [`Shard::tick`] is wanted next.
-    #[must_use]
-    pub fn next_tick(&self) -> Option<Moment> {
-        self.wheel.next()
-    }
-
     /// Whether there is anything that the shard cannot do by itself.
     #[must_use]
     pub fn has_errands(&self) -> bool {
@@ -468,11 +411,6 @@ impl Shard {
         self.dirty.len()
     }
 
-    /// A connection that has had its time to close.
-    pub fn next_overdue(&mut self) -> Option<SessionKey> {
-        self.overdue.pop()
-    }
-
     /// What waits for a connection.
     #[must_use]
     pub fn outbox(&self, key: SessionKey) -> Option<&Outbox> {
@@ -498,20 +436,6 @@ impl Shard {
     /// Tells the node how much waits in this shard.
     pub fn account(&self) {
         self.budget.set_queued(self.id, self.held.get());
-    }
-
-    /// Makes the wheel bring the session up at `at`, unless it comes up earlier anyway.
-    fn file(&mut self, key: SessionKey, at: Option<Moment>) {
-        let Some(at) = at else { return };
-        let Some(slot) = self.slots.get_mut(key.index as usize) else {
-            return;
-        };
-        // Compared as the wheel would file it: a session that is filed for the same tick again and
-        // again, once for each of its commands, would fill the wheel.
-        let comes_up = self.wheel.comes_up(at);
-        if slot.generation == key.generation && slot.filed.is_none_or(|filed| comes_up < filed) {
-            slot.filed = Some(self.wheel.file(at, key));
-        }
     }
 
     fn slot(&self, key: SessionKey) -> Option<&Slot> {

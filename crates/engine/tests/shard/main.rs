@@ -1,5 +1,6 @@
 //! Shards, a node, a memory broker and clients wired together in one thread.
 
+mod bare;
 mod fanout;
 mod gaps;
 mod joining;

@@ -37,8 +37,7 @@ pub(crate) const NAMESPACE_OPTIONS: &[Setting] = &[
         &["", "stream", "cache"],
         "",
         "Recover every missed publication (stream) or only the latest (cache).",
-    )
-    .not_yet(),
+    ),
     Setting::flag(
         "auto_cache_recover",
         "Recover the latest publication without being asked.",

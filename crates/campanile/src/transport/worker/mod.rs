@@ -35,6 +35,9 @@ pub use pool::WorkerPool;
 use state::State;
 use turns::Turns;
 
+/// Connections that are turned away and have yet to read why.
+const REFUSALS_MAX: usize = 16;
+
 /// The worker of a thread.
 pub struct Worker {
     node: Arc<Node>,
@@ -96,6 +99,28 @@ impl Worker {
         speech: Speech,
         head: Vec<u8>,
         read: &mut [u8],
+        place: Place,
+    ) {
+        self.take_over(io, speech, head, read, Some(place));
+    }
+
+    /// Says a last word over a connection that is not let in.
+    pub(super) fn refuse(self: &Rc<Self>, io: Io, head: Vec<u8>) {
+        if self.state.borrow().refusals < REFUSALS_MAX {
+            self.take_over(io, Speech::Nothing, head, &mut [], None);
+        } else if let Io::Plain(stream) = io {
+            // Those that are turned away must not keep descriptors from those that are served. The
+            // word fits into an empty socket; whether it is read before the end is up to luck.
+            let _ = stream.try_write(&head);
+        }
+    }
+
+    fn take_over(
+        self: &Rc<Self>,
+        io: Io,
+        speech: Speech,
+        head: Vec<u8>,
+        read: &mut [u8],
         place: Option<Place>,
     ) {
         let now = self.node.clock().now();
@@ -119,6 +144,7 @@ impl Worker {
         }
         let mut connection = Connection::new(key, speech);
         if speech == Speech::Nothing {
+            state.refusals += 1;
             state.shard.close_with(now, key, head);
         } else {
             state.shard.send(now, key, head);

@@ -32,6 +32,8 @@ pub(super) struct State {
     ready: Vec<u32>,
     /// Closes still to be made, and when the last one is due.
     drain: Option<Drain>,
+    /// Connections to which nothing but a refusal is said.
+    pub(super) refusals: usize,
     scratch: Box<[u8]>,
     pub(super) errands: Vec<Errand>,
 }
@@ -53,6 +55,7 @@ impl State {
             connections: Vec::new(),
             ready: Vec::new(),
             drain: None,
+            refusals: 0,
             scratch: vec![0; SCRATCH_BYTES].into(),
             errands: Vec::new(),
         }
@@ -159,10 +162,10 @@ impl State {
     pub(super) fn drop_connection(&mut self, now: Now, key: SessionKey) {
         self.sockets.remove(key.index);
         if let Some(slot) = self.connections.get_mut(key.index as usize)
-            && slot
-                .as_ref()
-                .is_some_and(|(connection, _)| connection.key == key)
+            && let Some((connection, _)) = slot
+            && connection.key == key
         {
+            self.refusals -= usize::from(connection.is_refused());
             *slot = None;
         }
         self.shard.release(now, key);
