@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Bytes of the server's memory that a TLS connection with one subscription takes.
+
+`campanile bench` speaks plain WebSocket only; this opens TLS connections slowly, one after another,
+which is enough to weigh them. Needs openssl and nothing else:
+
+    bench/tls-memory.py target/release/campanile
+"""
+import os, signal, socket, ssl, subprocess, sys, tempfile, time
+
+FROM, TO = 500, 2500
+CONNECT = b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"fan"}}'
+
+
+def frame(payload):
+    """A masked text frame; the mask is zero, which leaves the payload as it is."""
+    assert len(payload) < 126
+    return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+def connect(context, port):
+    stream = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+    head = "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    stream.sendall(head.encode() + frame(CONNECT))
+    answer = b""
+    while b'"subscribe":{' not in answer:
+        chunk = stream.recv(65536)
+        assert chunk, answer
+        answer += chunk
+    return stream
+
+
+def pss(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) * 1024
+
+
+def main():
+    directory = tempfile.mkdtemp()
+    cert, key = (os.path.join(directory, name) for name in ("cert.pem", "key.pem"))
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    make += ["-keyout", key, "-out", cert, "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run(make, check=True, capture_output=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = os.path.join(directory, "campanile.toml")
+    with open(config, "w") as file:
+        file.write(f"""
+http_server = {{ address = "127.0.0.1", port = {port}, workers = 2,
+                 tls = {{ enabled = true, cert_pem = "{cert}", key_pem = "{key}" }} }}
+http_api = {{ disabled = true }}
+client = {{ allow_anonymous_connect_without_token = true }}
+channel = {{ without_namespace = {{ allow_subscribe_for_client = true, allow_subscribe_for_anonymous = true }} }}
+""".replace("\n                 ", " "))
+    server = subprocess.Popen([sys.argv[1], "serve", "-c", config], stderr=subprocess.DEVNULL)
+    try:
+        context = ssl.create_default_context(cafile=cert)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                connections = [connect(context, port)]
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline, "the server does not start"
+        sizes = []
+        for goal in (FROM, TO):
+            connections += [connect(context, port) for _ in range(goal - len(connections))]
+            sizes.append(pss(server.pid))
+        print(f"TLS: {(sizes[1] - sizes[0]) / (TO - FROM):.0f} bytes a connection, {FROM} to {TO}")
+    finally:
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+
+
+main()
