@@ -433,11 +433,6 @@ impl Shard {
         self.close_slow(now);
     }
 
-    /// Tells the node how much waits in this shard.
-    pub fn account(&self) {
-        self.budget.set_queued(self.id, self.held.get());
-    }
-
     fn slot(&self, key: SessionKey) -> Option<&Slot> {
         self.slots
             .get(key.index as usize)

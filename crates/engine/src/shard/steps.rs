@@ -221,7 +221,7 @@ impl Shard {
     /// Tells the node how much waits in this shard, and gives up the largest queues when the node
     /// has no memory left. To be called after writing: what can leave is not to be shed.
     pub fn shed(&mut self, now: Now) {
-        self.account();
+        self.budget.set_queued(self.id, self.held.get());
         let mut excess = self.budget.excess();
         if excess == 0 || self.held.get() == 0 {
             return;
