@@ -13,7 +13,7 @@ use crate::authority::{Credentials, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
 use crate::channel::ChannelName;
 use crate::node::UserSeat;
-use crate::recovery::Recovery;
+use crate::recovery::{Attempt, Recovery};
 
 /// Ties an answer to its question, within one session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -71,8 +71,8 @@ pub enum Ask {
 pub struct JoinRequest {
     /// Which.
     pub channel: ChannelName,
-    /// Where the client stands, when it wants what it missed.
-    pub recover: Option<Position>,
+    /// What the client wants of what it missed.
+    pub recover: Option<Attempt>,
     /// Who becomes present, when the channel keeps presence.
     pub presence: Option<Arc<ClientInfo>>,
 }

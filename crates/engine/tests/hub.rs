@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use campanile_engine::broker::HistoryPage;
+use campanile_engine::channel::TagsFilter;
 use campanile_engine::delivery::{Admission, Delivery, Event};
 use campanile_engine::hub::{Entry, Hub, Reception};
 use campanile_engine::session::Membership;
 use campanile_engine::testkit::channel;
+use campanile_protocol::command::FilterNode;
 use campanile_protocol::{Epoch, Position, Publication};
 
 fn at(epoch: &str, offset: u64) -> Position {
@@ -55,6 +57,8 @@ fn membership(position: Position, is_positioned: bool) -> Membership {
         position,
         is_positioned,
         wants_attendance: false,
+        wants_latest_only: false,
+        filter: None,
     }
 }
 
@@ -124,6 +128,31 @@ fn what_a_repair_brings_is_kept_for_those_who_join() {
     assert_eq!(enter(&mut hub, 2, at("e", 5), true), Some(vec![6, 7, 8]));
     assert_eq!(deliver(&mut hub, at("e", 8)).0, Reception::Skip);
     assert_eq!(deliver(&mut hub, at("e", 9)), (Reception::Pass, vec![1, 2]));
+}
+
+#[test]
+fn what_came_while_joining_is_filtered_and_passed_over_all_the_same() {
+    let only_tagged = FilterNode {
+        key: "a".into(),
+        cmp: "ex".into(),
+        ..FilterNode::default()
+    };
+    let filter = TagsFilter::new(&only_tagged).expect("it makes sense");
+    let mut hub = hub_at(5);
+    hub.await_entry(&channel("c"), 2);
+    for offset in 6..=8 {
+        deliver(&mut hub, at("e", offset));
+    }
+    let membership = Membership {
+        filter: Some(Arc::new(filter)),
+        ..membership(at("e", 5), true)
+    };
+    match hub.enter(&channel("c"), 2, membership) {
+        Entry::Entered(backlog) => assert!(backlog.is_empty(), "none of them is tagged"),
+        Entry::Lost => panic!("nothing is missing"),
+    }
+    assert_eq!(deliver(&mut hub, at("e", 8)).0, Reception::Skip);
+    assert_eq!(deliver(&mut hub, at("e", 9)), (Reception::Pass, vec![1]));
 }
 
 #[test]

@@ -325,13 +325,6 @@ impl Resolver<'_> {
             self.problems
                 .push(Problem::error(origin(option), key, kind));
         }
-        if options.force_recovery_mode == RecoveryMode::Cache {
-            let option = "force_recovery_mode";
-            let kind = ProblemKind::Unsupported("recovery returns every missed publication");
-            let key = format!("{key}.{option}");
-            self.problems
-                .push(Problem::warning(origin(option), key, kind));
-        }
     }
 
     fn paths(&mut self, config: &Config) {

@@ -5,9 +5,11 @@
 //! are. A stream's position is kept once per channel, not per subscriber; a member has one of its
 //! own only to pass over what it was told of when it joined.
 
+mod filters;
 mod table;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use campanile_protocol::{Epoch, Position, Publication, UserId};
@@ -18,6 +20,7 @@ use crate::delivery::{Delivery, Event};
 use crate::limits::JOIN_BUFFER_BYTES_MAX;
 use crate::recovery;
 use crate::session::Membership;
+use filters::{Filters, Round, SharedFilter};
 use table::SessionTable;
 
 /// A session by its index in the shard.
@@ -30,6 +33,7 @@ pub struct Hub {
     channels: HashMap<ChannelName, Box<Channel>>,
     users: HashMap<UserId, SessionTable<()>>,
     memberships: usize,
+    filters: Filters,
 }
 
 #[derive(Debug, Default)]
@@ -42,12 +46,13 @@ struct Channel {
 }
 
 /// A session that is in a channel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Member {
     /// The offset up to which it needs nothing from here.
     joined_at: u64,
     is_positioned: bool,
     wants_attendance: bool,
+    filter: Option<Rc<SharedFilter>>,
 }
 
 /// A session that is about to be in a channel.
@@ -183,11 +188,13 @@ impl Hub {
             return Entry::Lost;
         };
         let mut position = membership.position;
-        let (backlog, highest) = joining.merge(&mut position, membership.wants_attendance);
+        let (backlog, highest) = joining.merge(&mut position, &membership);
+        let filter = membership.filter;
         let member = Member {
             joined_at: position.offset,
             is_positioned: membership.is_positioned,
             wants_attendance: membership.wants_attendance,
+            filter: filter.map(|filter| self.filters.share(filter)),
         };
         if channel.members.insert(session, member) {
             self.memberships += 1;
@@ -212,8 +219,11 @@ impl Hub {
             return true;
         };
         drop(channel.take_joining(session));
-        if channel.members.remove(session) {
+        if let Some(member) = channel.members.remove(session) {
             self.memberships -= 1;
+            if let Some(filter) = member.filter {
+                self.filters.release(filter);
+            }
         }
         let is_empty = channel.members.is_empty() && channel.joining.is_empty();
         if is_empty {
@@ -247,10 +257,11 @@ impl Hub {
         event: &'a Event,
     ) -> impl Iterator<Item = SessionIndex> + 'a {
         let members = self.channels.get(channel).map(|channel| &channel.members);
+        let round = self.filters.next_round();
         members
             .into_iter()
             .flat_map(SessionTable::iter)
-            .filter(|(_, member)| member.wants(event))
+            .filter(move |(_, member)| member.wants(event, round))
             .map(|(session, _)| session)
     }
 
@@ -381,10 +392,13 @@ impl Channel {
 }
 
 impl Member {
-    fn wants(&self, event: &Event) -> bool {
+    fn wants(&self, event: &Event, round: Round) -> bool {
         match event {
             Event::Publication { publication, .. } => {
-                publication.offset == 0 || publication.offset > self.joined_at
+                let is_news = publication.offset == 0 || publication.offset > self.joined_at;
+                let passes =
+                    |filter: &Rc<SharedFilter>| filter.accepts(round, publication.tags.as_deref());
+                is_news && self.filter.as_ref().is_none_or(passes)
             }
             Event::Join(_) | Event::Leave(_) => self.wants_attendance,
         }
@@ -403,17 +417,20 @@ impl Joining {
         }
     }
 
-    /// What of the backlog follows `position`, which is moved along, and the highest offset in it.
-    /// Without one, something that cannot be placed has come, or was not kept.
-    fn merge(self, position: &mut Position, wants_attendance: bool) -> (Vec<Event>, Option<u64>) {
+    /// What of the backlog the member wants and follows `position`, which is moved along, and the
+    /// highest offset in it. Without one, something that cannot be placed has come, or was not kept.
+    fn merge(self, position: &mut Position, membership: &Membership) -> (Vec<Event>, Option<u64>) {
         let mut highest = (!self.has_overflowed).then_some(0);
+        let mut latest = None;
         let mut backlog = self.backlog;
         backlog.retain(|event| {
             let Event::Publication { publication, epoch } = event else {
-                return wants_attendance;
+                return membership.wants_attendance;
             };
+            let filter = membership.filter.as_ref();
+            let passes = filter.is_none_or(|filter| filter.accepts(publication.tags.as_deref()));
             if publication.offset == 0 {
-                return true;
+                return passes;
             }
             highest = highest
                 .filter(|_| *epoch == position.epoch)
@@ -422,8 +439,14 @@ impl Joining {
             if is_next {
                 position.offset = publication.offset;
             }
-            is_next
+            if is_next && passes {
+                latest = Some(publication.offset);
+            }
+            is_next && passes
         });
+        if membership.wants_latest_only {
+            backlog.retain(|event| event.offset().is_none_or(|offset| Some(offset) == latest));
+        }
         (backlog, highest)
     }
 }

@@ -24,7 +24,6 @@ use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Inbox, Inboxes, ShardId};
 use crate::limits::ORDERS_MAX;
 use crate::presence::Presence;
-use crate::recovery;
 use crate::session::Order;
 use crate::settings::Settings;
 use crate::shard::{ShardReport, Target};
@@ -290,17 +289,15 @@ impl Node {
             top: self.broker.subscribe(shard, channel).await?,
             recovery: None,
         };
-        if let Some(from) = request.recover {
-            let query = HistoryQuery {
-                since: Some(from.offset),
-                reverse: false,
-                limit: self.settings.recovery_publications_max,
-                bytes: self.settings.reply_bytes_max(),
-            };
+        if let Some(attempt) = request.recover {
+            let query = attempt.query(
+                self.settings.recovery_publications_max,
+                self.settings.reply_bytes_max(),
+            );
             let page = self.broker.history(channel, query).await?;
             // The page may know more than the top did; what came between is in the inbox too.
             joined.top = page.top;
-            joined.recovery = Some(recovery::judge(from, page));
+            joined.recovery = Some(attempt.judge(page));
         }
         if let Some(info) = request.presence {
             self.presence.add(channel, info).await?;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::reply::SubscribeResult;
-use campanile_protocol::{ClientInfo, Payload, Position};
+use campanile_protocol::{ClientInfo, Epoch, Payload, Position};
 
 use super::{Context, Membership, Notice, Session};
 use crate::ask::{JoinRequest, Joined};
 use crate::authority::Grant;
+use crate::channel::options::RecoveryMode;
 use crate::channel::permission::Requester;
-use crate::channel::{ChannelName, Resolved};
+use crate::channel::{ChannelName, Resolved, TagsFilter};
+use crate::recovery::Attempt;
 
 /// A subscription that is allowed, with everything that was decided about it.
 #[derive(Debug)]
@@ -20,8 +22,10 @@ pub(super) struct Plan {
     pub(super) info: Arc<ClientInfo>,
     pub(super) data: Option<Payload>,
     pub(super) expire_at: Option<i64>,
-    /// Whether the client asked to recover, and from where.
+    /// From where the client recovers, when it asked to, or the channel does so by itself.
     pub(super) recover: Option<Position>,
+    pub(super) recovery_mode: RecoveryMode,
+    pub(super) filter: Option<Arc<TagsFilter>>,
     pub(super) is_server_side: bool,
     pub(super) keeps_presence: bool,
     pub(super) announces: bool,
@@ -57,6 +61,13 @@ impl Session {
             || (request.join_leave && announces && reader.may_read_presence(channel));
         let is_recoverable = overrides.force_recovery.unwrap_or(options.force_recovery)
             || (request.recoverable && (options.allow_recovery || reads_history));
+        let recovery_mode = options.force_recovery_mode;
+        let is_cache = recovery_mode == RecoveryMode::Cache;
+        let nowhere = Position {
+            epoch: Epoch::EMPTY,
+            offset: 0,
+        };
+        let recovers_anyway = is_cache && options.auto_cache_recover && is_recoverable;
         let is_positioned = is_recoverable
             || overrides
                 .force_positioning
@@ -74,14 +85,16 @@ impl Session {
             info,
             data: grant.data,
             expire_at: grant.expire_at.filter(|_| !context.settings.is_insecure),
-            recover: request.recover,
+            recover: request.recover.or(recovers_anyway.then_some(nowhere)),
+            recovery_mode,
+            filter: None,
             is_server_side,
             keeps_presence: overrides.presence.unwrap_or(options.presence),
             announces,
             wants_attendance,
             is_positioned,
             is_recoverable,
-            rejects_unrecovered: request.rejects_unrecovered(),
+            rejects_unrecovered: request.rejects_unrecovered() && !is_cache,
         }
     }
 }
@@ -90,9 +103,18 @@ impl Plan {
     pub(super) fn join_request(&self) -> JoinRequest {
         JoinRequest {
             channel: self.channel.clone(),
-            recover: self.recover.filter(|_| self.is_recoverable),
+            recover: self.attempted().map(|from| Attempt {
+                from,
+                mode: self.recovery_mode,
+                filter: self.filter.clone(),
+            }),
             presence: self.keeps_presence.then(|| Arc::clone(&self.info)),
         }
+    }
+
+    /// From where recovery is tried, where there is any.
+    fn attempted(&self) -> Option<Position> {
+        self.recover.filter(|_| self.is_recoverable)
     }
 
     /// What the client is told (section 8.3), and where it then stands.
@@ -106,6 +128,9 @@ impl Plan {
             position: top,
             is_positioned: self.is_positioned,
             wants_attendance: self.wants_attendance,
+            wants_latest_only: self.attempted().is_some()
+                && self.recovery_mode == RecoveryMode::Cache,
+            filter: self.filter.clone(),
         };
         let is_recovered = recovery
             .as_ref()

@@ -11,8 +11,8 @@ use super::{Context, Effect, Membership, Notice, Pending, Session, reply};
 use crate::ask::{Ask, Joined, Tell};
 use crate::authority::{Grant, TokenGrant, TokenRefusal};
 use crate::broker::Attendance;
-use crate::channel::ChannelName;
 use crate::channel::permission::Requester;
+use crate::channel::{ChannelName, TagsFilter};
 use crate::time::Moment;
 
 /// A subscription of a session, from the moment it is asked for.
@@ -114,9 +114,6 @@ impl Session {
         if request.kind != 0 || (resolved.is_private() && request.token.is_empty()) {
             return Err(Refusal::PERMISSION_DENIED.into());
         }
-        if request.filter.is_some() {
-            return Err(Refusal::BAD_REQUEST.into());
-        }
         Ok(())
     }
 
@@ -188,7 +185,15 @@ impl Session {
             .namespaces
             .resolve(&request.channel)
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
-        Ok(self.plan(context, &resolved, grant, request, false))
+        let filter = match &request.filter {
+            Some(_) if !resolved.options.allow_tags_filter => return Err(Refusal::BAD_REQUEST),
+            Some(node) => Some(TagsFilter::new(node).map_err(|_| Refusal::BAD_REQUEST)?),
+            None => None,
+        };
+        Ok(Plan {
+            filter: filter.map(Arc::new),
+            ..self.plan(context, &resolved, grant, request, false)
+        })
     }
 
     fn join(&mut self, id: u32, plan: Plan, effects: &mut Vec<Effect>) {

@@ -8,8 +8,8 @@ use campanile_engine::ask::{Answer, Ask, Joined, Tell, Ticket};
 use campanile_engine::authority::{Credentials, Grant, TokenGrant};
 use campanile_engine::broker::{Attendance, HistoryPage};
 use campanile_engine::channel::Namespaces;
-use campanile_engine::channel::options::{ChannelOptions, NameRules};
-use campanile_engine::recovery;
+use campanile_engine::channel::options::{ChannelOptions, NameRules, RecoveryMode};
+use campanile_engine::recovery::{self, Attempt};
 use campanile_engine::session::{Context, Effect, Input, Membership, Notice, Order, Session};
 use campanile_engine::settings::Settings;
 use campanile_engine::testkit::ManualClock;
@@ -177,7 +177,8 @@ fn spell_ask(ask: &Ask) -> String {
         Ask::Grant { token } => format!("grant {token}"),
         Ask::Join(joins) => {
             let joins = joins.iter().map(|join| {
-                let recover = join.recover.map(spell_position).unwrap_or_default();
+                let recover = join.recover.as_ref().map(spell_attempt);
+                let recover = recover.unwrap_or_default();
                 let presence = if join.presence.is_some() {
                     " present"
                 } else {
@@ -315,10 +316,30 @@ fn spell_membership(membership: &Membership) -> String {
     } else {
         ""
     };
+    let filtered = if membership.filter.is_some() {
+        " filtered"
+    } else {
+        ""
+    };
     format!(
-        "{}{positioned}{attendance}",
+        "{}{positioned}{attendance}{filtered}",
         spell_position(membership.position)
     )
+}
+
+fn spell_attempt(attempt: &Attempt) -> String {
+    let position = spell_position(attempt.from);
+    let cache = if attempt.mode == RecoveryMode::Cache {
+        " cache"
+    } else {
+        ""
+    };
+    let filtered = if attempt.filter.is_some() {
+        " filtered"
+    } else {
+        ""
+    };
+    format!("{position}{cache}{filtered}")
 }
 
 fn spell_position(position: Position) -> String {

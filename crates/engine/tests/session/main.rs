@@ -7,4 +7,5 @@ mod expiry;
 mod joins;
 mod orders;
 mod queries;
+mod recovery;
 mod subscribe;

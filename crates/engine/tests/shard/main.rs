@@ -1,7 +1,9 @@
 //! Shards, a node, a memory broker and clients wired together in one thread.
 
 mod bare;
+mod cache;
 mod fanout;
+mod filters;
 mod gaps;
 mod joining;
 mod release;
