@@ -21,7 +21,8 @@ pub const ENTRY_OVERHEAD_BYTES: usize = 400;
 /// Orders of the application waiting for one shard; the callers beyond wait.
 pub const ORDERS_MAX: usize = 1024;
 
-/// Bytes buffered for one subscription while it joins; beyond, history is read once more.
+/// Bytes buffered for one subscription while it joins; beyond, the client is told that it missed
+/// something.
 pub const JOIN_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Idempotency keys remembered for one channel.

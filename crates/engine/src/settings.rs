@@ -17,6 +17,9 @@ pub struct Settings {
     pub expired_close_delay: Duration,
     /// The same for a subscription.
     pub expired_sub_close_delay: Duration,
+    /// How long a channel may be quiet before its position is compared with the broker's: at the
+    /// next ping of any subscriber who watches for gaps. `None` for never.
+    pub position_check_delay: Option<Duration>,
     /// Subscriptions of one session.
     pub channel_limit: usize,
     /// Bytes waiting to be written to one client; beyond it is too slow.
@@ -51,6 +54,7 @@ impl Default for Settings {
             stale_close_delay: Duration::from_secs(10),
             expired_close_delay: Duration::from_secs(25),
             expired_sub_close_delay: Duration::from_secs(25),
+            position_check_delay: Some(Duration::from_secs(40)),
             channel_limit: 128,
             queue_bytes_max: 1024 * 1024,
             history_publications_max: 300,

@@ -8,6 +8,7 @@ use campanile_engine::delivery::{Admission, Delivery, Event};
 use campanile_engine::hub::{Entry, Hub, Reception};
 use campanile_engine::session::Membership;
 use campanile_engine::testkit::channel;
+use campanile_engine::time::Moment;
 use campanile_protocol::command::FilterNode;
 use campanile_protocol::{Epoch, Position, Publication};
 
@@ -42,7 +43,7 @@ fn deliver(hub: &mut Hub, position: Position) -> (Reception, Vec<u32>) {
         event: event.clone(),
         admission: Admission::default(),
     });
-    let reception = hub.receive(&delivery);
+    let reception = hub.receive(Moment::START, &delivery);
     (reception, audience(hub, &event))
 }
 

@@ -150,7 +150,8 @@ impl Resolver<'_> {
                 expired_sub_close_delay: raw.expired_sub_close_delay,
                 stale_close_delay: raw.stale_close_delay,
                 presence_update_interval: raw.presence_update_interval,
-                channel_position_check_delay: raw.channel_position_check_delay,
+                channel_position_check_delay: Some(raw.channel_position_check_delay)
+                    .filter(|delay| !delay.is_zero()),
                 channel_position_max_time_lag: Some(raw.channel_position_max_time_lag)
                     .filter(|lag| !lag.is_zero()),
             },

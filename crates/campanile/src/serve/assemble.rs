@@ -204,6 +204,7 @@ fn settings(config: &Config) -> Settings {
         stale_close_delay: client.timing.stale_close_delay,
         expired_close_delay: client.timing.expired_close_delay,
         expired_sub_close_delay: client.timing.expired_sub_close_delay,
+        position_check_delay: client.timing.channel_position_check_delay,
         channel_limit: client.limits.channel_limit,
         queue_bytes_max: client.limits.queue_max_size,
         history_publications_max: client.limits.history_max_publication_limit,

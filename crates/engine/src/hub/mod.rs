@@ -6,21 +6,23 @@
 //! own only to pass over what it was told of when it joined.
 
 mod filters;
+mod repair;
 mod table;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use campanile_protocol::{Epoch, Position, Publication, UserId};
+use campanile_protocol::{Position, UserId};
 
-use crate::broker::HistoryPage;
 use crate::channel::ChannelName;
 use crate::delivery::{Delivery, Event};
 use crate::limits::JOIN_BUFFER_BYTES_MAX;
-use crate::recovery;
 use crate::session::Membership;
+use crate::time::Moment;
 use filters::{Filters, Round, SharedFilter};
+use repair::Repair;
+pub use repair::Repaired;
 use table::SessionTable;
 
 /// A session by its index in the shard.
@@ -34,6 +36,7 @@ pub struct Hub {
     users: HashMap<UserId, SessionTable<()>>,
     memberships: usize,
     filters: Filters,
+    losses: u64,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +45,10 @@ struct Channel {
     joining: Vec<Joining>,
     /// What this shard has delivered; `None` until the first member is in.
     position: Option<Position>,
-    repair: Option<Repair>,
+    /// When that was last known to be all there is.
+    sure_at: Option<Moment>,
+    /// Boxed, since few channels have one at a time.
+    repair: Option<Box<Repair>>,
 }
 
 /// A session that is in a channel.
@@ -66,13 +72,6 @@ struct Joining {
     has_overflowed: bool,
 }
 
-/// A history read that is under way. What arrives meanwhile is skipped and read again.
-#[derive(Debug)]
-struct Repair {
-    /// The newest position that was skipped meanwhile.
-    skipped: Position,
-}
-
 /// What is to be done with a delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reception {
@@ -93,20 +92,6 @@ pub enum Entry {
     Entered(Vec<Event>),
     /// It is in, but something that came while it was joining is missing.
     Lost,
-}
-
-/// What came of a repair.
-#[derive(Debug)]
-pub struct Repaired {
-    /// What was missing, by ascending offsets: for all members that have not had it and are not
-    /// lost.
-    pub publications: Vec<Arc<Publication>>,
-    /// The epoch of these.
-    pub epoch: Epoch,
-    /// Sessions that cannot be made whole.
-    pub lost: Vec<SessionIndex>,
-    /// More is missing still: the history after this position is wanted.
-    pub again: Option<Position>,
 }
 
 impl Hub {
@@ -134,6 +119,12 @@ impl Hub {
             .iter()
             .map(|(name, channel)| (name, channel.members.len()))
             .filter(|(_, members)| *members > 0)
+    }
+
+    /// How often a member that does not watch for gaps has missed something.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// Adds a session of `user`.
@@ -206,11 +197,11 @@ impl Hub {
         if is_whole || channel.position.is_none() {
             channel.step_back_to(position);
         }
-        if is_whole || !membership.is_positioned {
-            Entry::Entered(backlog)
-        } else {
-            Entry::Lost
+        if !is_whole && membership.is_positioned {
+            return Entry::Lost;
         }
+        self.losses += u64::from(!is_whole);
+        Entry::Entered(backlog)
     }
 
     /// Removes a session from a channel; `true` when nobody of this shard is left in it.
@@ -233,7 +224,7 @@ impl Hub {
     }
 
     /// Takes notice of a delivery, and says what is to be done with it.
-    pub fn receive(&mut self, delivery: &Arc<Delivery>) -> Reception {
+    pub fn receive(&mut self, now: Moment, delivery: &Arc<Delivery>) -> Reception {
         let Some(channel) = self.channels.get_mut(&delivery.channel) else {
             return Reception::Unknown;
         };
@@ -241,11 +232,13 @@ impl Hub {
             joining.keep(&delivery.event);
         }
         match &delivery.event {
-            Event::Publication { publication, epoch } if publication.offset != 0 => channel
-                .advance(Position {
+            Event::Publication { publication, epoch } if publication.offset != 0 => {
+                channel.sure_at = Some(now);
+                channel.advance(Position {
                     epoch: *epoch,
                     offset: publication.offset,
-                }),
+                })
+            }
             _ => Reception::Pass,
         }
     }
@@ -264,61 +257,6 @@ impl Hub {
             .filter(move |(_, member)| member.wants(event, round))
             .map(|(session, _)| session)
     }
-
-    /// Takes notice of the history that [`Reception::Gap`] wanted; `None` when it cannot be read.
-    pub fn repaired(&mut self, name: &ChannelName, page: Option<HistoryPage>) -> Repaired {
-        let mut repaired = Repaired {
-            publications: Vec::new(),
-            epoch: Epoch::EMPTY,
-            lost: Vec::new(),
-            again: None,
-        };
-        let Some(channel) = self.channels.get_mut(name) else {
-            return repaired;
-        };
-        let Some(repair) = channel.repair.take() else {
-            return repaired;
-        };
-        let at = channel.position;
-        let top = page.as_ref().map(|page| page.top);
-        let found = page
-            .as_ref()
-            .map_or_else(Vec::new, |page| page.publications.clone());
-        let recovery = at.zip(page).map(|(at, page)| recovery::judge(at, page));
-        let is_recovered = recovery.is_some_and(|recovery| recovery.is_recovered);
-        let is_behind = top.is_some_and(|top| is_beyond(repair.skipped, top));
-        channel.position = top;
-        if let Some(top) = top {
-            let follows = |publication: &Arc<Publication>| {
-                at.is_some_and(|at| at.epoch == top.epoch && publication.offset > at.offset)
-            };
-            repaired.publications = found.into_iter().filter(follows).collect();
-            repaired.epoch = top.epoch;
-        }
-        // A history that stays behind what was delivered is not asked for ever.
-        if is_recovered && (!is_behind || top != at) {
-            channel.tell_joining(&repaired);
-            if is_behind {
-                repaired.again = top;
-                channel.repair = Some(repair);
-            }
-        } else {
-            // Where the stream is, and even in which epoch, is open now; whoever does not care
-            // for gaps goes on with what comes.
-            for (session, member) in channel.members.iter_mut() {
-                member.joined_at = 0;
-                if member.is_positioned {
-                    repaired.lost.push(session);
-                }
-            }
-        }
-        repaired
-    }
-}
-
-/// Whether `position` is not known to be at or below `top`.
-fn is_beyond(position: Position, top: Position) -> bool {
-    position.epoch != top.epoch || position.offset > top.offset
 }
 
 impl Channel {
@@ -335,13 +273,6 @@ impl Channel {
         Some(joining)
     }
 
-    /// Whether a repair is under way that brings everything behind `position`.
-    fn repairs_from(&self, position: Position) -> bool {
-        let begins_before =
-            |at: Position| at.epoch == position.epoch && at.offset <= position.offset;
-        self.repair.is_some() && self.position.is_some_and(begins_before)
-    }
-
     /// Makes sure that everything behind `position`, where a new member stands, is passed on.
     ///
     /// The shard may be ahead of it without having delivered what is between: whoever joined later
@@ -351,42 +282,6 @@ impl Channel {
         let is_ahead = |at: Position| at.epoch == position.epoch && at.offset > position.offset;
         if self.position.is_none_or(is_ahead) {
             self.position = Some(position);
-        }
-    }
-
-    /// What a repair brings is news to those who are joining, too.
-    fn tell_joining(&mut self, repaired: &Repaired) {
-        for joining in &mut self.joining {
-            for publication in &repaired.publications {
-                joining.keep(&Event::Publication {
-                    publication: Arc::clone(publication),
-                    epoch: repaired.epoch,
-                });
-            }
-        }
-    }
-
-    /// The table of section 8.2, for the whole shard at once.
-    fn advance(&mut self, to: Position) -> Reception {
-        if let Some(repair) = &mut self.repair {
-            if is_beyond(to, repair.skipped) {
-                repair.skipped = to;
-            }
-            return Reception::Skip;
-        }
-        match self.position {
-            Some(at) if at.epoch == to.epoch && to.offset <= at.offset => Reception::Skip,
-            Some(at) if at.epoch != to.epoch || to.offset != at.offset + 1 => {
-                self.repair = Some(Repair { skipped: to });
-                Reception::Gap(at)
-            }
-            // Without members there is nobody to miss anything; with members but no position, one
-            // was lost, and those who cared have been told.
-            None if self.members.is_empty() => Reception::Pass,
-            _ => {
-                self.position = Some(to);
-                Reception::Pass
-            }
         }
     }
 }

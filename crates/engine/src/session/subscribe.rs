@@ -27,6 +27,7 @@ pub(super) struct Subscription {
     pub(super) is_server_side: bool,
     keeps_presence: bool,
     announces: bool,
+    is_positioned: bool,
 }
 
 /// How far a subscription has come.
@@ -215,6 +216,7 @@ impl Session {
                 is_server_side: plan.is_server_side,
                 keeps_presence: plan.keeps_presence,
                 announces: plan.announces,
+                is_positioned: plan.is_positioned,
             };
             // Most sessions have few subscriptions, and every one of them is remembered for long.
             self.subscriptions.reserve_exact(1);
@@ -385,6 +387,15 @@ impl Session {
             Rejection::Refuse(refusal) => effects.push(reply(id, Err(refusal))),
             Rejection::Disconnect(disconnect) => self.close(disconnect, effects),
         }
+    }
+
+    /// Channels in which a gap must not pass unnoticed.
+    pub(crate) fn positioned_channels(&self) -> impl Iterator<Item = &ChannelName> {
+        let watched = |held: &&Subscription| held.is_positioned && held.is_live();
+        self.subscriptions
+            .iter()
+            .filter(watched)
+            .map(|held| &held.channel)
     }
 
     /// The index of a subscription, or where it would have to be.

@@ -6,6 +6,7 @@ mod fanout;
 mod filters;
 mod gaps;
 mod joining;
+mod quiet;
 mod release;
 mod timers;
 

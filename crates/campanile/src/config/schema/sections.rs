@@ -176,9 +176,8 @@ const CLIENT: &[Setting] = &[
     Setting::duration(
         "channel_position_check_delay",
         "40s",
-        "How often the position of a quiet channel is compared with the broker's.",
-    )
-    .not_yet(),
+        "How long a channel may be quiet before its position is compared; 0s for never.",
+    ),
     Setting::duration(
         "channel_position_max_time_lag",
         "0s",
