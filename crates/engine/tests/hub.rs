@@ -1,6 +1,7 @@
 //! Where members stand, when they enter and when something is missing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use campanile_engine::broker::HistoryPage;
 use campanile_engine::channel::TagsFilter;
@@ -176,6 +177,7 @@ fn a_hole_that_nobody_fills_is_a_loss_for_who_has_a_position() {
         deliver(&mut hub, at("e", 7));
         let entry = enter(&mut hub, 1, at("e", 5), is_positioned);
         assert_eq!(entry.is_none(), is_positioned);
+        assert_eq!(hub.losses(), u64::from(!is_positioned));
     }
 }
 
@@ -225,6 +227,68 @@ fn another_epoch_is_a_loss_also_when_it_shows_during_a_repair() {
     assert_eq!(repaired.lost, [1]);
 }
 
+const DELAY: Duration = Duration::from_secs(40);
+
+/// Doubts `c` so many seconds after the start.
+fn doubt(hub: &mut Hub, second: u64) -> Option<Position> {
+    hub.doubt(Moment::from_millis(second * 1000), &channel("c"), DELAY)
+}
+
+/// A hub with session 1 at offset 5 of epoch e, in doubt.
+fn hub_in_doubt() -> Hub {
+    let mut hub = hub_at(5);
+    assert_eq!((doubt(&mut hub, 1), doubt(&mut hub, 40)), (None, None));
+    assert_eq!(doubt(&mut hub, 41), Some(at("e", 5)));
+    hub
+}
+
+#[test]
+fn a_quiet_channel_is_doubted_once_for_each_delay() {
+    let mut hub = hub_in_doubt();
+    assert_eq!(doubt(&mut hub, 90), None, "the answer is still to come");
+    let repaired = hub.repaired(&channel("c"), nothing_up_to(at("e", 5)));
+    assert_eq!((repaired.again, repaired.lost), (None, vec![]));
+    assert_eq!(doubt(&mut hub, 80), None);
+    assert_eq!(doubt(&mut hub, 81), Some(at("e", 5)));
+}
+
+#[test]
+fn a_doubt_finds_what_is_missing_and_other_epochs() {
+    let mut hub = hub_in_doubt();
+    let repaired = hub.repaired(&channel("c"), page(6..=7, at("e", 7)));
+    assert_eq!(offsets(&repaired.publications), [6, 7]);
+    assert_eq!(deliver(&mut hub, at("e", 8)), (Reception::Pass, vec![1]));
+
+    for top in [at("f", 5), at("f", 0), at("e", 4)] {
+        let repaired = hub_in_doubt().repaired(&channel("c"), nothing_up_to(top));
+        assert_eq!(repaired.lost, [1], "{top:?}");
+    }
+}
+
+#[test]
+fn what_comes_during_a_doubt_is_not_lost() {
+    let mut hub = hub_in_doubt();
+    assert_eq!(deliver(&mut hub, at("e", 6)).0, Reception::Skip);
+    let repaired = hub.repaired(&channel("c"), page(6..=6, at("e", 6)));
+    assert_eq!(offsets(&repaired.publications), [6]);
+
+    let mut hub = hub_in_doubt();
+    deliver(&mut hub, at("e", 6));
+    let repaired = hub.repaired(&channel("c"), nothing_up_to(at("e", 5)));
+    assert_eq!(repaired.lost, [1], "it is in no history");
+}
+
+#[test]
+fn a_doubt_that_cannot_be_settled_is_no_loss_unless_something_came() {
+    let mut hub = hub_in_doubt();
+    assert_eq!(hub.repaired(&channel("c"), None).lost, [0; 0]);
+    assert_eq!(deliver(&mut hub, at("e", 6)), (Reception::Pass, vec![1]));
+
+    let mut hub = hub_in_doubt();
+    deliver(&mut hub, at("e", 6));
+    assert_eq!(hub.repaired(&channel("c"), None).lost, [1]);
+}
+
 #[test]
 fn who_has_no_position_follows_the_stream_into_another_epoch() {
     let mut hub = Hub::default();
@@ -236,6 +300,7 @@ fn who_has_no_position_follows_the_stream_into_another_epoch() {
     );
     let repaired = hub.repaired(&channel("c"), nothing_up_to(at("f", 1)));
     assert!(repaired.lost.is_empty());
+    assert_eq!(hub.losses(), 1, "it is counted where nobody is told");
     assert_eq!(deliver(&mut hub, at("f", 2)), (Reception::Pass, vec![1]));
 }
 
