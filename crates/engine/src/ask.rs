@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
-use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody};
+use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
 
 use crate::authority::{Credentials, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
@@ -114,6 +114,13 @@ pub enum Tell {
         /// Where.
         channel: ChannelName,
         /// Which.
+        client: ClientId,
+    },
+    /// The user's other sessions are to end: only one is allowed, and this one is newer.
+    Supersede {
+        /// Whose.
+        user: UserId,
+        /// The one that stays.
         client: ClientId,
     },
     /// Others want to know that somebody came or left.

@@ -32,6 +32,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Connections of one user on this node; `None` for no limit.
     pub user_connection_limit: Option<usize>,
+    /// Whether a user's new connection ends the others.
+    pub has_one_connection: bool,
     /// Whether there are no permissions and no expiry at all.
     pub is_insecure: bool,
     /// Whether sessions without a token may connect as the anonymous user.
@@ -61,6 +63,7 @@ impl Default for Settings {
             recovery_publications_max: 300,
             concurrency: 1,
             user_connection_limit: None,
+            has_one_connection: false,
             is_insecure: false,
             allows_anonymous: false,
             refuses_anonymous_tokens: false,

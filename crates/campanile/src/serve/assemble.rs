@@ -211,6 +211,10 @@ fn settings(config: &Config) -> Settings {
         recovery_publications_max: client.limits.recovery_max_publication_limit,
         concurrency: client.limits.concurrency.get(),
         user_connection_limit: client.limits.user_connection_limit.map(NonZeroUsize::get),
+        has_one_connection: client
+            .personal_channel
+            .as_ref()
+            .is_some_and(|personal| personal.single_connection),
         is_insecure: client.authentication.insecure,
         allows_anonymous: client.authentication.allow_anonymous_connect_without_token,
         refuses_anonymous_tokens: client.authentication.disallow_anonymous_connection_tokens,

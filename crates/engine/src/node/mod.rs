@@ -7,13 +7,14 @@
 
 mod application;
 mod seats;
+mod sole;
 mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_protocol::codes::Rejection;
-use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody};
+use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
@@ -75,7 +76,9 @@ pub struct Node {
     inboxes: Inboxes,
     controls: Box<[mpsc::Sender<Control>]>,
     seats: Arc<UserSeats>,
-    turns: Turns,
+    turns: Turns<(ShardId, ChannelName)>,
+    /// Whose connects are being made the only ones.
+    superseding: Turns<UserId>,
 }
 
 /// What a worker thread needs to run one shard.
@@ -144,6 +147,7 @@ impl Node {
             controls: controls.into(),
             seats: Arc::default(),
             turns: Turns::default(),
+            superseding: Turns::default(),
         };
         (Arc::new(node), seats)
     }
@@ -219,21 +223,21 @@ impl Node {
 
     /// Does what a session of `shard` wants done.
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
-        let channel = match &tell {
-            Tell::Unsubscribe { channel }
-            | Tell::RemovePresence { channel, .. }
-            | Tell::Announce { channel, .. } => channel.clone(),
-        };
-        let _turn = self.turns.take(shard, &channel).await;
         match tell {
-            Tell::Unsubscribe { channel } => self.broker.unsubscribe(shard, &channel).await,
+            Tell::Supersede { user, client } => self.supersede(&user, client).await,
+            Tell::Unsubscribe { channel } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
+                self.broker.unsubscribe(shard, &channel).await;
+            }
             Tell::RemovePresence { channel, client } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
                 self.presence.remove(&channel, client).await;
             }
             Tell::Announce {
                 channel,
                 attendance,
             } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
                 let admission = self.inboxes.admit(0).await;
                 if let Err(error) = self.broker.announce(&channel, attendance, admission).await {
                     tracing::warn!(?channel, %error, "a join or leave was not announced");
@@ -284,7 +288,7 @@ impl Node {
 
     async fn join_one(&self, shard: ShardId, request: JoinRequest) -> Result<Joined, BrokerError> {
         let channel = &request.channel;
-        let _turn = self.turns.take(shard, channel).await;
+        let _turn = self.turns.take((shard, channel.clone())).await;
         let mut joined = Joined {
             top: self.broker.subscribe(shard, channel).await?,
             recovery: None,

@@ -9,7 +9,7 @@ use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody};
 
 use super::plan::Plan;
 use super::{Context, Effect, Pending, REFUSED_LINGER, Session, State, reply};
-use crate::ask::{Ask, Joined};
+use crate::ask::{Ask, Joined, Tell};
 use crate::authority::{Credentials, Grant, TokenRefusal};
 use crate::channel::permission::Requester;
 use crate::node::UserSeat;
@@ -209,6 +209,12 @@ impl Session {
         ));
         for (plan, membership) in entries {
             self.enter(context, &plan, membership, effects);
+        }
+        if settings.has_one_connection && !self.info.user.is_anonymous() {
+            effects.push(Effect::Tell(Tell::Supersede {
+                user: self.info.user.clone(),
+                client: self.client,
+            }));
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Order {
     },
     /// End the session.
     Disconnect(Disconnect),
+    /// Nothing: whoever gives it wants to know whether anybody is there.
+    Nothing,
     /// Send a message outside of any channel.
     Message(Payload),
     /// The credentials now run out at this Unix second, or never.
@@ -52,6 +54,7 @@ impl Session {
     ) {
         match order {
             Order::Disconnect(disconnect) => self.close(disconnect, effects),
+            Order::Nothing => {}
             _ if self.state != State::Live => {}
             Order::Subscribe {
                 channel,

@@ -274,3 +274,19 @@ fn an_answer_that_comes_after_the_end_changes_nothing() {
     assert!(!desk.session.has_loose_ends());
     assert_eq!(desk.answer(connected(with_subscriptions(&["a"]))), [""; 0]);
 }
+
+#[test]
+fn a_user_who_may_have_one_connection_supersedes_the_others() {
+    let settings = Settings {
+        has_one_connection: true,
+        ..Settings::default()
+    };
+    let (_, said) = connect(settings.clone(), plain(), credentials());
+    assert_eq!(said.last().unwrap(), "supersede 42");
+    let anonymous = Credentials {
+        user: UserId::new(""),
+        ..credentials()
+    };
+    let (_, said) = connect(settings, plain(), anonymous);
+    assert!(!said.iter().any(|said| said.starts_with("supersede")));
+}

@@ -218,6 +218,7 @@ fn spell_tell(tell: &Tell) -> String {
     match tell {
         Tell::Unsubscribe { channel } => format!("unsubscribe {}", channel.as_str()),
         Tell::RemovePresence { channel, .. } => format!("absent {}", channel.as_str()),
+        Tell::Supersede { user, .. } => format!("supersede {}", user.as_str()),
         Tell::Announce {
             channel,
             attendance,

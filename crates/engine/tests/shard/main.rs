@@ -8,6 +8,7 @@ mod gaps;
 mod joining;
 mod quiet;
 mod release;
+mod sole;
 mod timers;
 
 use std::time::Duration;

@@ -230,7 +230,10 @@ const PERSONAL_CHANNEL: &[Setting] = &[
         "",
         "Namespace of these channels.",
     ),
-    Setting::flag("single_connection", "Allow a user one connection only.").not_yet(),
+    Setting::flag(
+        "single_connection",
+        "Let a user's new connection end the others.",
+    ),
 ];
 
 const CHANNEL: &[Setting] = &[
