@@ -14,3 +14,6 @@ mod write;
 pub use decode::{Commands, emulation_request};
 pub use encode::{push, reply};
 pub use write::{Varint, length_prefix};
+
+#[cfg(test)]
+mod tests;
