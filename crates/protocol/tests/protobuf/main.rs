@@ -3,7 +3,7 @@
 //! written here it must read as what was meant; so the file for writers of clients is held to the
 //! truth as well.
 
-mod commands;
+mod properties;
 mod replies;
 
 use std::path::Path;
