@@ -9,6 +9,7 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use crate::descriptor;
@@ -38,8 +39,7 @@ fn any_message(message: &MessageDescriptor, depth: u32) -> BoxedStrategy<Json> {
 
 fn any_field(field: &FieldDescriptor, depth: u32) -> BoxedStrategy<Json> {
     if field.is_map() {
-        let entry = field.kind();
-        let value = any_value(&entry.as_message().unwrap().map_entry_value_field(), depth);
+        let value = any_value(&entry_value(field), depth);
         let entries = btree_map("[a-z#:é]{0,4}", value, 0..3);
         return entries
             .prop_map(|entries| Json::Object(entries.into_iter().collect()))
@@ -78,10 +78,9 @@ fn any_value(field: &FieldDescriptor, depth: u32) -> BoxedStrategy<Json> {
 fn twin(message: &MessageDescriptor, json: &Json) -> DynamicMessage {
     let mut twin = DynamicMessage::new(message.clone());
     for (name, value) in object(json) {
-        let field = message.get_field_by_name(name).unwrap();
+        let field = message.get_field_by_name(name).expect("of the schema");
         let value = if field.is_map() {
-            let kind = field.kind();
-            let of = kind.as_message().unwrap().map_entry_value_field();
+            let of = entry_value(&field);
             let entries = object(value).iter();
             let entries =
                 entries.map(|(key, value)| (MapKey::String(key.clone()), twin_value(&of, value)));
@@ -99,22 +98,32 @@ fn twin(message: &MessageDescriptor, json: &Json) -> DynamicMessage {
 }
 
 fn twin_value(field: &FieldDescriptor, json: &Json) -> Value {
-    let small = || i32::try_from(json.as_i64().unwrap()).unwrap();
     match field.kind() {
-        Kind::Bool => Value::Bool(json.as_bool().unwrap()),
-        Kind::Uint32 => Value::U32(u32::try_from(json.as_u64().unwrap()).unwrap()),
-        Kind::Uint64 => Value::U64(json.as_u64().unwrap()),
-        Kind::Int32 => Value::I32(small()),
-        Kind::Int64 => Value::I64(json.as_i64().unwrap()),
-        Kind::String => Value::String(json.as_str().unwrap().into()),
+        Kind::Bool => Value::Bool(typed(json)),
+        Kind::Uint32 => Value::U32(typed(json)),
+        Kind::Uint64 => Value::U64(typed(json)),
+        Kind::Int32 => Value::I32(typed(json)),
+        Kind::Int64 => Value::I64(typed(json)),
+        Kind::String => Value::String(typed(json)),
         Kind::Bytes => Value::Bytes(json.to_string().into_bytes().into()),
         Kind::Message(message) => Value::Message(twin(&message, json)),
         kind => panic!("no request has a {kind:?}"),
     }
 }
 
+fn typed<T: DeserializeOwned>(json: &Json) -> T {
+    serde_json::from_value(json.clone()).expect("made for this field")
+}
+
+/// What a map has behind its keys.
+fn entry_value(map: &FieldDescriptor) -> FieldDescriptor {
+    let kind = map.kind();
+    let entry = kind.as_message().expect("maps are lists of messages");
+    entry.map_entry_value_field()
+}
+
 fn object(json: &Json) -> &Map<String, Json> {
-    json.as_object().unwrap()
+    json.as_object().expect("a message")
 }
 
 fn protobuf_frame(commands: &[Json]) -> Vec<u8> {
