@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use campanile_engine::authority::{
-    Authority, Credentials, Grant, Overrides, TokenGrant, TokenRefusal,
+    Authority, Credentials, Grant, Handshake, Overrides, TokenGrant, TokenRefusal,
 };
 use campanile_engine::broker::BoxFuture;
 use campanile_engine::channel::Namespaces;
@@ -42,19 +42,31 @@ impl TokenAuthority {
         }
     }
 
-    fn connect_now(&self, request: &ConnectRequest) -> Result<Credentials, Rejection> {
+    /// Without a token. A user whom the proxy vouches for is better than nobody, so that the
+    /// header is asked before everybody is let in.
+    fn without_token(&self, handshake: Option<&Handshake>) -> Result<Credentials, Rejection> {
+        let vouched_for = handshake.and_then(|known| known.user.clone());
+        let anonymous = || self.allows_anonymous.then(|| UserId::new(""));
+        let user = vouched_for
+            .or_else(anonymous)
+            .ok_or(Disconnect::BAD_REQUEST)?;
+        Ok(Credentials {
+            user,
+            expire_at: None,
+            info: None,
+            meta: None,
+            subscriptions: Vec::new(),
+            considers_wishes: true,
+        })
+    }
+
+    fn connect_now(
+        &self,
+        request: &ConnectRequest,
+        handshake: Option<&Handshake>,
+    ) -> Result<Credentials, Rejection> {
         if request.token.is_empty() {
-            return if self.allows_anonymous {
-                Ok(Credentials {
-                    user: UserId::new(""),
-                    expire_at: None,
-                    info: None,
-                    subscriptions: Vec::new(),
-                    considers_wishes: true,
-                })
-            } else {
-                Err(Disconnect::BAD_REQUEST.into())
-            };
+            return self.without_token(handshake);
         }
         let credentials = self
             .connections
@@ -101,8 +113,9 @@ impl Authority for TokenAuthority {
     fn connect<'a>(
         &'a self,
         request: &'a ConnectRequest,
+        handshake: Option<&'a Handshake>,
     ) -> BoxFuture<'a, Result<Credentials, Rejection>> {
-        Box::pin(async move { self.connect_now(request) })
+        Box::pin(async move { self.connect_now(request, handshake) })
     }
 
     fn refresh<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Credentials, TokenRefusal>> {
@@ -136,6 +149,7 @@ fn credentials(token: ConnectionToken) -> Credentials {
         user: UserId::new(&token.user),
         expire_at: seconds(token.expire_at),
         info: token.info.map(|info| Payload::from(&*info)),
+        meta: token.meta.map(|meta| Payload::from(&*meta)),
         subscriptions: subscriptions.collect(),
         considers_wishes: true,
     }

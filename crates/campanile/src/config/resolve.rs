@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use campanile_engine::channel::options::{ChannelOptions, DataFormat, NameRules, RecoveryMode};
@@ -141,7 +142,8 @@ impl Resolver<'_> {
                 disallow_anonymous_connection_tokens: raw.disallow_anonymous_connection_tokens,
                 insecure: raw.insecure,
                 insecure_skip_token_signature_verify: raw.insecure_skip_token_signature_verify,
-                user_id_http_header: non_empty(raw.user_id_http_header),
+                user_id_http_header: self
+                    .header_name("client.user_id_http_header", &raw.user_id_http_header),
             },
             timing: ClientTiming {
                 ping_interval: raw.ping_interval,
@@ -171,6 +173,18 @@ impl Resolver<'_> {
                 personal
             }),
         }
+    }
+
+    /// `None` for none.
+    fn header_name(&mut self, path: &str, name: &str) -> Option<HeaderName> {
+        if name.is_empty() {
+            return None;
+        }
+        let parsed = name.parse();
+        if parsed.is_err() {
+            self.invalid(path, format!("{name:?} is no name of a header"));
+        }
+        parsed.ok()
     }
 
     fn personal_channel(&mut self, personal: &PersonalChannel, channel: &Channel) {

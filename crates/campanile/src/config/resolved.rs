@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
 use regex::Regex;
 use serde::Deserialize;
@@ -121,7 +122,7 @@ pub struct Authentication {
     /// Believe tokens without looking at their signature.
     pub insecure_skip_token_signature_verify: bool,
     /// A trusted proxy's header with the user's id.
-    pub user_id_http_header: Option<String>,
+    pub user_id_http_header: Option<HeaderName>,
 }
 
 /// `client.token` (section 13.1)

@@ -24,7 +24,7 @@ use crate::authority::TokenAuthority;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
-use crate::transport::{Admission, Listener, Origins, Routes, WorkerPool};
+use crate::transport::{Admission, HandshakeRules, Listener, Origins, Routes, WorkerPool};
 
 /// Where messages come back as they came.
 const ECHO_PATH: &str = "/connection/echo";
@@ -119,6 +119,9 @@ pub(super) fn assemble(
         echo_path: ECHO_PATH.into(),
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
         requests_max: machine::requests_max(),
+        handshakes: HandshakeRules {
+            user_header: config.client.authentication.user_id_http_header.clone(),
+        },
         admission: Arc::clone(&admission),
         tls: config
             .http_server

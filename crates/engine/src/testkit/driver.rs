@@ -184,7 +184,7 @@ impl Driver {
         let (now, random) = (self.now(), self.random.bytes());
         let key = self.workers[shard]
             .shard
-            .open(now, Wire::WebSocketJson, random);
+            .open(now, Wire::WebSocketJson, random, None);
         Peer {
             shard,
             key,

@@ -189,8 +189,7 @@ const CLIENT: &[Setting] = &[
         "user_id_http_header",
         "",
         "Header of a trusted proxy that carries the user's id.",
-    )
-    .not_yet(),
+    ),
 ];
 
 /// The settings of token verification. A macro, as a constant list cannot be spliced into another.
