@@ -65,11 +65,13 @@ pub(super) fn require_secrets(config: &Config) -> Result<(), ServeError> {
     let authentication = &config.client.authentication;
     let lets_in_others = authentication.allow_anonymous_connect_without_token
         || authentication.insecure
-        || authentication.insecure_skip_token_signature_verify;
-    if authentication.token.hmac.is_none() && !lets_in_others {
+        || authentication.insecure_skip_token_signature_verify
+        || authentication.user_id_http_header.is_some();
+    if !authentication.token.has_keys() && !lets_in_others {
         missing.push((
             "client.token.hmac_secret_key",
-            "signs the tokens of clients; not needed with \
+            "signs the tokens of clients; not needed with a public key, with \
+             client.token.jwks_public_endpoint or with \
              client.allow_anonymous_connect_without_token",
         ));
     }

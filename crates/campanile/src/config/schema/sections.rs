@@ -207,6 +207,21 @@ macro_rules! token_settings {
                 "0",
                 "Unix time in seconds until when it is tried; 0 for always.",
             ),
+            Setting::text(
+                "rsa_public_key",
+                "",
+                "Key of RS and PS tokens: PEM, base64 of PEM, or the path of a PEM file.",
+            ),
+            Setting::text(
+                "ecdsa_public_key",
+                "",
+                "Key of ES256 or ES384 tokens: PEM, base64 of PEM, or the path of a PEM file.",
+            ),
+            Setting::text(
+                "jwks_public_endpoint",
+                "",
+                "URL of a JSON Web Key Set, which is then all that counts; {{name}} stands for a group.",
+            ),
             Setting::text("audience", "", "The aud claim that tokens must have."),
             Setting::regex("audience_regex", "What the aud claim must match."),
             Setting::text("issuer", "", "The iss claim that tokens must have."),
