@@ -60,7 +60,9 @@ fn proxy(endpoint: &JwksEndpoint) -> Option<Proxy> {
 }
 
 pub(super) fn fetch(agent: &Agent, url: &str) -> Result<KeySet, FetchError> {
-    let mut response = agent.get(url).call().map_err(FetchError::Http)?;
+    // The next request is minutes away, and would meet a connection that is gone.
+    let request = agent.get(url).header("Connection", "close");
+    let mut response = request.call().map_err(FetchError::Http)?;
     let status = response.status().as_u16();
     if status != 200 {
         return Err(FetchError::Status(status));
