@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
+use jsonwebtoken::AlgorithmFamily;
 use serde::Deserialize;
 
 use super::claims::{
@@ -216,6 +217,10 @@ impl Verifier {
         token: &Unverified<'_>,
         registered: &Registered,
     ) -> Result<Vec<VerifyingKey>, TokenError> {
+        if token.algorithm.family() == AlgorithmFamily::Hmac {
+            // Secrets are not published; there is nothing to look for.
+            return Err(TokenError::Invalid(Invalid::Algorithm));
+        }
         let id = token.key_id.as_deref().unwrap_or_default();
         if id.is_empty() {
             return Err(TokenError::Invalid(Invalid::Key));

@@ -12,7 +12,7 @@ use crate::support::keys::{Publisher, Signer};
 use crate::support::server::{Server, Setup};
 
 /// A server that lets nobody in without credentials.
-fn strict(client: Value) -> Setup {
+fn strict(client: &Value) -> Setup {
     let setup = Setup::new()
         .with(json!({"client": {
             "allow_anonymous_connect_without_token": false,
@@ -32,23 +32,24 @@ fn connect(server: &Server, token: &str) -> (Client, Value) {
 fn user(server: &Server, client: &mut Client) -> String {
     client.subscribe("who");
     let presence = server.api("presence", &json!({"channel": "who"})).body;
-    let presence: Value = serde_json::from_str(&presence).unwrap();
-    let clients = presence["result"]["presence"].as_object().unwrap().clone();
+    let presence: Value = serde_json::from_str(&presence).expect("replies are JSON");
+    let clients = presence["result"]["presence"].as_object();
+    let clients = clients.expect("the channel keeps presence");
     assert_eq!(clients.len(), 1);
-    let info = clients.values().next().unwrap();
+    let info = clients.values().next().expect("there is one");
     info["user"].as_str().unwrap_or_default().to_owned()
 }
 
 fn in_an_hour() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap().as_secs() + 3600
+    now.expect("1970 is over").as_secs() + 3600
 }
 
 #[test]
 fn published_keys_are_fetched_once_and_verify_all_kinds_of_tokens() {
     let signer = Signer::new();
     let publisher = Publisher::of(&signer, "k1");
-    let server = strict(json!({"token": {"jwks_public_endpoint": publisher.url()}})).start();
+    let server = strict(&json!({"token": {"jwks_public_endpoint": publisher.url()}})).start();
     let mut forger = Client::connect(&server, WEBSOCKET);
     let forged = signer.token("../k1", &json!({"sub": "42"}));
     forger.send_json(&json!({"id": 1, "connect": {"token": forged}}));
@@ -74,7 +75,7 @@ fn while_keys_cannot_be_fetched_clients_are_told_to_try_again() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/jwks", nobody.local_addr().unwrap());
     drop(nobody);
-    let server = strict(json!({"token": {"jwks_public_endpoint": url}})).start();
+    let server = strict(&json!({"token": {"jwks_public_endpoint": url}})).start();
     let token = Signer::new().token("k1", &json!({"sub": "42"}));
     for _ in 0..3 {
         let (_, reply) = connect(&server, &token);
@@ -89,7 +90,7 @@ fn while_keys_cannot_be_fetched_clients_are_told_to_try_again() {
 fn a_configured_public_key_is_enough_to_start() {
     let signer = Signer::new();
     let keys = json!({"token": {"ecdsa_public_key": signer.public_pem()}});
-    let server = strict(keys).start();
+    let server = strict(&keys).start();
     let (mut client, reply) = connect(&server, &signer.token("", &json!({"sub": "42"})));
     assert!(reply["connect"].is_object(), "{reply}");
     assert_eq!(user(&server, &mut client), "42");
@@ -139,7 +140,7 @@ fn log_in(server: &Server, upgrade: &Upgrade) -> Client {
 
 #[test]
 fn a_header_of_the_proxy_names_the_user() {
-    let server = strict(json!({"user_id_http_header": "x-user-id"})).start();
+    let server = strict(&json!({"user_id_http_header": "x-user-id"})).start();
     let mut client = log_in(&server, &by_header("42"));
     assert_eq!(user(&server, &mut client), "42");
     for upgrade in [by_header(""), Upgrade::new(WEBSOCKET)] {
@@ -154,7 +155,7 @@ fn a_header_of_the_proxy_names_the_user() {
 
 #[test]
 fn two_headers_of_the_proxy_name_nobody() {
-    let server = strict(json!({"user_id_http_header": "X-User-Id"})).start();
+    let server = strict(&json!({"user_id_http_header": "X-User-Id"})).start();
     let twice = String::from_utf8(by_header("42").bytes()).unwrap();
     let twice = twice.replace("X-User-Id: 42", "X-User-Id: 1\r\nx-user-id: 42");
     let answer = Response::parse(&server.exchange(twice.as_bytes()));
@@ -170,7 +171,7 @@ fn a_header_of_the_proxy_is_better_than_nobody_and_less_than_a_token() {
         "allow_anonymous_connect_without_token": true,
         "token": {"ecdsa_public_key": signer.public_pem()},
     });
-    let server = strict(settings).start();
+    let server = strict(&settings).start();
     let mut anonymous = Client::session(&server);
     assert_eq!(user(&server, &mut anonymous), "");
     drop(anonymous);
