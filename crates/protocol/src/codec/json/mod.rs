@@ -6,8 +6,8 @@
 mod decode;
 mod encode;
 
-pub use decode::Commands;
-pub use encode::{push, reply};
+pub use decode::{Commands, emulation_request};
+pub use encode::{bare_push, push, reply};
 
 /// A ping, and its pong.
 pub const PING: &[u8] = b"{}";
