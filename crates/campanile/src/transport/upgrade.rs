@@ -5,10 +5,12 @@
 
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
+use campanile_engine::authority::Handshake;
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::{Wire, ws};
 
 use super::connection::Speech;
+use super::handshake::{AmbiguousUser, HandshakeRules};
 use super::origin::Origins;
 
 /// Where our WebSockets are.
@@ -17,17 +19,29 @@ pub(super) struct Paths {
     pub(super) websocket: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
+    pub(super) handshakes: HandshakeRules,
 }
 
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Speak this, after these bytes.
-    Accept(Speech, Vec<u8>),
+    /// Let it in.
+    Accept(Opening),
     /// Say this and close.
     Refuse(Vec<u8>),
     /// It is for an ordinary handler.
     Foreign,
+}
+
+/// How an accepted connection begins.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// What is spoken.
+    pub(super) speech: Speech,
+    /// What is written first.
+    pub(super) head: Vec<u8>,
+    /// What is known of the client already.
+    pub(super) handshake: Option<Box<Handshake>>,
 }
 
 /// Judges a request.
@@ -42,14 +56,46 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     let speech = if path == paths.echo {
         Speech::Echo
     } else if paths.websocket.as_deref() == Some(path) {
-        Speech::Session(Wire::WebSocket(Encoding::Json))
+        Speech::Session(Wire::WebSocket(encoding(request)))
     } else {
         return Verdict::Foreign;
     };
-    match accept_key(request) {
-        Err(refusal) => refusal,
-        Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
+    let key = match accept_key(request) {
+        Err(refusal) => return refusal,
+        Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
+        Ok(key) => key,
+    };
+    match paths.handshakes.read(headers) {
+        Err(AmbiguousUser) => refuse("400 Bad Request", ""),
+        Ok(handshake) => Verdict::Accept(Opening {
+            speech,
+            head: switching_protocols(headers, key),
+            handshake,
+        }),
+    }
+}
+
+/// The subprotocols that are spoken: section 1.1 of the client protocol.
+const SUBPROTOCOLS: [(&str, Encoding); 2] = [
+    ("centrifuge-json", Encoding::Json),
+    ("centrifuge-protobuf", Encoding::Protobuf),
+];
+
+/// The first of the offered subprotocols that is spoken.
+fn subprotocol(headers: &HeaderMap) -> Option<(&'static str, Encoding)> {
+    let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
+    offered.find_map(|offer| SUBPROTOCOLS.into_iter().find(|(name, _)| *name == offer))
+}
+
+/// JSON, unless the subprotocol or the query say otherwise.
+fn encoding(request: &Request) -> Encoding {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    match subprotocol(request.headers()) {
+        Some((_, Encoding::Protobuf)) => Encoding::Protobuf,
+        _ if parameters.any(|it| matches!(it, "format=protobuf" | "cf_protocol=protobuf")) => {
+            Encoding::Protobuf
+        }
+        _ => Encoding::Json,
     }
 }
 
@@ -97,14 +143,14 @@ fn accept_key(request: &Request) -> Result<[u8; 28], Verdict> {
 }
 
 pub(super) fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .any(|item| item.trim().eq_ignore_ascii_case(token))
-        })
+    tokens(headers, name).any(|item| item.eq_ignore_ascii_case(token))
+}
+
+/// The items of a header that is a list, over all its lines.
+fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name);
+    let lines = lines.filter_map(|value| value.to_str().ok());
+    lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
 fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
@@ -114,8 +160,9 @@ fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
           Sec-WebSocket-Accept: ",
     );
     head.extend_from_slice(&accept);
-    if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, "centrifuge-json") {
-        head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: centrifuge-json");
+    if let Some((name, _)) = subprotocol(headers) {
+        head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        head.extend_from_slice(name.as_bytes());
     }
     head.extend_from_slice(b"\r\n\r\n");
     head
