@@ -303,15 +303,24 @@ impl Session {
         let outcome = match request {
             Request::Connect(_) => return self.close(Disconnect::BAD_REQUEST, effects),
             Request::Refresh { token } => return self.refresh(id, token, effects),
-            Request::SubRefresh { channel, token } => self.sub_refresh(id, channel, token, effects),
+            Request::SubRefresh {
+                channel,
+                token,
+                kind,
+            } => self.sub_refresh(id, channel, token, kind, effects),
             Request::Rpc { .. } => Err(Refusal::NOT_AVAILABLE),
             request if names_no_channel(&request) => {
                 return self.close(Disconnect::BAD_REQUEST, effects);
             }
             Request::Subscribe(request) => return self.subscribe(context, id, request, effects),
             Request::Unsubscribe { channel } => return self.unsubscribe(id, &channel, effects),
-            Request::Publish { channel, data } => {
-                self.publish(context, id, &channel, data, effects)
+            Request::Publish {
+                channel,
+                data,
+                kind: 0,
+            } => self.publish(context, id, &channel, data, effects),
+            Request::Publish { channel, kind, .. } => {
+                query::refuse_publish(context, &channel, kind)
             }
             Request::Presence { channel } => self.presence(context, id, &channel, false, effects),
             Request::PresenceStats { channel } => {

@@ -11,6 +11,7 @@ fn publish(channel: &str, data: &str) -> Request {
     Request::Publish {
         channel: channel.into(),
         data: data.as_bytes().into(),
+        kind: 0,
     }
 }
 
