@@ -93,14 +93,6 @@ impl Session {
         credentials: Credentials,
         request: &ConnectRequest,
     ) -> Result<Vec<Plan>, Rejection> {
-        let expire_at = credentials
-            .expire_at
-            .filter(|_| !context.settings.is_insecure);
-        if expire_at.is_some_and(|at| at <= context.now.unix()) {
-            return Err(Refusal::EXPIRED.into());
-        }
-        let delay = context.settings.expired_close_delay;
-        self.expires = Self::expiry(context, expire_at, delay).0;
         self.info = Arc::new(ClientInfo {
             user: credentials.user,
             client: self.client,
@@ -131,6 +123,14 @@ impl Session {
         if plans.len() > context.settings.channel_limit {
             return Err(Disconnect::CHANNEL_LIMIT.into());
         }
+        let expire_at = credentials
+            .expire_at
+            .filter(|_| !context.settings.is_insecure);
+        if expire_at.is_some_and(|at| at <= context.now.unix()) {
+            return Err(Refusal::EXPIRED.into());
+        }
+        let delay = context.settings.expired_close_delay;
+        self.expires = Self::expiry(context, expire_at, delay).0;
         Ok(plans)
     }
 

@@ -145,8 +145,18 @@ fn too_many_server_side_subscriptions_end_the_session() {
         channel_limit: 1,
         ..Settings::default()
     };
-    let (_, said) = connect(settings, plain(), with_subscriptions(&["a", "b"]));
-    assert_eq!(said, ["close 3505"]);
+    let too_many = Credentials {
+        expire_at: Some(1),
+        ..with_subscriptions(&["a", "b"])
+    };
+    let (_, said) = connect(settings.clone(), plain(), too_many);
+    assert_eq!(said, ["close 3505"], "before anything is said of expiry");
+    let expired = Credentials {
+        expire_at: Some(1),
+        ..with_subscriptions(&["a"])
+    };
+    let (_, said) = connect(settings, plain(), expired);
+    assert_eq!(said, ["1: error 110"]);
 }
 
 #[test]
@@ -206,6 +216,22 @@ fn a_wish_is_granted_by_plain_permissions_or_ignored() {
     assert_eq!(
         limited.answer(connected(credentials())),
         ["await d#41,42", "ask join d#41,42"]
+    );
+
+    let long = "x".repeat(256);
+    let mut too_long = Desk::new(plain());
+    too_long.ask(connect_with(&[(long.as_str(), None)]));
+    assert_eq!(too_long.answer(connected(credentials()))[0], "enroll 42");
+
+    let insecure = Settings {
+        is_insecure: true,
+        ..Settings::default()
+    };
+    let mut insecure = Desk::with(insecure, everything());
+    insecure.ask(connect_with(&[("ns:denied", None), ("$private", None)]));
+    assert_eq!(
+        insecure.answer(connected(credentials())),
+        ["await ns:denied", "ask join ns:denied present"]
     );
 
     let mut unheard = Desk::new(plain());

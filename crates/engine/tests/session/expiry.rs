@@ -313,7 +313,20 @@ fn a_bad_renewal_has_its_code() {
         kind: 0,
     };
     assert_eq!(subscribed().ask(sub_refresh("d", "t")), ["2: error 103"]);
+    assert_eq!(subscribed().ask(sub_refresh("d", "")), ["2: error 103"]);
     assert_eq!(subscribed().ask(sub_refresh("c", "")), ["2: error 107"]);
+    for (kind, code) in [(1, 108), (2, 108), (3, 107), (-1, 107)] {
+        let track = Request::SubRefresh {
+            channel: "c".into(),
+            token: String::new(),
+            kind,
+        };
+        assert_eq!(
+            subscribed().ask(track),
+            [format!("2: error {code}")],
+            "nobody tracks keys of a stream"
+        );
+    }
     let good = || token_grant("c", Grant::default());
     let stale = Grant {
         expire_at: Some(1),

@@ -92,6 +92,27 @@ fn payloads_are_kept_as_they_were_spelled() {
 }
 
 #[test]
+fn what_is_not_for_a_stream_says_so() {
+    for (frame, expected) in [
+        (r#"{"id":3,"publish":{"channel":"c","data":1}}"#, 0),
+        (
+            r#"{"id":3,"publish":{"channel":"c","type":1,"key":"k","removed":true}}"#,
+            1,
+        ),
+        (
+            r#"{"id":3,"sub_refresh":{"channel":"c","type":2,"untrack":["k"]}}"#,
+            2,
+        ),
+    ] {
+        let (Request::Publish { kind, .. } | Request::SubRefresh { kind, .. }) = request(frame)
+        else {
+            panic!("{frame}")
+        };
+        assert_eq!(kind, expected, "{frame}");
+    }
+}
+
+#[test]
 fn null_and_unknown_fields_are_as_good_as_absent() {
     let Request::Subscribe(subscribe) = request(
         r#"{"id":3,"subscribe":{"channel":"c","token":null,"offset":null,"tf":null,"x":{"y":[]}}}"#,
