@@ -44,9 +44,11 @@ impl Filters {
 
     /// A member needs `filter` no more.
     pub(super) fn release(&mut self, filter: Rc<SharedFilter>) {
-        // One is the table's, one is `filter`.
-        if Rc::strong_count(&filter) == 2 {
-            self.shared.remove(&filter.filter);
+        let key = Arc::clone(&filter.filter);
+        drop(filter);
+        let is_last = |kept: &Rc<SharedFilter>| Rc::strong_count(kept) == 1;
+        if self.shared.get(&key).is_some_and(is_last) {
+            self.shared.remove(&key);
         }
     }
 

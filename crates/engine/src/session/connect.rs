@@ -305,23 +305,20 @@ impl Session {
         let delay = context.settings.expired_close_delay;
         let (expires, expiry) = Self::expiry(context, expire_at, delay);
         self.expires = expires;
-        if credentials.info.is_some() {
-            Arc::make_mut(&mut self.info).conn_info = credentials.info;
-            self.renew_infos();
-        }
+        self.replace_info(credentials.info.as_ref());
         bequest.meta = credentials.meta;
         self.bequest = bequest.into_option();
         effects.push(reply(id, Ok(ReplyBody::Refresh(expiry))));
     }
 
-    /// Lets subscriptions that tell something of their own about themselves tell the connection's
-    /// new information beside it.
-    fn renew_infos(&mut self) {
-        let infos = self.subscriptions.iter_mut();
-        for info in infos.filter_map(|subscription| subscription.info.as_mut()) {
-            Arc::make_mut(info)
-                .conn_info
-                .clone_from(&self.info.conn_info);
+    /// Replaces what the connection tells others about itself, where there is something new: also
+    /// in subscriptions that tell something of their own beside it.
+    pub(super) fn replace_info(&mut self, info: Option<&Payload>) {
+        let Some(info) = info else { return };
+        let own = self.subscriptions.iter_mut();
+        let own = own.filter_map(|subscription| subscription.info.as_mut());
+        for told in own.chain([&mut self.info]) {
+            Arc::make_mut(told).conn_info = Some(info.clone());
         }
     }
 }
