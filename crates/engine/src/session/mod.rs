@@ -35,7 +35,7 @@ use crate::node::UserSeat;
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
-pub use effect::{Effect, Membership, Notice};
+pub use effect::{Deltas, Effect, Membership, Notice};
 pub use order::Order;
 use plan::Plan;
 use subscribe::Subscription;

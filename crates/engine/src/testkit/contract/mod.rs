@@ -165,6 +165,7 @@ pub fn passing(name: &str, data: &str) -> NewPublication {
         retention: None,
         idempotency_key: None,
         version: None,
+        wants_delta: false,
         admission: Admission::default(),
     }
 }
