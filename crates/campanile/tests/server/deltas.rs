@@ -54,7 +54,8 @@ fn document(size: usize) -> Value {
     let lines: Vec<_> = (0..size)
         .map(|line| format!("line {line} {}", ["🙂", "🙃", "é", "e"][(size + line) % 4]))
         .collect();
-    json!({"mood": ["🙂", "🙃"][size % 2], "lines": lines, "end": "the same every time"})
+    let mood = ["🙂", "🙃"][size % 2];
+    json!({"mood": mood, "lines": lines, "end": "the same every time"})
 }
 
 fn server() -> Server {
