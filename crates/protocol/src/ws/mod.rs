@@ -9,10 +9,11 @@
 //! before its error is. What arrived whole is a slice of the caller's own buffer; only the bytes of
 //! an incomplete message are kept, and an idle reader owns no memory.
 //!
-//! Extensions are not negotiated yet, so a set RSV bit is an error. permessage-deflate (RFC 7692)
-//! enters where `header.rs` refuses RSV1.
+//! One extension is known, permessage-deflate: see [`deflate`]. A reader that is given an
+//! [`Inflater`](deflate::Inflater) speaks it.
 
 mod close;
+pub mod deflate;
 mod error;
 mod handshake;
 mod header;
@@ -27,7 +28,7 @@ pub use error::ProtocolError;
 pub use handshake::accept_key;
 pub use header::HeaderBytes;
 pub use reader::{Event, Reader};
-pub use writer::{encode, encode_masked, header};
+pub use writer::{encode, encode_deflated, encode_masked, header};
 
 /// Whose reader it is, which decides the masking it insists on (RFC 6455 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
