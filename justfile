@@ -20,9 +20,10 @@ e2e:
     cargo build --release -p campanile
     CAMPANILE_BIN="$(just target)/release/campanile" e2e/run.sh
 
-# The WebSocket reader for so many seconds (nightly and cargo-fuzz)
+# The WebSocket reader, plain and with compression, for so many seconds each (nightly and cargo-fuzz)
 fuzz seconds="60":
     cd fuzz && cargo +nightly fuzz run ws_reader -- -max_total_time={{ seconds }}
+    cd fuzz && mkdir -p corpus/ws_deflate && cargo +nightly fuzz run ws_deflate corpus/ws_deflate seeds/ws_deflate -- -max_total_time={{ seconds }}
 
 # Compare servers: two CPUs that nobody else uses
 bench *arguments:
