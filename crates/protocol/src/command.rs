@@ -109,8 +109,8 @@ pub struct SubscribeRequest {
     pub join_leave: bool,
     /// A kind of delta compression, or empty.
     pub delta: String,
-    /// Whether a tags filter was given.
-    pub has_filter: bool,
+    /// Which publications the client wants, by their tags; not checked yet.
+    pub filter: Option<Box<FilterNode>>,
     /// Bit set of features; see [`SubscribeRequest::rejects_unrecovered`].
     pub flag: i64,
     /// Kind of subscription: 0 a stream, 1–3 a map, 4 a shared poll.
@@ -124,6 +124,24 @@ impl SubscribeRequest {
     pub const fn rejects_unrecovered(&self) -> bool {
         self.flag & 2 != 0
     }
+}
+
+/// A condition on the tags of publications, as a client spelled it: section 3.8 of the protocol.
+/// What makes sense is decided elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FilterNode {
+    /// `and`, `or`, `not`, or empty for a comparison.
+    pub op: String,
+    /// The tag to compare.
+    pub key: String,
+    /// How to compare it.
+    pub cmp: String,
+    /// What with.
+    pub val: String,
+    /// What with, where there are several.
+    pub vals: Vec<String>,
+    /// What `op` combines.
+    pub nodes: Vec<FilterNode>,
 }
 
 /// See section 3.6 of the protocol.

@@ -10,6 +10,7 @@
 pub mod codec;
 pub mod codes;
 pub mod command;
+pub mod delta;
 pub mod ids;
 pub mod position;
 pub mod publication;
@@ -25,4 +26,4 @@ pub use position::{Epoch, Position};
 pub use publication::{ClientInfo, Payload, Publication, Tags};
 pub use push::Push;
 pub use reply::{Reply, ReplyBody};
-pub use wire::Wire;
+pub use wire::{Encoder, Wire};

@@ -1,7 +1,7 @@
 //! What the server says unasked. Field meanings follow section 3.2 of the Centrifuge protocol.
 
-use crate::reply::Expiry;
-use crate::{ClientInfo, Epoch, Payload, Position, Publication, Unsubscribed};
+use crate::reply::{ConnectResult, Expiry};
+use crate::{ClientInfo, Disconnect, Epoch, Payload, Position, Publication, Unsubscribed};
 
 /// One message that answers no command.
 #[derive(Clone, PartialEq, Debug)]
@@ -15,6 +15,8 @@ pub enum Push<'a> {
         /// The stream's epoch. Only the first publication of a stream tells it, for clients that
         /// subscribed before there was anything.
         epoch: Epoch,
+        /// How the payload is told.
+        form: Form<'a>,
     },
     /// A session subscribed.
     Join {
@@ -57,4 +59,23 @@ pub enum Push<'a> {
     },
     /// The connection's expiry changed.
     Refresh(Expiry),
+    /// The session is live: what a reply says to clients that can be answered.
+    Connect(&'a ConnectResult),
+    /// The session ends, where the transport has no word of its own for that.
+    Disconnect(&'a Disconnect),
+}
+
+/// How a publication's payload is told to a subscriber: section 10 of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form<'a> {
+    /// As it is.
+    Plain,
+    /// As it is, to a subscriber that takes deltas: JSON has a string there, not a value.
+    Whole,
+    /// As the difference from the payload before it, where that can be carried and is shorter;
+    /// otherwise as [`Form::Whole`].
+    Delta {
+        /// The payload of the publication before it in the channel.
+        previous: &'a [u8],
+    },
 }

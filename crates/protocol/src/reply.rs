@@ -75,6 +75,11 @@ pub struct ConnectResult {
     pub ping: u32,
     /// Whether pings are to be answered.
     pub pong: bool,
+    /// The secret under which commands come in requests of their own, for clients of transports
+    /// that need one.
+    pub session: Option<String>,
+    /// The node that holds the session, likewise.
+    pub node: Option<String>,
     /// Unix milliseconds, when the server tells the time.
     pub time: Option<i64>,
 }
@@ -96,6 +101,8 @@ pub struct SubscribeResult {
     pub recovered: bool,
     /// Whether recovery was asked for.
     pub was_recovering: bool,
+    /// Whether payloads come as deltas, those of `publications` too.
+    pub delta: bool,
     /// Bytes of the application.
     pub data: Option<Payload>,
 }

@@ -5,6 +5,7 @@
 
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
+use campanile_protocol::wire::Encoding;
 use campanile_protocol::{Wire, ws};
 
 use super::connection::Speech;
@@ -41,7 +42,7 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     let speech = if path == paths.echo {
         Speech::Echo
     } else if paths.websocket.as_deref() == Some(path) {
-        Speech::Session(Wire::WebSocketJson)
+        Speech::Session(Wire::WebSocket(Encoding::Json))
     } else {
         return Verdict::Foreign;
     };

@@ -202,6 +202,8 @@ impl Session {
                 subs,
                 ping: u32::try_from(settings.ping_interval.as_secs()).unwrap_or(u32::MAX),
                 pong: true,
+                session: None,
+                node: None,
                 time: settings.tells_time.then_some(context.now.unix_millis),
             }))),
         ));

@@ -127,6 +127,7 @@ impl Plan {
             publications: recovery.map_or_else(Vec::new, |recovery| recovery.publications),
             recovered: is_recovered,
             was_recovering: self.recover.is_some(),
+            delta: false,
             data: self.data.clone(),
         };
         (result, membership)

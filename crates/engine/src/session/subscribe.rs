@@ -114,7 +114,7 @@ impl Session {
         if request.kind != 0 || (resolved.is_private() && request.token.is_empty()) {
             return Err(Refusal::PERMISSION_DENIED.into());
         }
-        if request.has_filter {
+        if request.filter.is_some() {
             return Err(Refusal::BAD_REQUEST.into());
         }
         Ok(())

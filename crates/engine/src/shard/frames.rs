@@ -1,13 +1,40 @@
-//! How events and notices become the bytes of a wire.
+//! How events and notices become the bytes of a wire, once for all that share them.
 
 use campanile_protocol::codec::InappropriatePayload;
-use campanile_protocol::{Push, Wire};
+use campanile_protocol::push::Form;
+use campanile_protocol::{Encoder, Push, Wire};
 
 use crate::channel::ChannelName;
 use crate::delivery::Event;
+use crate::outbox::Frame;
 use crate::session::Notice;
 
+/// The frames of one delivery, by what makes them different. A delivery needs one or two, which a
+/// list finds faster than any table.
+#[derive(Default)]
+pub(super) struct FrameCache(Vec<(Wire, Result<Frame, InappropriatePayload>)>);
+
+impl FrameCache {
+    pub(super) fn get_or_make(
+        &mut self,
+        key: Wire,
+        make: impl FnOnce() -> Result<Frame, InappropriatePayload>,
+    ) -> Result<Frame, InappropriatePayload> {
+        if let Some((_, frame)) = self.0.iter().find(|(made, _)| *made == key) {
+            return frame.clone();
+        }
+        let frame = make();
+        self.0.push((key, frame.clone()));
+        frame
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 pub(super) fn encode_event(
+    encoder: &mut Encoder,
     wire: Wire,
     channel: &ChannelName,
     event: &Event,
@@ -19,14 +46,16 @@ pub(super) fn encode_event(
             channel,
             publication,
             epoch: *epoch,
+            form: Form::Plain,
         },
         Event::Join(info) => Push::Join { channel, info },
         Event::Leave(info) => Push::Leave { channel, info },
     };
-    wire.push(&push, out)
+    encoder.push(wire, &push, out)
 }
 
 pub(super) fn encode_notice(
+    encoder: &mut Encoder,
     wire: Wire,
     notice: &Notice,
     out: &mut Vec<u8>,
@@ -52,9 +81,10 @@ pub(super) fn encode_notice(
             channel: channel.as_str(),
             publication,
             epoch: campanile_protocol::Epoch::EMPTY,
+            form: Form::Plain,
         },
         Notice::Message(data) => Push::Message { data },
         Notice::Refresh(expiry) => Push::Refresh(*expiry),
     };
-    wire.push(&push, out)
+    encoder.push(wire, &push, out)
 }

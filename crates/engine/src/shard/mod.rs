@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_protocol::wire::Commands;
-use campanile_protocol::{ClientId, Disconnect, Position, Wire};
+use campanile_protocol::{ClientId, Disconnect, Encoder, Position, Wire};
 use slab::Slab;
 
 use crate::ask::{Answer, Ask, Tell, Ticket};
@@ -29,6 +29,8 @@ use crate::session::{Context, Input, Session};
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 use crate::wheel::Wheel;
+
+use frames::FrameCache;
 
 pub use counts::{CodeTotals, ShardReport, ShardStats, ShardTotals};
 pub use orders::Target;
@@ -92,6 +94,9 @@ pub struct Shard {
     held: Ledger,
     totals: ShardTotals,
     codes: CodeTotals,
+    encoder: Encoder,
+    /// Those of the delivery under way; kept for its room.
+    frames: FrameCache,
     /// Sessions whose outbox has outgrown its bound, to be closed when the step is over.
     too_slow: Vec<SessionKey>,
     /// Sessions that were to get a payload which their wire cannot carry, likewise.
@@ -127,6 +132,8 @@ impl Shard {
             held: Ledger::default(),
             totals: ShardTotals::default(),
             codes: CodeTotals::default(),
+            encoder: Encoder::default(),
+            frames: FrameCache::default(),
             too_slow: Vec::new(),
             unfit: Vec::new(),
             lost: Vec::new(),
@@ -200,7 +207,7 @@ impl Shard {
     /// It is closed when nothing is sent to it for a minute: it has no pings that would tell whether
     /// anybody is still there.
     pub fn open_bare(&mut self, now: Now) -> SessionKey {
-        let key = self.insert(Wire::WebSocketJson, None);
+        let key = self.insert(Wire::Plain { is_binary: false }, None);
         self.file(key, Some(now.moment + BARE_IDLE));
         key
     }

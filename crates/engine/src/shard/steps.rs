@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use campanile_protocol::codec::InappropriatePayload;
-use campanile_protocol::{Disconnect, Wire};
+use campanile_protocol::{Disconnect, Encoder, Wire};
 
 use super::frames::{encode_event, encode_notice};
 use super::{CLOSE_LINGER, Errand, SessionKey, Shard};
@@ -66,7 +66,7 @@ impl Shard {
                 if let Err(refusal) = &reply.body {
                     *self.codes.refusals.entry(refusal.code).or_default() += 1;
                 }
-                self.encode(key, |wire, out| wire.reply(&reply, out));
+                self.encode(key, |encoder, wire, out| encoder.reply(wire, &reply, out));
             }
             Effect::Push(notice) => {
                 if let Notice::Unsubscribe(_, unsubscribed) = &notice {
@@ -76,10 +76,12 @@ impl Shard {
                         .entry(unsubscribed.code)
                         .or_default() += 1;
                 }
-                self.encode(key, |wire, out| encode_notice(wire, &notice, out));
+                self.encode(key, |encoder, wire, out| {
+                    encode_notice(encoder, wire, &notice, out)
+                });
             }
-            Effect::Ping => self.encode(key, |wire, out| {
-                wire.ping(out);
+            Effect::Ping => self.encode(key, |encoder, wire, out| {
+                encoder.ping(wire, out);
                 Ok(())
             }),
             Effect::Ask(ticket, ask) => self.errands.push(Errand::Ask(key, ticket, ask)),
@@ -104,12 +106,14 @@ impl Shard {
 
     fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[Event]) {
         for event in backlog {
-            self.encode(key, |wire, out| encode_event(wire, channel, event, out));
+            self.encode(key, |encoder, wire, out| {
+                encode_event(encoder, wire, channel, event, out)
+            });
         }
     }
 
     pub(super) fn fan_out(&mut self, channel: &ChannelName, event: &Event) {
-        let mut frames: [Option<Result<Frame, InappropriatePayload>>; Wire::COUNT] = [None];
+        let mut frames = std::mem::take(&mut self.frames);
         for index in self.hub.audience(channel, event) {
             let Some(slot) = self.slots.get_mut(index as usize) else {
                 continue;
@@ -122,14 +126,17 @@ impl Shard {
                 generation: slot.generation,
             };
             let wire = slot.wire;
-            let frame = frames[wire.index()].get_or_insert_with(|| {
+            let frame = frames.get_or_make(wire, || {
                 let mut out = Vec::with_capacity(256);
-                encode_event(wire, channel, event, &mut out).map(|()| Frame::new(out, &self.held))
+                encode_event(&mut self.encoder, wire, channel, event, &mut out)
+                    .map(|()| Frame::new(out, &self.held))
             });
             match frame {
+                // Some wires have no word for some events.
+                Ok(frame) if frame.is_empty() => {}
                 Ok(frame) => {
                     self.totals.deliveries += 1;
-                    slot.outbox.push(frame.clone());
+                    slot.outbox.push(frame);
                     if slot.outbox.bytes() > self.settings.queue_bytes_max {
                         self.too_slow.push(key);
                     }
@@ -141,19 +148,21 @@ impl Shard {
                 Err(InappropriatePayload) => self.unfit.push(key),
             }
         }
+        frames.clear();
+        self.frames = frames;
     }
 
     /// Encodes something for one session.
     fn encode(
         &mut self,
         key: SessionKey,
-        encode: impl FnOnce(Wire, &mut Vec<u8>) -> Result<(), InappropriatePayload>,
+        encode: impl FnOnce(&mut Encoder, Wire, &mut Vec<u8>) -> Result<(), InappropriatePayload>,
     ) {
         let Some(wire) = self.slot(key).map(|slot| slot.wire) else {
             return;
         };
         let mut out = Vec::with_capacity(128);
-        match encode(wire, &mut out) {
+        match encode(&mut self.encoder, wire, &mut out) {
             Ok(()) => self.send_to(key, out),
             Err(InappropriatePayload) => self.unfit.push(key),
         }
@@ -164,7 +173,7 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(key.index as usize) else {
             return;
         };
-        if slot.generation != key.generation || slot.is_orphan {
+        if slot.generation != key.generation || slot.is_orphan || bytes.is_empty() {
             return;
         }
         slot.outbox.push(Frame::new(bytes, &self.held));
@@ -198,7 +207,7 @@ impl Shard {
         } else {
             *self.codes.disconnects.entry(disconnect.code).or_default() += 1;
             let mut last = Vec::new();
-            wire.disconnect(disconnect, &mut last);
+            self.encoder.disconnect(wire, disconnect, &mut last);
             self.send_to(key, last);
         }
         self.file(key, Some(cut_off));

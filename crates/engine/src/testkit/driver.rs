@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use campanile_protocol::wire::Encoding;
 use campanile_protocol::ws::{Event, Limits, Reader, Role};
 use campanile_protocol::{Disconnect, Wire};
 use futures_util::FutureExt;
@@ -184,7 +185,7 @@ impl Driver {
         let (now, random) = (self.now(), self.random.bytes());
         let key = self.workers[shard]
             .shard
-            .open(now, Wire::WebSocketJson, random);
+            .open(now, Wire::WebSocket(Encoding::Json), random);
         Peer {
             shard,
             key,
@@ -220,7 +221,7 @@ impl Driver {
             if peer.unread.is_empty() || !worker.shard.is_listening(peer.key) {
                 return;
             }
-            let commands = Wire::WebSocketJson.remaining_commands(&peer.unread);
+            let commands = Wire::WebSocket(Encoding::Json).remaining_commands(&peer.unread);
             peer.unread = worker.shard.receive(now, peer.key, commands).to_vec();
             worker.take_errands();
             if self.manual {

@@ -46,7 +46,7 @@ fn each_refusal_has_its_code() {
         ..request("new")
     };
     let filter = SubscribeRequest {
-        has_filter: true,
+        filter: Some(Box::default()),
         ..request("new")
     };
     for (asked, code) in [

@@ -1,6 +1,7 @@
 //! Encodings of the messages, one module each. Nothing outside them knows how a message is spelled.
 
 pub mod json;
+pub mod protobuf;
 
 /// A frame that is not a sequence of well-formed commands; the session ends with 3501.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

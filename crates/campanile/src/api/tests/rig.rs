@@ -23,6 +23,7 @@ use campanile_engine::shard::{Errand, SessionKey, Shard};
 use campanile_engine::time::{Clock, Moment, Now};
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
+use campanile_protocol::wire::Encoding;
 use campanile_protocol::{ClientId, UserId, Wire};
 
 use crate::config::{ErrorMode, HttpApi, Secret};
@@ -168,8 +169,12 @@ impl Rig {
         let connect = format!(r#"{{"id":1,"connect":{{"token":"{user}"}}}}"#);
         let key = {
             let mut shard = self.shard.borrow_mut();
-            let key = shard.open(now, Wire::WebSocketJson, random);
-            shard.receive(now, key, Wire::WebSocketJson.commands(connect.as_bytes()));
+            let key = shard.open(now, Wire::WebSocket(Encoding::Json), random);
+            shard.receive(
+                now,
+                key,
+                Wire::WebSocket(Encoding::Json).commands(connect.as_bytes()),
+            );
             key
         };
         self.worker().do_errands().await;

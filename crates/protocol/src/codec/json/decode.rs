@@ -6,7 +6,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::codec::DecodeError;
-use crate::command::{Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest};
+use crate::command::{
+    Command, ConnectRequest, FilterNode, HistoryRequest, Request, SubscribeRequest,
+};
 use crate::{Epoch, Payload, Position};
 
 /// The commands of one frame, in order.
@@ -190,8 +192,7 @@ struct WireSubscribe {
     join_leave: bool,
     #[serde(default, deserialize_with = "nullable")]
     delta: String,
-    #[serde(default)]
-    tf: Option<serde::de::IgnoredAny>,
+    tf: Option<WireFilter>,
     #[serde(default, deserialize_with = "nullable")]
     flag: i64,
     #[serde(default, rename = "type", deserialize_with = "nullable")]
@@ -213,9 +214,38 @@ impl From<WireSubscribe> for SubscribeRequest {
             recoverable: wire.recoverable,
             join_leave: wire.join_leave,
             delta: wire.delta,
-            has_filter: wire.tf.is_some(),
+            filter: wire.tf.map(|filter| Box::new(filter.into())),
             flag: wire.flag,
             kind: wire.kind,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WireFilter {
+    #[serde(default, deserialize_with = "nullable")]
+    op: String,
+    #[serde(default, deserialize_with = "nullable")]
+    key: String,
+    #[serde(default, deserialize_with = "nullable")]
+    cmp: String,
+    #[serde(default, deserialize_with = "nullable")]
+    val: String,
+    #[serde(default, deserialize_with = "nullable")]
+    vals: Vec<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    nodes: Vec<WireFilter>,
+}
+
+impl From<WireFilter> for FilterNode {
+    fn from(wire: WireFilter) -> Self {
+        Self {
+            op: wire.op,
+            key: wire.key,
+            cmp: wire.cmp,
+            val: wire.val,
+            vals: wire.vals,
+            nodes: wire.nodes.into_iter().map(Self::from).collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ mod decode;
 mod encode;
 
 pub use decode::Commands;
-pub use encode::{push, reply};
+pub use encode::{bare_push, push, reply};
 
 /// A ping, and its pong.
 pub const PING: &[u8] = b"{}";

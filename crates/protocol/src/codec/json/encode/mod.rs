@@ -4,6 +4,8 @@
 use serde::Serialize;
 
 use crate::codec::InappropriatePayload;
+use crate::delta;
+use crate::push::Form;
 use crate::reply::{ConnectResult, Expiry, SubscribeResult};
 use crate::{ClientInfo, Epoch, Position, Publication, Push, Refusal, Reply, ReplyBody};
 
@@ -30,16 +32,30 @@ pub fn reply(reply: &Reply, out: &mut Vec<u8>) -> Encoded {
 /// A payload in it is not JSON; `out` then ends in an incomplete message.
 pub fn push(push: &Push<'_>, out: &mut Vec<u8>) -> Encoded {
     let mut envelope = Object::open(out);
-    let mut message = envelope.object("push");
+    push_fields(envelope.object("push"), push)?;
+    envelope.close();
+    Ok(())
+}
+
+/// Appends the JSON text of `push` as clients of unidirectional transports read it: bare.
+///
+/// # Errors
+/// A payload in it is not JSON; `out` then ends in an incomplete message.
+pub fn bare_push(push: &Push<'_>, out: &mut Vec<u8>) -> Encoded {
+    push_fields(Object::open(out), push)
+}
+
+fn push_fields(mut message: Object<'_>, push: &Push<'_>) -> Encoded {
     match push {
         Push::Publication {
             channel,
             publication: content,
             epoch,
+            form,
         } => {
             message.text("channel", channel);
             let mut object = message.object("pub");
-            publication(&mut object, content)?;
+            publication(&mut object, content, *form)?;
             if content.offset == 1 {
                 object.epoch("epoch", *epoch);
             }
@@ -78,9 +94,15 @@ pub fn push(push: &Push<'_>, out: &mut Vec<u8>) -> Encoded {
             object.close();
         }
         Push::Refresh(new) => expiry_object(&mut message, "refresh", *new),
+        Push::Connect(result) => connect(&mut message, result)?,
+        Push::Disconnect(disconnect) => {
+            let mut object = message.object("disconnect");
+            object.number("code", u64::from(disconnect.code));
+            object.text("reason", &disconnect.reason);
+            object.close();
+        }
     }
     message.close();
-    envelope.close();
     Ok(())
 }
 
@@ -111,7 +133,7 @@ fn result(message: &mut Object<'_>, body: &ReplyBody) -> Encoded {
         } => {
             let mut object = message.object("history");
             object.key("publications");
-            publications(object.out, list)?;
+            publications(object.out, list, false)?;
             object.text("epoch", top.epoch.as_str());
             object.always_number("offset", top.offset);
             object.close();
@@ -150,6 +172,11 @@ fn connect(message: &mut Object<'_>, result: &ConnectResult) -> Encoded {
     }
     object.number("ping", u64::from(result.ping));
     object.flag("pong", result.pong);
+    for (key, value) in [("session", &result.session), ("node", &result.node)] {
+        if let Some(value) = value {
+            object.text(key, value);
+        }
+    }
     object.number(
         "time",
         result
@@ -167,32 +194,51 @@ fn subscribe(mut object: Object<'_>, result: &SubscribeResult) -> Encoded {
     object.position(result.position);
     if !result.publications.is_empty() {
         object.key("publications");
-        publications(object.out, &result.publications)?;
+        publications(object.out, &result.publications, result.delta)?;
     }
     object.flag("recovered", result.recovered);
     object.flag("positioned", result.positioned);
     object.optional_payload("data", result.data.as_deref())?;
     object.flag("was_recovering", result.was_recovering);
+    object.flag("delta", result.delta);
     object.close();
     Ok(())
 }
 
-fn publications<P: AsRef<Publication>>(out: &mut Vec<u8>, list: &[P]) -> Encoded {
+/// A list, in which each but the first may be a delta to the one before it.
+fn publications<P: AsRef<Publication>>(out: &mut Vec<u8>, list: &[P], has_deltas: bool) -> Encoded {
     out.push(b'[');
+    let mut form = if has_deltas { Form::Whole } else { Form::Plain };
     for (index, content) in list.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
+        let content = content.as_ref();
         let mut object = Object::open(out);
-        publication(&mut object, content.as_ref())?;
+        publication(&mut object, content, form)?;
         object.close();
+        if has_deltas {
+            form = Form::Delta {
+                previous: &content.data,
+            };
+        }
     }
     out.push(b']');
     Ok(())
 }
 
-fn publication(object: &mut Object<'_>, content: &Publication) -> Encoded {
-    object.payload("data", &content.data)?;
+fn publication(object: &mut Object<'_>, content: &Publication, form: Form<'_>) -> Encoded {
+    let is_delta = match form {
+        Form::Plain => {
+            object.payload("data", &content.data)?;
+            false
+        }
+        Form::Whole => {
+            object.spelled_payload("data", &content.data)?;
+            false
+        }
+        Form::Delta { previous } => object.delta("data", previous, &content.data)?,
+    };
     if let Some(info) = &content.info {
         client_info(object.object("info"), info)?;
     }
@@ -204,6 +250,7 @@ fn publication(object: &mut Object<'_>, content: &Publication) -> Encoded {
         }
         entries.close();
     }
+    object.flag("delta", is_delta);
     Ok(())
 }
 
@@ -315,6 +362,37 @@ impl<'a> Object<'a> {
         match payload {
             Some(payload) if !payload.is_empty() => self.payload(key, payload),
             _ => Ok(()),
+        }
+    }
+
+    /// A payload as a string that spells it, for subscribers that take deltas.
+    fn spelled_payload(&mut self, key: &str, payload: &[u8]) -> Encoded {
+        let text = std::str::from_utf8(payload).map_err(|_| InappropriatePayload)?;
+        if !super::is_json(payload) {
+            return Err(InappropriatePayload);
+        }
+        self.text(key, text);
+        Ok(())
+    }
+
+    /// The difference between two payloads, and `true`; the later one as a whole where that is
+    /// shorter, or where the difference cuts a character and is no text (section 10.3).
+    fn delta(
+        &mut self,
+        key: &str,
+        previous: &[u8],
+        payload: &[u8],
+    ) -> Result<bool, InappropriatePayload> {
+        let patch = delta::patch(previous, payload);
+        match patch.as_deref().map(std::str::from_utf8) {
+            Some(Ok(text)) => {
+                self.text(key, text);
+                Ok(true)
+            }
+            _ => {
+                self.spelled_payload(key, payload)?;
+                Ok(false)
+            }
         }
     }
 

@@ -51,6 +51,7 @@ fn only_the_first_publication_of_a_stream_tells_the_epoch() {
             channel: "ne\"ws",
             publication: &publication,
             epoch: Epoch::new("AbCd"),
+            form: Form::Plain,
         })
     };
     assert_eq!(
@@ -76,7 +77,8 @@ fn tags_and_publisher_travel_with_a_publication() {
         pushed(&Push::Publication {
             channel: "c",
             publication: &publication,
-            epoch: Epoch::EMPTY
+            epoch: Epoch::EMPTY,
+            form: Form::Plain,
         }),
         format!(
             r#"{{"push":{{"channel":"c","pub":{{"data":null,"info":{{"user":"42","client":"{ID}","chan_info":{{"n":1}}}},"offset":2,"tags":{{"a":"b"}}}}}}}}"#
@@ -91,7 +93,8 @@ fn line_breaks_of_a_payload_are_dropped() {
         pushed(&Push::Publication {
             channel: "c",
             publication: &publication,
-            epoch: Epoch::EMPTY
+            epoch: Epoch::EMPTY,
+            form: Form::Plain,
         }),
         r#"{"push":{"channel":"c","pub":{"data":{"a":"\n" }}}}"#
     );
@@ -105,6 +108,7 @@ fn a_payload_that_is_not_json_is_not_embedded() {
             channel: "c",
             publication: &publication,
             epoch: Epoch::EMPTY,
+            form: Form::Plain,
         };
         assert_eq!(
             push(&message, &mut Vec::new()),
@@ -118,6 +122,7 @@ fn a_payload_that_is_not_json_is_not_embedded() {
         channel: "c",
         publication: &invalid,
         epoch: Epoch::EMPTY,
+        form: Form::Plain,
     };
     assert_eq!(push(&message, &mut Vec::new()), Err(InappropriatePayload));
 }
@@ -173,6 +178,7 @@ fn a_connect_result_is_spelled_as_the_protocol_has_it() {
         publications: vec![Arc::new(publication(4, "1")), Arc::new(publication(5, "2"))],
         recovered: true,
         was_recovering: true,
+        delta: false,
         ..SubscribeResult::default()
     };
     let connect = ConnectResult {
@@ -183,6 +189,8 @@ fn a_connect_result_is_spelled_as_the_protocol_has_it() {
         subs: vec![("a".into(), sub)],
         ping: 25,
         pong: true,
+        session: None,
+        node: None,
         time: Some(7),
     };
     assert_eq!(
