@@ -3,7 +3,7 @@
 
 use campanile_protocol::ws::deflate::{Deflater, Inflater, Window};
 use campanile_protocol::ws::{
-    Event, Limits, Opcode, ProtocolError, Reader, Role, encode_deflated, encode_masked,
+    Event, Limits, Opcode, ProtocolError, Reader, Role, encode, encode_deflated, encode_masked,
 };
 use flate2::{Decompress, FlushDecompress};
 use proptest::prelude::*;
@@ -27,9 +27,18 @@ fn frames(list: &[(u8, &[u8])]) -> Vec<u8> {
         .collect()
 }
 
+/// Messages of 64 KiB that may become this large.
+fn limits(inflated_bytes_max: usize) -> Limits {
+    Limits {
+        inflated_bytes_max,
+        ..Limits::default()
+    }
+}
+
 /// All events of `bytes` in reads of `size`, printed, and the error they end with.
 fn read_pieces(
     inflater: &mut Inflater,
+    inflated_max: usize,
     bytes: &[u8],
     size: usize,
 ) -> (Vec<String>, Option<ProtocolError>) {
@@ -38,7 +47,7 @@ fn read_pieces(
     let mut events = Vec::new();
     for mut piece in bytes.chunks_mut(size) {
         loop {
-            match reader.read_with(&Limits::default(), Some(inflater), piece) {
+            match reader.read_with(&limits(inflated_max), Some(inflater), piece) {
                 Err(error) => return (events, Some(error)),
                 Ok((_, None)) => break,
                 Ok((taken, Some(event))) => {
@@ -52,7 +61,7 @@ fn read_pieces(
 }
 
 fn served(bytes: &[u8]) -> (Vec<String>, Option<ProtocolError>) {
-    read_pieces(&mut Inflater::new(1 << 20), bytes, usize::MAX)
+    read_pieces(&mut Inflater::default(), 1 << 20, bytes, usize::MAX)
 }
 
 #[track_caller]
@@ -62,7 +71,7 @@ fn assert_refused(bytes: &[u8], error: ProtocolError, close_code: u16) {
 }
 
 fn deflated(message: &[u8]) -> Vec<u8> {
-    let mut deflater = Deflater::new(1);
+    let mut deflater = Deflater::new(1, 0);
     deflater.deflate(Window::Full, message).unwrap().to_vec()
 }
 
@@ -175,7 +184,7 @@ fn messages_before_a_bad_one_are_delivered() {
 
 /// A message of `size` zeros, as small as deflate can make it: about 1,030 to 1.
 fn bomb(size: usize) -> Vec<u8> {
-    let mut deflater = Deflater::new(9);
+    let mut deflater = Deflater::new(9, 0);
     deflater
         .deflate(Window::Full, &vec![0; size])
         .unwrap()
@@ -185,10 +194,10 @@ fn bomb(size: usize) -> Vec<u8> {
 #[test]
 fn bomb_ends_at_the_bound_and_not_in_memory() {
     const BOUND: usize = 100_000;
-    let payload = bomb(50 << 20);
-    assert!(payload.len() < 60_000, "it passes the limit for what comes");
-    let mut inflater = Inflater::new(BOUND);
-    let (events, error) = read_pieces(&mut inflater, &frame(0xC2, &payload), 4_096);
+    let payload = bomb(10 << 20);
+    assert!(payload.len() < 12_000, "it passes the limit for what comes");
+    let mut inflater = Inflater::default();
+    let (events, error) = read_pieces(&mut inflater, BOUND, &frame(0xC2, &payload), 4_096);
     assert_eq!(
         (events, error),
         (vec![], Some(ProtocolError::InflatedTooBig))
@@ -198,9 +207,14 @@ fn bomb_ends_at_the_bound_and_not_in_memory() {
 
     // The inflater serves others afterwards, as if nothing had been.
     let exactly = bomb(BOUND);
-    let (events, error) = read_pieces(&mut inflater, &frame(0xC2, &exactly), usize::MAX);
+    let (events, error) = read_pieces(&mut inflater, BOUND, &frame(0xC2, &exactly), usize::MAX);
     assert_eq!((events.len(), error), (1, None));
-    let (_, error) = read_pieces(&mut inflater, &frame(0xC2, &bomb(BOUND + 1)), usize::MAX);
+    let (_, error) = read_pieces(
+        &mut inflater,
+        BOUND,
+        &frame(0xC2, &bomb(BOUND + 1)),
+        usize::MAX,
+    );
     assert_eq!(error, Some(ProtocolError::InflatedTooBig));
 }
 
@@ -208,19 +222,19 @@ fn bomb_ends_at_the_bound_and_not_in_memory() {
 fn bomb_of_many_final_blocks_ends_at_the_bound() {
     let mut block = bomb(10_000);
     block[0] |= 1;
-    let mut inflater = Inflater::new(50_000);
+    let mut inflater = Inflater::default();
     let payload = block.repeat(10);
-    let outcome = inflater.inflate(&payload).err();
+    let outcome = inflater.inflate(&payload, 50_000).err();
     assert!(outcome.is_some());
     assert!(inflater.buffered() <= 50_001);
 }
 
 #[test]
 fn large_message_is_given_back() {
-    let mut inflater = Inflater::new(1 << 20);
+    let mut inflater = Inflater::default();
     let mut reader = Reader::new(Role::Server);
     let mut bytes = frame(0xC2, &bomb(1 << 20));
-    let limits = Limits::default();
+    let limits = limits(1 << 20);
     let read = reader.read_with(&limits, Some(&mut inflater), &mut bytes);
     assert!(matches!(read, Ok((_, Some(Event::Binary(bytes)))) if bytes.len() == 1 << 20));
     assert!(inflater.buffered() > 1_000_000);
@@ -231,7 +245,7 @@ fn large_message_is_given_back() {
 
 #[test]
 fn what_does_not_shrink_is_left_plain() {
-    let mut deflater = Deflater::new(1);
+    let mut deflater = Deflater::new(1, 0);
     let noise: Vec<u8> = (0..2_000_u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i.wrapping_mul(40_503) >> 7) as u8)
         .collect();
@@ -245,10 +259,41 @@ fn what_does_not_shrink_is_left_plain() {
 }
 
 #[test]
+fn frames_shrink_one_by_one() {
+    let long = "x".repeat(600);
+    let mut frames = Vec::new();
+    encode(Opcode::Ping, long[..100].as_bytes(), &mut frames);
+    encode(Opcode::Text, long.as_bytes(), &mut frames);
+    encode(Opcode::Binary, &[7; 511], &mut frames);
+    encode(Opcode::Binary, long.as_bytes(), &mut frames);
+    let before = frames.clone();
+    assert_eq!(Deflater::new(1, 601).shrink(Window::Full, &mut frames), 0);
+    assert_eq!(frames, before);
+    let mut deflater = Deflater::new(1, 512);
+    assert_eq!(deflater.shrink(Window::Full, &mut frames), 2);
+    assert!(frames.len() < before.len() - 1_000);
+    assert_eq!(read_as_client(frames), read_as_client(before));
+}
+
+/// All events of what a server sent, printed.
+fn read_as_client(mut bytes: Vec<u8>) -> Vec<String> {
+    let (mut reader, mut inflater) = (Reader::new(Role::Client), Inflater::default());
+    let (mut rest, mut events) = (bytes.as_mut_slice(), Vec::new());
+    while let (taken, Some(event)) = reader
+        .read_with(&Limits::default(), Some(&mut inflater), rest)
+        .unwrap()
+    {
+        events.push(format!("{event:?}"));
+        rest = &mut rest[taken..];
+    }
+    events
+}
+
+#[test]
 fn same_message_is_the_same_bytes_whatever_came_before() {
     let message = b"{\"push\":{\"channel\":\"news\",\"pub\":{}}}".repeat(20);
     for window in WINDOWS {
-        let mut deflater = Deflater::new(1);
+        let mut deflater = Deflater::new(1, 0);
         let first = deflater.deflate(window, &message).unwrap().to_vec();
         deflater.deflate(window, &[b'x'; 100_000]).unwrap();
         assert_eq!(deflater.deflate(window, &message).unwrap(), first);
@@ -274,7 +319,7 @@ fn compressed_frame_has_rsv1_and_no_mask() {
     encode_deflated(Opcode::Text, b"\xF2\x48\xCD\xC9\xC9\x07\x00", &mut out);
     assert_eq!(out, b"\xC1\x07\xF2\x48\xCD\xC9\xC9\x07\x00");
     let mut reader = Reader::new(Role::Client);
-    let mut inflater = Inflater::new(100);
+    let mut inflater = Inflater::default();
     let read = reader.read_with(&Limits::default(), Some(&mut inflater), &mut out);
     assert_eq!(read, Ok((9, Some(Event::Text("Hello")))));
 }
@@ -284,7 +329,7 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof!["[a-z]{1,12}", "\\PC{1,4}"];
     (
         prop::collection::vec(word, 1..60),
-        prop::collection::vec(any::<Index>(), 0..3_000),
+        prop::collection::vec(any::<Index>(), 0..1_000),
     )
         .prop_map(|(words, order)| {
             order
@@ -298,7 +343,7 @@ proptest! {
     #[test]
     fn every_message_fits_the_window_it_was_made_for(message in messages(), level in 1_u8..=9) {
         for window in WINDOWS {
-            let mut deflater = Deflater::new(level);
+            let mut deflater = Deflater::new(level, 0);
             if let Some(payload) = deflater.deflate(window, &message) {
                 prop_assert!(payload.len() < message.len());
                 prop_assert_eq!(&inflate_within(window, payload, message.len()), &message);
@@ -312,7 +357,7 @@ proptest! {
         cuts in prop::collection::vec(any::<Index>(), 0..5),
         size in 1_usize..600,
     ) {
-        let mut deflater = Deflater::new(1);
+        let mut deflater = Deflater::new(1, 0);
         let Some(payload) = deflater.deflate(Window::Full, &message) else { return Ok(()) };
         let (mut bytes, mut rest, mut first) = (Vec::new(), payload, 0x01 | RSV1);
         for cut in cuts {
@@ -323,7 +368,7 @@ proptest! {
         bytes.extend(frame(first | FIN, rest));
         let expected = format!("{:?}", Event::Text(str::from_utf8(&message).unwrap()));
         for size in [size, 1, usize::MAX] {
-            let (events, error) = read_pieces(&mut Inflater::new(1 << 20), &bytes, size);
+            let (events, error) = read_pieces(&mut Inflater::default(), 1 << 20, &bytes, size);
             prop_assert_eq!(error, None);
             prop_assert_eq!(&events, std::slice::from_ref(&expected));
         }
@@ -335,14 +380,14 @@ proptest! {
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4),
         garbage in prop::collection::vec(any::<u8>(), 0..100),
     ) {
-        let mut inflater = Inflater::new(2_000);
-        let mut deflater = Deflater::new(1);
+        let mut inflater = Inflater::default();
+        let mut deflater = Deflater::new(1, 0);
         let mut payload = deflater.deflate(Window::Full, &message).unwrap_or(b"\0").to_vec();
         for (index, byte) in changes {
             *index.get_mut(&mut payload) = byte;
         }
         for payload in [&payload, &garbage] {
-            if let Ok(inflated) = inflater.inflate(payload) {
+            if let Ok(inflated) = inflater.inflate(payload, 2_000) {
                 prop_assert!(inflated.len() <= 2_000);
             }
             prop_assert!(inflater.buffered() <= 2_001);

@@ -38,7 +38,8 @@ pub enum ProtocolError {
     NotDeflate,
     /// More than [`Limits::message_bytes_max`](super::Limits::message_bytes_max).
     MessageTooBig,
-    /// A compressed message that becomes more than its [`Inflater`](super::deflate::Inflater) allows.
+    /// A compressed message that becomes more than
+    /// [`Limits::inflated_bytes_max`](super::Limits::inflated_bytes_max).
     InflatedTooBig,
     /// More than [`Limits::fragments_max`](super::Limits::fragments_max).
     TooManyFragments,

@@ -94,11 +94,14 @@ impl Held {
     pub(super) fn event<'a>(
         &'a self,
         inflater: Option<&'a mut Inflater>,
+        inflated_max: usize,
     ) -> Result<Event<'a>, ProtocolError> {
         match self {
             Self::Text(text) => Ok(Event::Text(text)),
             Self::Bytes(opcode, bytes) => Event::from_frame(*opcode, bytes),
-            Self::Deflated(opcode, bytes) => Event::from_deflated(*opcode, bytes, inflater),
+            Self::Deflated(opcode, bytes) => {
+                Event::from_deflated(*opcode, bytes, inflater, inflated_max)
+            }
         }
     }
 

@@ -44,9 +44,10 @@ impl<'a> Event<'a> {
         opcode: Opcode,
         payload: &[u8],
         inflater: Option<&'a mut Inflater>,
+        bytes_max: usize,
     ) -> Result<Self, ProtocolError> {
         let inflater = inflater.ok_or(ProtocolError::ReservedBits)?;
-        Self::from_frame(opcode, inflater.inflate(payload)?)
+        Self::from_frame(opcode, inflater.inflate(payload, bytes_max)?)
     }
 }
 
@@ -112,8 +113,8 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// As for [`read`](Self::read). [`Limits::message_bytes_max`] bounds what comes, the inflater what
-    /// becomes of it.
+    /// As for [`read`](Self::read). [`Limits::message_bytes_max`] bounds what comes,
+    /// [`Limits::inflated_bytes_max`] what becomes of it.
     pub fn read_with<'a>(
         &'a mut self,
         limits: &Limits,
@@ -137,16 +138,17 @@ impl Reader {
         let (taken, ready) = self
             .advance(limits, inflater.is_some(), input)
             .inspect_err(|&error| self.fail(error))?;
+        let inflated_max = limits.inflated_bytes_max;
         let Self { state, partial, .. } = self;
         let event = match ready {
             None => return Ok((taken, None)),
             Some(Ready::InInput(opcode, range)) => Event::from_frame(opcode, &input[range]),
             Some(Ready::DeflatedInInput(opcode, range)) => {
-                Event::from_deflated(opcode, &input[range], inflater)
+                Event::from_deflated(opcode, &input[range], inflater, inflated_max)
             }
             Some(Ready::Held(held)) => {
                 let held = partial.get_or_insert_default().held.insert(held);
-                held.event(inflater)
+                held.event(inflater, inflated_max)
             }
         };
         match event {

@@ -20,6 +20,7 @@ const PROMPTLY: Duration = Duration::from_millis(500);
 /// What a server may send a test.
 const LIMITS: ws::Limits = ws::Limits {
     message_bytes_max: 16 << 20,
+    inflated_bytes_max: 16 << 20,
     fragments_max: 1,
 };
 

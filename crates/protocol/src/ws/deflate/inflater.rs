@@ -17,36 +17,26 @@ const END: [u8; 5] = [0x01, 0x00, 0x00, 0xFF, 0xFF];
 
 /// Inflates messages, each by itself. One a worker is enough; it owns nothing before its first
 /// message, about 50 KB and room for one message afterwards.
+#[derive(Default)]
 pub struct Inflater {
-    bytes_max: usize,
     stream: Option<Decompress>,
     inflated: Vec<u8>,
 }
 
 impl Inflater {
-    /// Refuses messages that become larger than `bytes_max`, however small they came.
-    #[must_use]
-    pub const fn new(bytes_max: usize) -> Self {
-        Self {
-            bytes_max,
-            stream: None,
-            inflated: Vec::new(),
-        }
-    }
-
-    /// The message whose frames carried `payload`.
+    /// The message whose frames carried `payload`, if it has no more than `bytes_max`.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::InflatedTooBig`] as soon as it is, [`ProtocolError::NotDeflate`] for a payload
+    /// [`ProtocolError::InflatedTooBig`] as soon as it has more, [`ProtocolError::NotDeflate`] for a payload
     /// that no compressor made.
-    pub fn inflate(&mut self, payload: &[u8]) -> Result<&[u8], ProtocolError> {
+    pub fn inflate(&mut self, payload: &[u8], bytes_max: usize) -> Result<&[u8], ProtocolError> {
         self.release();
         // Nothing at all is not a block, but what some senders make of an empty message.
         if !payload.is_empty() {
             let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
             stream.reset(false);
-            let mut feed = |bytes| feed(stream, bytes, &mut self.inflated, self.bytes_max);
+            let mut feed = |bytes| feed(stream, bytes, &mut self.inflated, bytes_max);
             let is_ended = feed(payload)? || !feed(&TAIL)? && feed(&END)?;
             if !is_ended {
                 return Err(ProtocolError::NotDeflate);
@@ -55,8 +45,8 @@ impl Inflater {
         Ok(&self.inflated)
     }
 
-    /// Bytes of memory held for messages, apart from the decompressor's own. Up to one more than the
-    /// bound given to [`new`](Self::new) while a message is handed out, 64 KiB at most afterwards.
+    /// Bytes of memory held for messages, apart from the decompressor's own: up to one more than the
+    /// largest message may have while it is handed out, 64 KiB at most afterwards.
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.inflated.capacity()
@@ -120,7 +110,6 @@ impl fmt::Debug for Inflater {
     /// Without the message: what users send has no place in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inflater")
-            .field("bytes_max", &self.bytes_max)
             .field("buffered", &self.buffered())
             .finish_non_exhaustive()
     }
