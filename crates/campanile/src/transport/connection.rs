@@ -2,6 +2,7 @@
 
 use campanile_engine::shard::{SessionKey, Shard};
 use campanile_engine::time::Now;
+use campanile_protocol::ws::deflate::Inflater;
 use campanile_protocol::{Disconnect, Wire, ws};
 
 /// What is spoken over a connection.
@@ -15,11 +16,29 @@ pub(super) enum Speech {
     Nothing,
 }
 
+/// What all connections of a worker read with.
+#[derive(Debug)]
+pub(super) struct Input {
+    limits: ws::Limits,
+    inflater: Inflater,
+}
+
+impl Input {
+    pub(super) fn new(limits: ws::Limits) -> Self {
+        Self {
+            limits,
+            inflater: Inflater::default(),
+        }
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) key: SessionKey,
     speech: Speech,
+    /// Whether permessage-deflate was agreed to.
+    inflates: bool,
     reader: ws::Reader,
     /// What came behind a command that has to wait: undecoded commands of its frame, and bytes
     /// behind the frame. No more than one read's worth, since nothing is read meanwhile.
@@ -39,10 +58,11 @@ struct Waiting {
 }
 
 impl Connection {
-    pub(super) const fn new(key: SessionKey, speech: Speech) -> Self {
+    pub(super) const fn new(key: SessionKey, speech: Speech, inflates: bool) -> Self {
         Self {
             key,
             speech,
+            inflates,
             reader: ws::Reader::new(ws::Role::Server),
             waiting: None,
             is_shut: false,
@@ -72,7 +92,7 @@ impl Connection {
         &mut self,
         shard: &mut Shard,
         now: Now,
-        limits: &ws::Limits,
+        input: &mut Input,
         bytes: &mut [u8],
     ) {
         let mut taken = 0;
@@ -87,7 +107,9 @@ impl Connection {
                 }
                 return;
             }
-            let (consumed, event) = match self.reader.read(limits, &mut bytes[taken..]) {
+            let inflater = self.inflates.then_some(&mut input.inflater);
+            let bytes = &mut bytes[taken..];
+            let (consumed, event) = match self.reader.read_with(&input.limits, inflater, bytes) {
                 Ok(read) => read,
                 Err(error) => return self.refuse(shard, now, error),
             };
@@ -115,7 +137,7 @@ impl Connection {
     }
 
     /// Goes on with what waited, once the session listens again.
-    pub(super) fn resume(&mut self, shard: &mut Shard, now: Now, limits: &ws::Limits) {
+    pub(super) fn resume(&mut self, shard: &mut Shard, now: Now, input: &mut Input) {
         if self.must_wait(shard) {
             return;
         }
@@ -135,7 +157,7 @@ impl Connection {
                 bytes,
             }));
         } else {
-            self.receive(shard, now, limits, &mut bytes);
+            self.receive(shard, now, input, &mut bytes);
         }
     }
 
@@ -186,7 +208,7 @@ fn hear(
     match speech {
         Speech::Session(wire) => shard.receive(now, key, wire.commands(message)).to_vec(),
         Speech::Echo => {
-            shard.send(now, key, framed(opcode, message));
+            shard.send_frames(now, key, framed(opcode, message));
             Vec::new()
         }
         Speech::Nothing => {

@@ -27,7 +27,7 @@ use super::foreign;
 use super::hang_up::{self, HangUps};
 use super::io::Io;
 use super::origin::Origins;
-use super::upgrade::{self, Paths, Verdict};
+use super::upgrade::{self, Accepted, Paths, Verdict};
 use super::worker::{Worker, WorkerPool};
 
 /// Connections that may wait to be accepted; the kernel has a limit of its own.
@@ -49,6 +49,8 @@ pub struct Listener {
     pub websocket_path: Option<String>,
     /// The echo endpoint's path.
     pub echo_path: String,
+    /// Whether clients that offer permessage-deflate get it.
+    pub compresses: bool,
     /// Which pages may connect.
     pub origins: Origins,
     /// Connections that are no WebSockets, over all workers; more wait to be accepted.
@@ -97,6 +99,7 @@ pub fn listen(
             websocket: listener.websocket_path,
             echo: listener.echo_path,
             origins: listener.origins,
+            compresses: listener.compresses,
         },
         workers: listener.workers,
         admission: listener.admission,
@@ -214,8 +217,12 @@ where
         let before = parts.write_buf;
         let respond = |head: Vec<u8>| [&before[..], &head].concat();
         match upgrade::judge(&upgrades.paths, &request) {
-            Verdict::Accept(speech, head) => match upgrades.admission.admit(worker.now().moment) {
-                Some(place) => worker.adopt(parts.io, speech, respond(head), &mut read, place),
+            Verdict::Accept(accepted) => match upgrades.admission.admit(worker.now().moment) {
+                Some(place) => {
+                    let head = respond(accepted.head);
+                    let accepted = Accepted { head, ..accepted };
+                    worker.adopt(parts.io, accepted, &mut read, place);
+                }
                 None => {
                     let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
                     worker.refuse(parts.io, respond(head));

@@ -6,6 +6,7 @@
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
 use campanile_protocol::wire::Encoding;
+use campanile_protocol::ws::deflate::{self, Window};
 use campanile_protocol::{Wire, ws};
 
 use super::connection::Speech;
@@ -17,17 +18,29 @@ pub(super) struct Paths {
     pub(super) websocket: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
+    /// Whether permessage-deflate is agreed to.
+    pub(super) compresses: bool,
 }
 
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Speak this, after these bytes.
-    Accept(Speech, Vec<u8>),
+    /// Speak this.
+    Accept(Accepted),
     /// Say this and close.
     Refuse(Vec<u8>),
     /// It is for an ordinary handler.
     Foreign,
+}
+
+/// What was agreed on in a handshake.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) speech: Speech,
+    /// Set when messages may be compressed.
+    pub(super) window: Option<Window>,
+    /// The response.
+    pub(super) head: Vec<u8>,
 }
 
 /// Judges a request.
@@ -49,8 +62,27 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     match accept_key(request) {
         Err(refusal) => refusal,
         Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
+        Ok(key) => match window(paths, headers) {
+            Ok(window) => Verdict::Accept(Accepted {
+                speech,
+                window,
+                head: switching_protocols(headers, key, window),
+            }),
+            Err(deflate::MalformedExtensions) => refuse("400 Bad Request", ""),
+        },
     }
+}
+
+/// Extensions that nobody here speaks are not even read.
+fn window(
+    paths: &Paths,
+    headers: &HeaderMap,
+) -> Result<Option<Window>, deflate::MalformedExtensions> {
+    if !paths.compresses {
+        return Ok(None);
+    }
+    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    deflate::agree(offers.map(header::HeaderValue::as_bytes))
 }
 
 /// Browsers send one origin; of several, somebody else may believe another one than we do.
@@ -107,8 +139,8 @@ pub(super) fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &s
         })
 }
 
-fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
-    let mut head = Vec::with_capacity(192);
+fn switching_protocols(headers: &HeaderMap, accept: [u8; 28], window: Option<Window>) -> Vec<u8> {
+    let mut head = Vec::with_capacity(320);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
@@ -116,6 +148,10 @@ fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
     head.extend_from_slice(&accept);
     if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, "centrifuge-json") {
         head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: centrifuge-json");
+    }
+    if let Some(window) = window {
+        head.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        head.extend_from_slice(window.response().as_bytes());
     }
     head.extend_from_slice(b"\r\n\r\n");
     head

@@ -2,6 +2,7 @@
 
 use campanile_protocol::codec::InappropriatePayload;
 use campanile_protocol::push::Form;
+use campanile_protocol::ws::deflate::Window;
 use campanile_protocol::{Encoder, Push, Wire};
 
 use crate::channel::ChannelName;
@@ -9,15 +10,22 @@ use crate::delivery::Event;
 use crate::outbox::Frame;
 use crate::session::Notice;
 
-/// The frames of one delivery, by what makes them different. A delivery needs one or two, which a
-/// list finds faster than any table.
+/// What makes the frames of one delivery different.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameKey {
+    pub(super) wire: Wire,
+    /// Set when they are compressed.
+    pub(super) window: Option<Window>,
+}
+
+/// The frames of one delivery. It needs one or two, which a list finds faster than any table.
 #[derive(Default)]
-pub(super) struct FrameCache(Vec<(Wire, Result<Frame, InappropriatePayload>)>);
+pub(super) struct FrameCache(Vec<(FrameKey, Result<Frame, InappropriatePayload>)>);
 
 impl FrameCache {
     pub(super) fn get_or_make(
         &mut self,
-        key: Wire,
+        key: FrameKey,
         make: impl FnOnce() -> Result<Frame, InappropriatePayload>,
     ) -> Result<Frame, InappropriatePayload> {
         if let Some((_, frame)) = self.0.iter().find(|(made, _)| *made == key) {

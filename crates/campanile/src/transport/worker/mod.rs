@@ -28,9 +28,10 @@ use campanile_engine::time::Now;
 use campanile_protocol::ws;
 
 use super::admission::Place;
-use super::connection::{Connection, Speech};
+use super::connection::{Connection, Input, Speech};
 use super::io::Io;
 use super::sockets::SocketSet;
+use super::upgrade::Accepted;
 pub use pool::WorkerPool;
 use state::State;
 use turns::Turns;
@@ -41,7 +42,6 @@ const REFUSALS_MAX: usize = 16;
 /// The worker of a thread.
 pub struct Worker {
     node: Arc<Node>,
-    limits: ws::Limits,
     state: RefCell<State>,
     /// Wakes the loop, for changes that other tasks of this thread make.
     turn: RefCell<Option<Waker>>,
@@ -63,8 +63,7 @@ impl Worker {
         });
         let worker = Rc::new(Self {
             node,
-            limits,
-            state: RefCell::new(State::new(shard, sockets)),
+            state: RefCell::new(State::new(shard, sockets, Input::new(limits))),
             turn: RefCell::default(),
         });
         let turns = Turns::new(Rc::clone(&worker), seat);
@@ -92,22 +91,26 @@ impl Worker {
         self.node.clock().now()
     }
 
-    /// Takes over a connection: `head` is written first, `read` has been read from it already.
+    /// Takes over a connection: the response is written first, `read` has been read from it already.
     pub(super) fn adopt(
         self: &Rc<Self>,
         io: Io,
-        speech: Speech,
-        head: Vec<u8>,
+        accepted: Accepted,
         read: &mut [u8],
         place: Place,
     ) {
-        self.take_over(io, speech, head, read, Some(place));
+        self.take_over(io, accepted, read, Some(place));
     }
 
     /// Says a last word over a connection that is not let in.
     pub(super) fn refuse(self: &Rc<Self>, io: Io, head: Vec<u8>) {
         if self.state.borrow().refusals < REFUSALS_MAX {
-            self.take_over(io, Speech::Nothing, head, &mut [], None);
+            let refused = Accepted {
+                speech: Speech::Nothing,
+                window: None,
+                head,
+            };
+            self.take_over(io, refused, &mut [], None);
         } else if let Io::Plain(stream) = io {
             // Those that are turned away must not keep descriptors from those that are served. The
             // word fits into an empty socket; whether it is read before the end is up to luck.
@@ -118,11 +121,15 @@ impl Worker {
     fn take_over(
         self: &Rc<Self>,
         io: Io,
-        speech: Speech,
-        head: Vec<u8>,
+        accepted: Accepted,
         read: &mut [u8],
         place: Option<Place>,
     ) {
+        let Accepted {
+            speech,
+            window,
+            head,
+        } = accepted;
         let now = self.node.clock().now();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -142,13 +149,16 @@ impl Worker {
         if state.connections.len() <= slot {
             state.connections.resize_with(slot + 1, || None);
         }
-        let mut connection = Connection::new(key, speech);
+        let mut connection = Connection::new(key, speech, window.is_some());
         if speech == Speech::Nothing {
             state.refusals += 1;
             state.shard.close_with(now, key, head);
         } else {
             state.shard.send(now, key, head);
-            connection.receive(&mut state.shard, now, &self.limits, read);
+            if let Some(window) = window {
+                state.shard.compress(key, window);
+            }
+            connection.receive(&mut state.shard, now, &mut state.input, read);
         }
         state.connections[slot] = Some((connection, place));
         self.wake();
@@ -214,7 +224,7 @@ impl Worker {
         if connection.key != key {
             return;
         }
-        connection.resume(&mut state.shard, now, &self.limits);
+        connection.resume(&mut state.shard, now, &mut state.input);
         if connection.reads() {
             state.sockets.list(key.index);
         }

@@ -35,8 +35,12 @@ impl Deflater {
     }
 
     /// Compresses the messages of `frames`, which are whole ones as [`encode`](crate::ws::encode) makes
-    /// them, and tells how many became smaller. All others stay as they are.
-    pub fn shrink(&mut self, window: Window, frames: &mut Vec<u8>) -> u64 {
+    /// them, and tells how many became smaller. All others stay as they are, and everything does for
+    /// a client without a window.
+    pub fn shrink(&mut self, window: Option<Window>, frames: &mut Vec<u8>) -> u64 {
+        let Some(window) = window else {
+            return 0;
+        };
         let mut shrunk = 0;
         let mut made = Vec::new();
         let mut rest = frames.as_slice();
