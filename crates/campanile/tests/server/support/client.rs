@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use campanile_protocol::ws;
+use campanile_protocol::ws::deflate::Inflater;
 use serde_json::{Value, json};
 
 use super::http::Upgrade;
@@ -39,7 +40,11 @@ pub(crate) enum Received {
 /// A connection behind its handshake.
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,
+    /// The response to its handshake.
+    pub(crate) head: String,
     reader: ws::Reader,
+    /// Made when compression was agreed on.
+    inflater: Option<Inflater>,
     /// Read and not looked at yet.
     input: Vec<u8>,
     /// Protocol messages of a frame that are not asked for yet.
@@ -50,6 +55,12 @@ impl Client {
     /// Upgrades at `path`.
     pub(crate) fn connect(server: &Server, path: &str) -> Self {
         Self::upgrade(server.tcp(), &Upgrade::new(path).bytes())
+    }
+
+    /// Upgrades at `path` with an offer of compression.
+    pub(crate) fn offering(server: &Server, path: &str, offer: &str) -> Self {
+        let upgrade = Upgrade::new(path).header("Sec-WebSocket-Extensions", offer);
+        Self::upgrade(server.tcp(), &upgrade.bytes())
     }
 
     /// A session of the anonymous user.
@@ -85,6 +96,8 @@ impl<S: Read + Write> Client<S> {
         );
         Self {
             stream,
+            inflater: head.contains("permessage-deflate").then(Inflater::default),
+            head,
             reader: ws::Reader::new(ws::Role::Client),
             input: Vec::new(),
             replies: VecDeque::new(),
@@ -116,7 +129,7 @@ impl<S: Read + Write> Client<S> {
         loop {
             let (taken, event) = self
                 .reader
-                .read(&LIMITS, &mut self.input)
+                .read_with(&LIMITS, self.inflater.as_mut(), &mut self.input)
                 .expect("the server keeps to the protocol");
             let received = event.map(owned);
             self.input.drain(..taken);
