@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let stream = masked(frames);
     let whole = read(&stream, &[]);
     assert_eq!(read(&stream, sizes), whole);
-    round_trip(frames);
+    round_trips(frames, sizes);
 });
 
 /// Nearly right frames, so that a fuzzer need not guess lengths and masks.
@@ -74,13 +74,20 @@ fn read(stream: &[u8], sizes: &[u8]) -> Vec<String> {
     outcome
 }
 
-fn round_trip(message: &[u8]) {
+/// One message after the other through the same compressor, as a worker has it.
+fn round_trips(mut bytes: &[u8], sizes: &[u8]) {
     let mut deflater = Deflater::new(1, 0);
     let mut inflater = Inflater::default();
-    for window in [Window::Full, Window::Small] {
-        if let Some(payload) = deflater.deflate(window, message) {
-            assert!(payload.len() < message.len());
-            assert_eq!(inflater.inflate(payload, message.len()), Ok(message));
+    let mut sizes = sizes.iter().cycle();
+    while !bytes.is_empty() {
+        let size = sizes.next().map_or(bytes.len(), |&size| usize::from(size) + 1);
+        let (message, rest) = bytes.split_at(size.min(bytes.len()));
+        bytes = rest;
+        for window in [Window::Full, Window::Small] {
+            if let Some(payload) = deflater.deflate(window, message) {
+                assert!(payload.len() < message.len());
+                assert_eq!(inflater.inflate(payload, message.len()), Ok(message));
+            }
         }
     }
 }

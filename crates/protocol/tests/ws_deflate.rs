@@ -243,21 +243,6 @@ fn large_message_is_given_back() {
 }
 
 #[test]
-fn what_does_not_shrink_is_left_plain() {
-    let mut deflater = Deflater::new(1, 0);
-    let noise: Vec<u8> = (0..2_000_u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i.wrapping_mul(40_503) >> 7) as u8)
-        .collect();
-    for window in WINDOWS {
-        assert_eq!(deflater.deflate(window, b""), None);
-        assert_eq!(deflater.deflate(window, b"ab"), None);
-        if let Some(payload) = deflater.deflate(window, &noise) {
-            assert!(payload.len() < noise.len());
-        }
-    }
-}
-
-#[test]
 fn frames_shrink_one_by_one() {
     let long = "x".repeat(600);
     let mut frames = Vec::new();
@@ -289,6 +274,31 @@ fn read_as_client(mut bytes: Vec<u8>) -> Vec<String> {
         rest = &mut rest[taken..];
     }
     events
+}
+
+/// Bytes without any pattern.
+fn noise(length: u32) -> Vec<u8> {
+    let mut state = length;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn messages_that_do_not_shrink_do_not_wear_a_compressor_out() {
+    let message = b"ding dong ".repeat(100);
+    for level in [1, 6, 9] {
+        let mut deflater = Deflater::new(level, 0);
+        for window in WINDOWS {
+            for length in [16; 5_000].into_iter().chain([300_000; 5]) {
+                assert_eq!(deflater.deflate(window, &noise(length)), None);
+            }
+            let payload = deflater.deflate(window, &message).unwrap();
+            assert_eq!(inflate_within(window, payload, message.len()), message);
+        }
+    }
 }
 
 #[test]

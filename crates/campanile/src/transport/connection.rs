@@ -5,6 +5,11 @@ use campanile_engine::time::Now;
 use campanile_protocol::ws::deflate::Inflater;
 use campanile_protocol::{Disconnect, Wire, ws};
 
+/// Pongs that wait for a client. One that pings and does not read gets no more: RFC 6455 section 5.5.3
+/// allows to leave pings out, though it is the last that should be answered. To keep that one would
+/// cost every idle connection its place.
+const PONGS_MAX: u8 = 16;
+
 /// What is spoken over a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Speech {
@@ -47,8 +52,8 @@ pub(super) struct Connection {
     pub(super) is_shut: bool,
     /// Whether the socket had no room for everything, so that room is what it may be ready with.
     pub(super) is_blocked: bool,
-    /// Whether a pong waits already; one is enough for all pings before it.
-    owes_pong: bool,
+    /// Pongs put into the outbox since it was last empty.
+    pongs: u8,
 }
 
 #[derive(Debug)]
@@ -67,7 +72,7 @@ impl Connection {
             waiting: None,
             is_shut: false,
             is_blocked: false,
-            owes_pong: false,
+            pongs: 0,
         }
     }
 
@@ -84,7 +89,7 @@ impl Connection {
     /// Notes that everything has been written.
     pub(super) const fn drained(&mut self) {
         self.is_blocked = false;
-        self.owes_pong = false;
+        self.pongs = 0;
     }
 
     /// Takes bytes of the client. They are unmasked in place.
@@ -117,14 +122,7 @@ impl Connection {
             match event {
                 None => return,
                 Some(event) => {
-                    let rest = hear(
-                        self.speech,
-                        self.key,
-                        &mut self.owes_pong,
-                        shard,
-                        now,
-                        event,
-                    );
+                    let rest = hear(self.speech, self.key, &mut self.pongs, shard, now, event);
                     if !rest.is_empty() || self.must_wait(shard) {
                         self.waiting = Some(Box::new(Waiting {
                             commands: rest,
@@ -179,7 +177,7 @@ impl Connection {
 fn hear(
     speech: Speech,
     key: SessionKey,
-    owes_pong: &mut bool,
+    pongs: &mut u8,
     shard: &mut Shard,
     now: Now,
     event: ws::Event<'_>,
@@ -189,8 +187,8 @@ fn hear(
         ws::Event::Binary(bytes) => (ws::Opcode::Binary, bytes),
         ws::Event::Pong(_) => return Vec::new(),
         ws::Event::Ping(payload) => {
-            // A client that pings and never reads makes one pong wait, not many.
-            if !std::mem::replace(owes_pong, true) {
+            if *pongs < PONGS_MAX {
+                *pongs += 1;
                 shard.send(now, key, framed(ws::Opcode::Pong, payload));
             }
             return Vec::new();
@@ -222,4 +220,14 @@ fn framed(opcode: ws::Opcode, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(payload.len() + 10);
     ws::encode(opcode, payload, &mut frame);
     frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_five_words() {
+        assert_eq!(size_of::<Connection>(), 40);
+    }
 }

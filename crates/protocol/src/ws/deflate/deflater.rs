@@ -63,6 +63,8 @@ impl Deflater {
         if shrunk > 0 {
             *frames = made;
         }
+        self.deflated.clear();
+        self.deflated.shrink_to(KEPT_BYTES);
         shrunk
     }
 
@@ -77,18 +79,26 @@ impl Deflater {
         });
         stream.reset();
         self.deflated.clear();
-        self.deflated.shrink_to(KEPT_BYTES);
-        // A message that fits here together with its tail is smaller than it was. The last byte
-        // stays free: only so does the compressor say that it has nothing more to give.
-        self.deflated.reserve(message.len() + TAIL.len());
-        stream
-            .compress_vec(message, &mut self.deflated, FlushCompress::Sync)
-            .ok()?;
-        let is_whole = stream.total_in() == message.len() as u64
+        self.deflated.reserve(bound(message.len()));
+        let outcome = stream.compress_vec(message, &mut self.deflated, FlushCompress::Sync);
+        // With a byte left free there is nothing that it could not give.
+        let is_whole = outcome.is_ok()
+            && stream.total_in() == message.len() as u64
             && self.deflated.len() < self.deflated.capacity();
+        if !is_whole {
+            self.windows[window.index()] = None;
+            return None;
+        }
         let payload = self.deflated.strip_suffix(&TAIL)?;
-        (is_whole && payload.len() < message.len()).then_some(payload)
+        (payload.len() < message.len()).then_some(payload)
     }
+}
+
+/// More than any message of so many bytes can become: nine bits a byte at the most. Stopping where it
+/// ceases to be worth it would save little, and zlib-rs 0.6 does not forget what it could not give:
+/// begun anew often enough, it panics for want of room.
+const fn bound(message: usize) -> usize {
+    message + message / 8 + 64
 }
 
 impl fmt::Debug for Deflater {
