@@ -246,7 +246,7 @@ fn large_message_is_given_back() {
 fn frames_shrink_one_by_one() {
     let long = "x".repeat(600);
     let mut frames = Vec::new();
-    encode(Opcode::Ping, long[..100].as_bytes(), &mut frames);
+    encode(Opcode::Ping, &long.as_bytes()[..100], &mut frames);
     encode(Opcode::Text, long.as_bytes(), &mut frames);
     encode(Opcode::Binary, &[7; 511], &mut frames);
     encode(Opcode::Binary, long.as_bytes(), &mut frames);
