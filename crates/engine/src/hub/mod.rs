@@ -2,15 +2,16 @@
 //!
 //! Memory only, and of one thread: no locks. The hub knows sessions by their index in the shard and
 //! deliveries by their offsets; it has never heard of brokers, of encodings or of who the sessions
-//! are. A stream's position is kept once per channel, not per subscriber; a member has one of its
-//! own only to pass over what it was told of when it joined.
+//! are, but it knows which publications they want, and who has one that the next may be told as a
+//! difference from. A stream's position is kept once per channel, not per subscriber; a member has
+//! one of its own only to pass over what it was told of when it joined.
 
 mod filters;
+mod member;
 mod repair;
 mod table;
 
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use campanile_protocol::{Position, UserId};
@@ -20,10 +21,13 @@ use crate::delivery::{Delivery, Event};
 use crate::limits::JOIN_BUFFER_BYTES_MAX;
 use crate::session::Membership;
 use crate::time::Moment;
-use filters::{Filters, Round, SharedFilter};
+use filters::Filters;
+use member::Member;
 use repair::Repair;
-pub use repair::Repaired;
 use table::SessionTable;
+
+pub use member::Telling;
+pub use repair::Repaired;
 
 /// A session by its index in the shard.
 pub type SessionIndex = u32;
@@ -49,16 +53,6 @@ struct Channel {
     sure_at: Option<Moment>,
     /// Boxed, since few channels have one at a time.
     repair: Option<Box<Repair>>,
-}
-
-/// A session that is in a channel.
-#[derive(Debug)]
-pub struct Member {
-    /// The offset up to which it needs nothing from here.
-    joined_at: u64,
-    is_positioned: bool,
-    wants_attendance: bool,
-    filter: Option<Rc<SharedFilter>>,
 }
 
 /// A session that is about to be in a channel.
@@ -88,8 +82,8 @@ pub enum Reception {
 /// How a session came into a channel.
 #[derive(Debug)]
 pub enum Entry {
-    /// It is in; these came while it was joining, and are for it alone.
-    Entered(Vec<Event>),
+    /// It is in; these came while it was joining, and are for it alone, in these forms.
+    Entered(Vec<(Event, Telling)>),
     /// It is in, but something that came while it was joining is missing.
     Lost,
 }
@@ -179,14 +173,24 @@ impl Hub {
             return Entry::Lost;
         };
         let mut position = membership.position;
-        let (backlog, highest) = joining.merge(&mut position, &membership);
+        let (backlog, highest) = joining.merge(&mut position);
         let filter = membership.filter;
-        let member = Member {
-            joined_at: position.offset,
+        let mut member = Member {
+            told_up_to: membership.position.offset,
             is_positioned: membership.is_positioned,
             wants_attendance: membership.wants_attendance,
+            deltas: membership.deltas,
             filter: filter.map(|filter| self.filters.share(filter)),
         };
+        let told = |event: Event| {
+            let telling = member.hear(&event, self.filters.next_round())?;
+            Some((event, telling))
+        };
+        let mut backlog = backlog.into_iter().filter_map(told).collect();
+        if membership.wants_latest_only {
+            keep_latest(&mut backlog);
+        }
+        member.told_up_to = position.offset;
         if channel.members.insert(session, member) {
             self.memberships += 1;
         }
@@ -232,7 +236,9 @@ impl Hub {
             joining.keep(&delivery.event);
         }
         match &delivery.event {
-            Event::Publication { publication, epoch } if publication.offset != 0 => {
+            Event::Publication {
+                publication, epoch, ..
+            } if publication.offset != 0 => {
                 channel.sure_at = Some(now);
                 channel.advance(Position {
                     epoch: *epoch,
@@ -243,19 +249,22 @@ impl Hub {
         }
     }
 
-    /// The members of a channel that are to be told of `event`.
+    /// The members of a channel that are to be told of `event`, in which form. Each is taken to have
+    /// been told when it is named.
     pub fn audience<'a>(
-        &'a self,
+        &'a mut self,
         channel: &ChannelName,
         event: &'a Event,
-    ) -> impl Iterator<Item = SessionIndex> + 'a {
-        let members = self.channels.get(channel).map(|channel| &channel.members);
+    ) -> impl Iterator<Item = (SessionIndex, Telling)> + 'a {
+        let channel = self.channels.get_mut(channel);
         let round = self.filters.next_round();
-        members
+        channel
             .into_iter()
-            .flat_map(SessionTable::iter)
-            .filter(move |(_, member)| member.wants(event, round))
-            .map(|(session, _)| session)
+            .flat_map(|channel| channel.members.iter_mut())
+            .filter_map(move |(session, member)| {
+                let telling = member.hear(event, round)?;
+                Some((session, telling))
+            })
     }
 }
 
@@ -286,20 +295,6 @@ impl Channel {
     }
 }
 
-impl Member {
-    fn wants(&self, event: &Event, round: Round) -> bool {
-        match event {
-            Event::Publication { publication, .. } => {
-                let is_news = publication.offset == 0 || publication.offset > self.joined_at;
-                let passes =
-                    |filter: &Rc<SharedFilter>| filter.accepts(round, publication.tags.as_deref());
-                is_news && self.filter.as_ref().is_none_or(passes)
-            }
-            Event::Join(_) | Event::Leave(_) => self.wants_attendance,
-        }
-    }
-}
-
 impl Joining {
     fn keep(&mut self, event: &Event) {
         self.bytes += event.bytes();
@@ -312,20 +307,20 @@ impl Joining {
         }
     }
 
-    /// What of the backlog the member wants and follows `position`, which is moved along, and the
-    /// highest offset in it. Without one, something that cannot be placed has come, or was not kept.
-    fn merge(self, position: &mut Position, membership: &Membership) -> (Vec<Event>, Option<u64>) {
+    /// What of the backlog follows `position`, which is moved along, and the highest offset in it.
+    /// Without one, something that cannot be placed has come, or was not kept.
+    fn merge(self, position: &mut Position) -> (Vec<Event>, Option<u64>) {
         let mut highest = (!self.has_overflowed).then_some(0);
-        let mut latest = None;
         let mut backlog = self.backlog;
         backlog.retain(|event| {
-            let Event::Publication { publication, epoch } = event else {
-                return membership.wants_attendance;
+            let Event::Publication {
+                publication, epoch, ..
+            } = event
+            else {
+                return true;
             };
-            let filter = membership.filter.as_ref();
-            let passes = filter.is_none_or(|filter| filter.accepts(publication.tags.as_deref()));
             if publication.offset == 0 {
-                return passes;
+                return true;
             }
             highest = highest
                 .filter(|_| *epoch == position.epoch)
@@ -334,14 +329,14 @@ impl Joining {
             if is_next {
                 position.offset = publication.offset;
             }
-            if is_next && passes {
-                latest = Some(publication.offset);
-            }
-            is_next && passes
+            is_next
         });
-        if membership.wants_latest_only {
-            backlog.retain(|event| event.offset().is_none_or(|offset| Some(offset) == latest));
-        }
         (backlog, highest)
     }
+}
+
+/// Forgets publications of a stream that others follow.
+fn keep_latest(told: &mut Vec<(Event, Telling)>) {
+    let latest = told.iter().rev().find_map(|(event, _)| event.offset());
+    told.retain(|(event, _)| event.offset().is_none_or(|offset| Some(offset) == latest));
 }

@@ -100,7 +100,7 @@ impl Hub {
             // Where the stream is, and even in which epoch, is open now; whoever does not care
             // for gaps goes on with what comes.
             for (session, member) in channel.members.iter_mut() {
-                member.joined_at = 0;
+                member.lose_place();
                 if member.is_positioned {
                     repaired.lost.push(session);
                 } else {
@@ -132,6 +132,7 @@ impl Channel {
                 joining.keep(&Event::Publication {
                     publication: Arc::clone(publication),
                     epoch: repaired.epoch,
+                    previous: None,
                 });
             }
         }

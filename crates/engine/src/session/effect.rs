@@ -42,10 +42,24 @@ pub struct Membership {
     pub is_positioned: bool,
     /// Whether it is told who joins and leaves.
     pub wants_attendance: bool,
-    /// Whether of what came while it joined only the latest matters.
+    /// Whether of what came while it joined only the latest matters; never together with deltas.
     pub wants_latest_only: bool,
-    /// Which publications it wants; all without one.
+    /// Which publications it wants; all without one. Never together with deltas.
     pub filter: Option<Arc<TagsFilter>>,
+    /// In which form it is told of publications.
+    pub deltas: Deltas,
+}
+
+/// Whether a client is told differences between payloads: section 10 of the client protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Deltas {
+    /// It has not asked for them: payloads come as they are.
+    #[default]
+    Off,
+    /// When it has been told of a whole payload.
+    AfterWhole,
+    /// At once: what it was told last is the publication at its position.
+    Ready,
 }
 
 /// A push that concerns this session alone.

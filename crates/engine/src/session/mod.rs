@@ -38,7 +38,7 @@ use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
 use connect::Bequest;
-pub use effect::{Effect, Membership, Notice};
+pub use effect::{Deltas, Effect, Membership, Notice};
 pub use order::Order;
 use pending::Pending;
 use subscribe::Subscription;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::reply::SubscribeResult;
-use campanile_protocol::{ClientInfo, Epoch, Payload, Position};
+use campanile_protocol::{ClientInfo, Epoch, Payload, Position, Publication};
 
-use super::{Context, Membership, Notice, Session};
+use super::{Context, Deltas, Membership, Notice, Session};
 use crate::ask::{JoinRequest, Joined};
 use crate::authority::Grant;
-use crate::channel::options::RecoveryMode;
+use crate::channel::options::{DeltaType, RecoveryMode};
 use crate::channel::permission::Requester;
 use crate::channel::{ChannelName, Resolved, TagsFilter};
 use crate::recovery::Attempt;
@@ -33,6 +33,7 @@ pub(super) struct Plan {
     pub(super) is_positioned: bool,
     pub(super) is_recoverable: bool,
     pub(super) rejects_unrecovered: bool,
+    pub(super) takes_deltas: bool,
 }
 
 impl Session {
@@ -73,6 +74,11 @@ impl Session {
                 .force_positioning
                 .unwrap_or(options.force_positioning)
             || (request.positioned && (options.allow_positioning || reads_history));
+        // Not together with a filter: whoever does not get all publications has not what the next
+        // one is a difference from.
+        let takes_deltas = DeltaType::named(&request.delta)
+            .is_some_and(|delta| options.allowed_delta_types.contains(&delta))
+            && request.filter.is_none();
         let info = match grant.info {
             None => Arc::clone(&self.info),
             chan_info => Arc::new(ClientInfo {
@@ -95,6 +101,7 @@ impl Session {
             is_positioned,
             is_recoverable,
             rejects_unrecovered: request.rejects_unrecovered() && !is_cache,
+            takes_deltas,
         }
     }
 }
@@ -124,17 +131,20 @@ impl Plan {
         joined: Joined,
     ) -> (SubscribeResult, Membership) {
         let Joined { top, recovery } = joined;
+        let is_recovered = recovery
+            .as_ref()
+            .is_some_and(|recovery| recovery.is_recovered);
+        let publications = recovery.map_or_else(Vec::new, |recovery| recovery.publications);
         let membership = Membership {
             position: top,
             is_positioned: self.is_positioned,
             wants_attendance: self.wants_attendance,
             wants_latest_only: self.attempted().is_some()
-                && self.recovery_mode == RecoveryMode::Cache,
+                && self.recovery_mode == RecoveryMode::Cache
+                && !self.takes_deltas,
             filter: self.filter.clone(),
+            deltas: self.deltas(&publications, top),
         };
-        let is_recovered = recovery
-            .as_ref()
-            .is_some_and(|recovery| recovery.is_recovered);
         // Whoever recovers goes on from where it stood, through the publications that follow.
         let position = match self.recover {
             Some(from) if is_recovered => Position {
@@ -149,13 +159,25 @@ impl Plan {
             recoverable: self.is_recoverable,
             positioned: self.is_positioned,
             position: self.is_positioned.then_some(position),
-            publications: recovery.map_or_else(Vec::new, |recovery| recovery.publications),
+            publications,
             recovered: is_recovered,
             was_recovering: self.recover.is_some(),
-            delta: false,
+            delta: self.takes_deltas,
             data: self.data.clone(),
         };
         (result, membership)
+    }
+
+    /// A client that names a position need not hold the payload there: it may have the position from
+    /// its application, or have been told since of something that is in no history. So it is ready
+    /// only when this reply tells it of the publication at the top.
+    fn deltas(&self, told: &[Arc<Publication>], top: Position) -> Deltas {
+        let has_top = told.last().is_some_and(|last| last.offset == top.offset);
+        match (self.takes_deltas, has_top) {
+            (false, _) => Deltas::Off,
+            (true, false) => Deltas::AfterWhole,
+            (true, true) => Deltas::Ready,
+        }
     }
 
     pub(super) fn notice(&self, top: Position) -> Notice {

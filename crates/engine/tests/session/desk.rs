@@ -10,7 +10,9 @@ use campanile_engine::broker::{Attendance, HistoryPage};
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::{ChannelOptions, NameRules, RecoveryMode};
 use campanile_engine::recovery::{self, Attempt};
-use campanile_engine::session::{Context, Effect, Input, Membership, Notice, Order, Session};
+use campanile_engine::session::{
+    Context, Deltas, Effect, Input, Membership, Notice, Order, Session,
+};
 use campanile_engine::settings::Settings;
 use campanile_engine::testkit::ManualClock;
 use campanile_engine::time::Clock;
@@ -288,6 +290,7 @@ fn spell_result(result: &SubscribeResult) -> String {
     word(result.was_recovering, "was_recovering".into());
     word(result.recovered, "recovered".into());
     word(!offsets.is_empty(), format!("{offsets:?}"));
+    word(result.delta, "delta".into());
     word(
         result.expiry.ttl.is_some(),
         spell_expiry(result.expiry).trim().into(),
@@ -322,40 +325,30 @@ fn spell_notice(notice: &Notice) -> String {
 }
 
 fn spell_membership(membership: &Membership) -> String {
-    let positioned = if membership.is_positioned {
-        " positioned"
-    } else {
-        ""
-    };
-    let attendance = if membership.wants_attendance {
-        " attendance"
-    } else {
-        ""
-    };
-    let filtered = if membership.filter.is_some() {
-        " filtered"
-    } else {
-        ""
-    };
-    format!(
-        "{}{positioned}{attendance}{filtered}",
-        spell_position(membership.position)
-    )
+    let word = |is_said, word| if is_said { word } else { "" };
+    [
+        spell_position(membership.position).as_str(),
+        word(membership.is_positioned, " positioned"),
+        word(membership.wants_attendance, " attendance"),
+        word(membership.wants_latest_only, " latest"),
+        word(membership.filter.is_some(), " filtered"),
+        match membership.deltas {
+            Deltas::Off => "",
+            Deltas::AfterWhole => " deltas after a whole",
+            Deltas::Ready => " deltas",
+        },
+    ]
+    .concat()
 }
 
 fn spell_attempt(attempt: &Attempt) -> String {
-    let position = spell_position(attempt.from);
-    let cache = if attempt.mode == RecoveryMode::Cache {
-        " cache"
-    } else {
-        ""
-    };
-    let filtered = if attempt.filter.is_some() {
-        " filtered"
-    } else {
-        ""
-    };
-    format!("{position}{cache}{filtered}")
+    let word = |is_said, word| if is_said { word } else { "" };
+    [
+        spell_position(attempt.from).as_str(),
+        word(attempt.mode == RecoveryMode::Cache, " cache"),
+        word(attempt.filter.is_some(), " filtered"),
+    ]
+    .concat()
 }
 
 fn spell_position(position: Position) -> String {

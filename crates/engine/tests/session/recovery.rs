@@ -2,7 +2,7 @@
 
 use campanile_engine::ask::Answer;
 use campanile_engine::authority::Grant;
-use campanile_engine::channel::options::{ChannelOptions, RecoveryMode};
+use campanile_engine::channel::options::{ChannelOptions, DeltaType, RecoveryMode};
 use campanile_engine::session::Order;
 use campanile_engine::testkit::channel;
 use campanile_protocol::Position;
@@ -74,7 +74,7 @@ fn a_cache_that_recovers_by_itself_says_that_it_did() {
         said[0],
         "1: subscribe positioned recoverable e@0 was_recovering recovered [1]"
     );
-    assert_eq!(said[1], "enter c e@1 positioned");
+    assert_eq!(said[1], "enter c e@1 positioned latest");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn subscriptions_of_the_server_recover_a_cache_too() {
         [
             "push subscribe c recoverable e@0",
             "push publication c 1",
-            "enter c e@1 positioned",
+            "enter c e@1 positioned latest",
         ]
     );
 }
@@ -173,5 +173,27 @@ fn a_filter_goes_along_with_a_recovery() {
     assert_eq!(
         desk.ask(subscribe_with(request))[1],
         "ask join c e@2 cache filtered"
+    );
+}
+
+#[test]
+fn a_filter_goes_before_deltas_and_deltas_before_the_latest_alone() {
+    let options = || ChannelOptions {
+        allow_tags_filter: true,
+        allowed_delta_types: vec![DeltaType::Fossil],
+        ..automatic()
+    };
+    let entered = |request| {
+        let mut desk = Desk::live_with(options());
+        desk.ask(subscribe_with(SubscribeRequest {
+            delta: "fossil".into(),
+            ..request
+        }));
+        desk.answer(recovered(at("", 0), 1..=1)).remove(1)
+    };
+    assert_eq!(entered(request(None)), "enter c e@1 positioned deltas");
+    assert_eq!(
+        entered(filtered("nex")),
+        "enter c e@1 positioned latest filtered"
     );
 }

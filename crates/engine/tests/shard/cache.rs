@@ -85,7 +85,7 @@ fn the_newest_that_passes_the_filter_is_recovered() {
             tags: Some(Box::new(BTreeMap::from([("team".into(), team.into())]))),
             ..ApiPublication::default()
         };
-        driver.publish_new("c", publication);
+        driver.publish_as("c", publication);
     }
     let filter =
         |team| format!(r#","recover":true,"tf":{{"key":"team","cmp":"eq","val":"{team}"}}"#);

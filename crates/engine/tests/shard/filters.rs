@@ -42,7 +42,7 @@ fn publish(driver: &mut Driver, team: &str) {
         tags: Some(Box::new(tags)),
         ..ApiPublication::default()
     };
-    driver.publish_new("c", publication).expect("it is stored");
+    driver.publish_as("c", publication).expect("it is stored");
 }
 
 #[test]

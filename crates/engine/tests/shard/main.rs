@@ -2,6 +2,7 @@
 
 mod bare;
 mod cache;
+mod deltas;
 mod fanout;
 mod filters;
 mod gaps;
