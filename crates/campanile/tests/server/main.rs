@@ -21,4 +21,5 @@ mod protobuf;
 mod smuggling;
 mod start;
 mod stop;
+mod subscriptions;
 mod tls;
