@@ -5,6 +5,7 @@
 //! shared by all its subscribers, so a wire is a part of the key under which they are kept.
 
 use crate::codec::{DecodeError, InappropriatePayload, json, protobuf};
+use crate::command::EmulationRequest;
 use crate::{Command, Disconnect, Push, Reply, ReplyBody, ws};
 
 /// How messages are spelled.
@@ -14,6 +15,19 @@ pub enum Encoding {
     Json,
     /// Protobuf messages.
     Protobuf,
+}
+
+impl Encoding {
+    /// The body of a request that carries a frame for a session elsewhere (section 15.3).
+    ///
+    /// # Errors
+    /// The bytes are no such request.
+    pub fn emulation_request(self, body: &[u8]) -> Result<EmulationRequest, DecodeError> {
+        match self {
+            Self::Json => json::emulation_request(body),
+            Self::Protobuf => protobuf::emulation_request(body),
+        }
+    }
 }
 
 /// A transport's encoding and framing.
