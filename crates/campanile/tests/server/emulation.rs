@@ -260,7 +260,10 @@ fn fields(mut message: &[u8]) -> Vec<(u8, Vec<u8>)> {
 
 fn field(fields: &[(u8, Vec<u8>)], number: u8) -> &[u8] {
     let mut found = fields.iter().filter(|(is, _)| *is == number);
-    &found.next().expect("the field is there").1
+    &found
+        .next()
+        .unwrap_or_else(|| panic!("no {number} in {fields:?}"))
+        .1
 }
 
 #[test]

@@ -9,6 +9,11 @@
 mod decode;
 mod encode;
 mod read;
+mod write;
 
 pub use decode::{Commands, emulation_request};
-pub use encode::{LengthPrefix, length_prefix, push, reply};
+pub use encode::{push, reply};
+pub use write::{Varint, length_prefix};
+
+#[cfg(test)]
+mod tests;
