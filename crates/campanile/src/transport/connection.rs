@@ -345,7 +345,7 @@ mod tests {
             let outbox = self.shard.outbox(self.connection.key).unwrap();
             let mut slices = [std::io::IoSlice::new(&[]); 32];
             let filled = outbox.slices(&mut slices);
-            let bytes: Vec<u8> = slices[..filled].concat();
+            let bytes: Vec<_> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
             String::from_utf8(bytes).unwrap()
         }
     }

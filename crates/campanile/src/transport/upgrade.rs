@@ -65,7 +65,7 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(key) => match opening(speech, request) {
             Ok(opening) => Verdict::Accept(Accepted {
                 speech,
-                head: switching_protocols(headers, key),
+                head: switching_protocols(headers, key, speech),
                 opening,
             }),
             Err(refusal) => refusal,
@@ -165,14 +165,18 @@ fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item =
     lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
-fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
+fn switching_protocols(headers: &HeaderMap, accept: [u8; 28], speech: Speech) -> Vec<u8> {
     let mut head = Vec::with_capacity(192);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
     head.extend_from_slice(&accept);
-    if let Some((name, _)) = subprotocol(headers) {
+    let spoken = |encoding: &Encoding| match speech {
+        Speech::Session(wire) => wire.encoding() == *encoding,
+        _ => true,
+    };
+    if let Some((name, _)) = subprotocol(headers).filter(|(_, encoding)| spoken(encoding)) {
         head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         head.extend_from_slice(name.as_bytes());
     }
