@@ -5,11 +5,13 @@
 
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
-use campanile_protocol::codec::json;
+use campanile_engine::authority::Handshake;
+use campanile_protocol::codec::{DecodeError, json};
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::{Wire, ws};
 
-use super::connection::{Opening, Speech};
+use super::connection::{FirstWords, Speech};
+use super::handshake::{AmbiguousUser, HandshakeRules};
 use super::origin::Origins;
 use super::streams::connect_query;
 
@@ -20,25 +22,31 @@ pub(super) struct Paths {
     pub(super) uni_websocket: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
+    pub(super) handshakes: HandshakeRules,
 }
 
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// Let it in.
-    Accept(Accepted),
+    Accept(Opening),
     /// Say this and close.
     Refuse(Vec<u8>),
     /// It is for an ordinary handler.
     Foreign,
 }
 
-/// How a connection begins that is let in.
+/// How an accepted connection begins.
 #[derive(Debug)]
-pub(super) struct Accepted {
+pub(super) struct Opening {
+    /// What is spoken.
     pub(super) speech: Speech,
+    /// What is written first.
     pub(super) head: Vec<u8>,
-    pub(super) opening: Option<Opening>,
+    /// What is known of the client already.
+    pub(super) handshake: Option<Box<Handshake>>,
+    /// What the request itself says to the session.
+    pub(super) words: Option<FirstWords>,
 }
 
 /// Judges a request.
@@ -59,32 +67,32 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     } else {
         return Verdict::Foreign;
     };
-    match accept_key(request) {
-        Err(refusal) => refusal,
-        Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        Ok(key) => match opening(speech, request) {
-            Ok(opening) => Verdict::Accept(Accepted {
-                speech,
-                head: switching_protocols(headers, key, speech),
-                opening,
-            }),
-            Err(refusal) => refusal,
-        },
+    let key = match accept_key(request) {
+        Err(refusal) => return refusal,
+        Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
+        Ok(key) => key,
+    };
+    match (first_words(speech, request), paths.handshakes.read(headers)) {
+        (Ok(words), Ok(handshake)) => Verdict::Accept(Opening {
+            speech,
+            head: switching_protocols(headers, key, speech),
+            handshake,
+            words,
+        }),
+        (Err(_), _) | (_, Err(AmbiguousUser)) => refuse("400 Bad Request", ""),
     }
 }
 
 /// What the request says to its session: a client that only listens may say in the URL who it is.
-fn opening(speech: Speech, request: &Request) -> Result<Option<Opening>, Verdict> {
+fn first_words(speech: Speech, request: &Request) -> Result<Option<FirstWords>, DecodeError> {
     if speech != Speech::Session(Wire::UniWebSocket) {
         return Ok(None);
     }
     let Some(said) = connect_query(request.uri().query().unwrap_or_default()) else {
         return Ok(None);
     };
-    match json::connect_request(&said) {
-        Ok(request) => Ok(Some(Opening::Connect(Box::new(request)))),
-        Err(_) => Err(refuse("400 Bad Request", "")),
-    }
+    let request = json::connect_request(&said)?;
+    Ok(Some(FirstWords::Connect(Box::new(request))))
 }
 
 /// The subprotocols that are spoken: section 1.1 of the client protocol.
