@@ -162,6 +162,7 @@ impl Hub {
     /// Makes a session that was awaited a member.
     pub fn enter(
         &mut self,
+        now: Moment,
         name: &ChannelName,
         session: SessionIndex,
         membership: Membership,
@@ -201,6 +202,8 @@ impl Hub {
         if is_whole || channel.position.is_none() {
             channel.step_back_to(position);
         }
+        // The broker has just told where the stream is.
+        channel.sure_at.get_or_insert(now);
         if !is_whole && membership.is_positioned {
             return Entry::Lost;
         }

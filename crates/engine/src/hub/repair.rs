@@ -44,8 +44,8 @@ impl Hub {
     pub fn doubt(&mut self, now: Moment, name: &ChannelName, delay: Duration) -> Option<Position> {
         let channel = self.channels.get_mut(name)?;
         let at = channel.position?;
-        let sure_at = *channel.sure_at.get_or_insert(now);
-        if channel.repair.is_some() || now.since(sure_at) < delay {
+        let is_sure = channel.sure_at.is_some_and(|at| now.since(at) < delay);
+        if is_sure || channel.repair.is_some() {
             return None;
         }
         channel.sure_at = Some(now);

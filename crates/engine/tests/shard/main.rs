@@ -9,6 +9,7 @@ mod gaps;
 mod joining;
 mod quiet;
 mod release;
+mod secrets;
 mod sole;
 mod timers;
 
