@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
+use campanile_protocol::ws;
 use regex::Regex;
 use serde::Deserialize;
 
 use super::duration;
 use super::secret::Secret;
+use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
 
 /// Everything that was configured.
@@ -328,47 +330,41 @@ pub struct WebSocket {
     pub handler_prefix: String,
     /// Bytes of one incoming message.
     pub message_size_limit: usize,
+    /// Whether messages are compressed for clients that offer to read them so.
+    pub compression: bool,
+    /// Bytes from which on they are; 0 for 512.
+    pub compression_min_size: usize,
+    /// How hard it is tried, 1 to 9.
+    pub compression_level: usize,
+    /// Bytes that a compressed incoming message may become; 0 for `message_size_limit`.
+    pub decompressed_message_size_limit: usize,
     /// How long a write may make no progress.
     #[serde(deserialize_with = "duration::deserialize")]
     pub write_timeout: Duration,
 }
 
-/// `http_stream`, `sse` and their unidirectional kin: sessions over bodies of responses.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BodyTransport {
-    /// Serve it.
-    pub enabled: bool,
-    /// Path, matched exactly.
-    pub handler_prefix: String,
-    /// Bytes of a request's body.
-    pub max_request_body_size: usize,
-}
+/// Below this the headers of a packet outweigh what compression would save.
+const COMPRESSION_BYTES_MIN: usize = 512;
 
-/// `emulation`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Emulation {
-    /// Path, matched exactly.
-    pub handler_prefix: String,
-    /// Bytes of a request's body.
-    pub max_request_body_size: usize,
-}
+impl WebSocket {
+    /// Bytes from which on a message is compressed.
+    #[must_use]
+    pub const fn compression_bytes_min(&self) -> usize {
+        match self.compression_min_size {
+            0 => COMPRESSION_BYTES_MIN,
+            bytes => bytes,
+        }
+    }
 
-/// `uni_websocket`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UniWebSocket {
-    /// Serve it.
-    pub enabled: bool,
-    /// Path, matched exactly.
-    pub handler_prefix: String,
-    /// End connections without a close frame.
-    pub disable_closing_handshake: bool,
-    /// Say why a connection ends in its close frame only.
-    pub disable_disconnect_push: bool,
-    /// Put messages that wait together into one frame.
-    pub join_push_messages: bool,
+    /// What one incoming message may cost.
+    #[must_use]
+    pub fn limits(&self) -> ws::Limits {
+        let mut limits = ws::Limits::of_messages(self.message_size_limit);
+        if self.decompressed_message_size_limit > 0 {
+            limits.inflated_bytes_max = self.decompressed_message_size_limit;
+        }
+        limits
+    }
 }
 
 /// `shutdown`

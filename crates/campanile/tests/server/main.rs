@@ -7,6 +7,8 @@
 mod support;
 
 mod commands;
+mod compression;
+mod deltas;
 mod echo;
 mod embedding;
 mod emulation;

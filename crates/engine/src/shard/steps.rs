@@ -6,12 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use campanile_protocol::codec::InappropriatePayload;
 use campanile_protocol::{Disconnect, Encoder, ReplyBody, Wire};
 
-use super::frames::{encode_event, encode_notice};
+use super::frames::{FrameKey, encode_event, encode_notice};
 use super::{CLOSE_LINGER, Errand, SessionKey, Shard};
 use crate::ask::Tell;
 use crate::channel::ChannelName;
 use crate::delivery::Event;
-use crate::hub::Entry;
+use crate::hub::{Entry, Telling};
 use crate::outbox::Frame;
 use crate::session::{Context, Effect, Input, Notice};
 use crate::time::Now;
@@ -110,17 +110,17 @@ impl Shard {
         }
     }
 
-    fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[Event]) {
-        for event in backlog {
+    fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[(Event, Telling)]) {
+        for (event, telling) in backlog {
             self.encode(key, |encoder, wire, out| {
-                encode_event(encoder, wire, channel, event, out)
+                encode_event(encoder, wire, channel, event, *telling, out)
             });
         }
     }
 
     pub(super) fn fan_out(&mut self, channel: &ChannelName, event: &Event) {
         let mut frames = std::mem::take(&mut self.frames);
-        for index in self.hub.audience(channel, event) {
+        for (index, telling) in self.hub.audience(channel, event) {
             let Some(slot) = self.slots.get_mut(index as usize) else {
                 continue;
             };
@@ -131,11 +131,17 @@ impl Shard {
                 index,
                 generation: slot.generation,
             };
-            let wire = slot.wire;
-            let frame = frames.get_or_make(wire, || {
+            let (wire, window) = (slot.wire, slot.window);
+            let frame_key = FrameKey {
+                wire,
+                telling,
+                window,
+            };
+            let frame = frames.get_or_make(frame_key, || {
                 let mut out = Vec::with_capacity(256);
-                encode_event(&mut self.encoder, wire, channel, event, &mut out)
-                    .map(|()| Frame::new(out, &self.held))
+                encode_event(&mut self.encoder, wire, channel, event, telling, &mut out)?;
+                self.totals.compressions += self.deflater.shrink(window, &mut out);
+                Ok(Frame::new(out, &self.held))
             });
             match frame {
                 // Some wires have no word for some events.
@@ -164,12 +170,15 @@ impl Shard {
         key: SessionKey,
         encode: impl FnOnce(&mut Encoder, Wire, &mut Vec<u8>) -> Result<(), InappropriatePayload>,
     ) {
-        let Some(wire) = self.slot(key).map(|slot| slot.wire) else {
+        let Some((wire, window)) = self.slot(key).map(|slot| (slot.wire, slot.window)) else {
             return;
         };
         let mut out = Vec::with_capacity(128);
         match encode(&mut self.encoder, wire, &mut out) {
-            Ok(()) => self.send_to(key, out),
+            Ok(()) => {
+                self.totals.compressions += self.deflater.shrink(window, &mut out);
+                self.send_to(key, out);
+            }
             Err(InappropriatePayload) => self.unfit.push(key),
         }
     }

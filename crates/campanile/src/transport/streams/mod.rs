@@ -163,6 +163,7 @@ async fn open(
     }
     let opening = Opening {
         speech: Speech::Session(wire),
+        window: None,
         head,
         handshake,
         words: Some(words),
