@@ -164,6 +164,7 @@ async fn open(
     let opening = Opening {
         window: None,
         speech: Speech::Session(wire),
+        window: None,
         head,
         handshake,
         words: Some(words),
