@@ -97,6 +97,9 @@ pub(super) struct Token {
     pub(super) hmac_secret_key: Secret,
     pub(super) hmac_previous_secret_key: Secret,
     pub(super) hmac_previous_secret_key_valid_until: u64,
+    pub(super) rsa_public_key: String,
+    pub(super) ecdsa_public_key: String,
+    pub(super) jwks_public_endpoint: String,
     pub(super) audience: String,
     pub(super) audience_regex: String,
     pub(super) issuer: String,
@@ -188,11 +191,9 @@ fn recovery_mode<'de, D: Deserializer<'de>>(input: D) -> Result<RecoveryMode, D:
 
 fn delta_types<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<DeltaType>, D::Error> {
     let names = Vec::<String>::deserialize(input)?;
-    let known = |name: &String| match name.as_str() {
-        "fossil" => Ok(DeltaType::Fossil),
-        _ => Err(D::Error::custom("not a delta type")),
-    };
-    names.iter().map(known).collect()
+    let known = |name: &String| DeltaType::named(name);
+    let types: Option<_> = names.iter().map(known).collect();
+    types.ok_or_else(|| D::Error::custom("not a delta type"))
 }
 
 fn data_format<'de, D: Deserializer<'de>>(input: D) -> Result<DataFormat, D::Error> {

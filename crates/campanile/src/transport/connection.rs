@@ -5,6 +5,8 @@ use campanile_engine::time::Now;
 use campanile_protocol::ws::deflate::Inflater;
 use campanile_protocol::{Disconnect, Wire, ws};
 
+use crate::throttle::CLIENT_FAULTS;
+
 /// Pongs that wait for a client. One that pings and does not read gets no more: RFC 6455 section 5.5.3
 /// allows to leave pings out, though it is the last that should be answered. To keep that one would
 /// cost every idle connection its place.
@@ -166,7 +168,10 @@ impl Connection {
     }
 
     fn refuse(&self, shard: &mut Shard, now: Now, error: ws::ProtocolError) {
-        tracing::info!(%error, code = error.close_code(), "a client broke the WebSocket protocol");
+        if let Some(unsaid) = CLIENT_FAULTS.pass() {
+            let code = error.close_code();
+            tracing::info!(%error, code, unsaid, "a client broke the WebSocket protocol");
+        }
         let mut last = Vec::new();
         ws::encode_close(error.close_code(), &error.to_string(), &mut last);
         shard.close_with(now, self.key, last);

@@ -24,10 +24,11 @@ use tokio_rustls::TlsAcceptor;
 
 use super::admission::Admission;
 use super::foreign;
+use super::handshake::HandshakeRules;
 use super::hang_up::{self, HangUps};
 use super::io::Io;
 use super::origin::Origins;
-use super::upgrade::{self, Accepted, Paths, Verdict};
+use super::upgrade::{self, Opening, Paths, Verdict};
 use super::worker::{Worker, WorkerPool};
 
 /// Connections that may wait to be accepted; the kernel has a limit of its own.
@@ -53,6 +54,8 @@ pub struct Listener {
     pub compresses: bool,
     /// Which pages may connect.
     pub origins: Origins,
+    /// What is read from the request that brings a client.
+    pub handshakes: HandshakeRules,
     /// Connections that are no WebSockets, over all workers; more wait to be accepted.
     pub requests_max: usize,
     /// How many may connect.
@@ -100,6 +103,7 @@ pub fn listen(
             echo: listener.echo_path,
             origins: listener.origins,
             compresses: listener.compresses,
+            handshakes: listener.handshakes,
         },
         workers: listener.workers,
         admission: listener.admission,
@@ -217,11 +221,11 @@ where
         let before = parts.write_buf;
         let respond = |head: Vec<u8>| [&before[..], &head].concat();
         match upgrade::judge(&upgrades.paths, &request) {
-            Verdict::Accept(accepted) => match upgrades.admission.admit(worker.now().moment) {
+            Verdict::Accept(opening) => match upgrades.admission.admit(worker.now().moment) {
                 Some(place) => {
-                    let head = respond(accepted.head);
-                    let accepted = Accepted { head, ..accepted };
-                    worker.adopt(parts.io, accepted, &mut read, place);
+                    let head = respond(opening.head);
+                    let opening = Opening { head, ..opening };
+                    worker.adopt(parts.io, opening, &mut read, place);
                 }
                 None => {
                     let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");

@@ -5,11 +5,13 @@
 
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
+use campanile_engine::authority::Handshake;
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::ws::deflate::{self, Window};
 use campanile_protocol::{Wire, ws};
 
 use super::connection::Speech;
+use super::handshake::HandshakeRules;
 use super::origin::Origins;
 
 /// Where our WebSockets are.
@@ -20,27 +22,31 @@ pub(super) struct Paths {
     pub(super) origins: Origins,
     /// Whether permessage-deflate is agreed to.
     pub(super) compresses: bool,
+    pub(super) handshakes: HandshakeRules,
 }
 
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Speak this.
-    Accept(Accepted),
+    /// Let it in.
+    Accept(Opening),
     /// Say this and close.
     Refuse(Vec<u8>),
     /// It is for an ordinary handler.
     Foreign,
 }
 
-/// What was agreed on in a handshake.
+/// How an accepted connection begins.
 #[derive(Debug)]
-pub(super) struct Accepted {
+pub(super) struct Opening {
+    /// What is spoken.
     pub(super) speech: Speech,
     /// Set when messages may be compressed.
     pub(super) window: Option<Window>,
-    /// The response.
+    /// What is written first.
     pub(super) head: Vec<u8>,
+    /// What is known of the client already.
+    pub(super) handshake: Option<Box<Handshake>>,
 }
 
 /// Judges a request.
@@ -59,18 +65,21 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     } else {
         return Verdict::Foreign;
     };
-    match accept_key(request) {
-        Err(refusal) => refusal,
-        Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        Ok(key) => match window(paths, headers) {
-            Ok(window) => Verdict::Accept(Accepted {
-                speech,
-                window,
-                head: switching_protocols(headers, key, window),
-            }),
-            Err(deflate::MalformedExtensions) => refuse("400 Bad Request", ""),
-        },
-    }
+    let key = match accept_key(request) {
+        Err(refusal) => return refusal,
+        Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
+        Ok(key) => key,
+    };
+    let (Ok(handshake), Ok(window)) = (paths.handshakes.read(headers), window(paths, headers))
+    else {
+        return refuse("400 Bad Request", "");
+    };
+    Verdict::Accept(Opening {
+        speech,
+        window,
+        head: switching_protocols(headers, key, window),
+        handshake,
+    })
 }
 
 /// Extensions that nobody here speaks are not even read.

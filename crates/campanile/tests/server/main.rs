@@ -8,11 +8,13 @@ mod support;
 
 mod commands;
 mod compression;
+mod deltas;
 mod echo;
 mod embedding;
 mod floods;
 mod frames;
 mod handshake;
+mod identity;
 mod limits;
 mod logging;
 mod protobuf;

@@ -7,6 +7,7 @@ use campanile_protocol::{Encoder, Push, Wire};
 
 use crate::channel::ChannelName;
 use crate::delivery::Event;
+use crate::hub::Telling;
 use crate::outbox::Frame;
 use crate::session::Notice;
 
@@ -14,11 +15,13 @@ use crate::session::Notice;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameKey {
     pub(super) wire: Wire,
+    pub(super) telling: Telling,
     /// Set when they are compressed.
     pub(super) window: Option<Window>,
 }
 
-/// The frames of one delivery. It needs one or two, which a list finds faster than any table.
+/// The frames of one delivery: at most nine for a wire. It needs one or two, which a list finds faster
+/// than any table.
 #[derive(Default)]
 pub(super) struct FrameCache(Vec<(FrameKey, Result<Frame, InappropriatePayload>)>);
 
@@ -46,15 +49,26 @@ pub(super) fn encode_event(
     wire: Wire,
     channel: &ChannelName,
     event: &Event,
+    telling: Telling,
     out: &mut Vec<u8>,
 ) -> Result<(), InappropriatePayload> {
     let channel = channel.as_str();
     let push = match event {
-        Event::Publication { publication, epoch } => Push::Publication {
+        Event::Publication {
+            publication,
+            epoch,
+            previous,
+        } => Push::Publication {
             channel,
             publication,
             epoch: *epoch,
-            form: Form::Plain,
+            form: match (telling, previous) {
+                (Telling::Plain, _) => Form::Plain,
+                (Telling::Delta, Some(previous)) => Form::Delta {
+                    previous: &previous.data,
+                },
+                (Telling::Whole | Telling::Delta, _) => Form::Whole,
+            },
         },
         Event::Join(info) => Push::Join { channel, info },
         Event::Leave(info) => Push::Leave { channel, info },

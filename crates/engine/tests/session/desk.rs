@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::ask::{Answer, Ask, Joined, Tell, Ticket};
-use campanile_engine::authority::{Credentials, Grant, TokenGrant};
+use campanile_engine::authority::{Credentials, Grant, Handshake, TokenGrant};
 use campanile_engine::broker::{Attendance, HistoryPage};
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
 use campanile_engine::recovery;
-use campanile_engine::session::{Context, Effect, Input, Membership, Notice, Order, Session};
+use campanile_engine::session::{
+    Context, Deltas, Effect, Input, Membership, Notice, Order, Session,
+};
 use campanile_engine::settings::Settings;
 use campanile_engine::testkit::ManualClock;
 use campanile_engine::time::Clock;
@@ -38,6 +40,14 @@ impl Desk {
     }
 
     pub(crate) fn with(settings: Settings, options: ChannelOptions) -> Self {
+        Self::opened(settings, options, None)
+    }
+
+    pub(crate) fn opened(
+        settings: Settings,
+        options: ChannelOptions,
+        handshake: Option<Box<Handshake>>,
+    ) -> Self {
         let private = ChannelOptions {
             allow_subscribe_for_client: false,
             ..options.clone()
@@ -49,7 +59,7 @@ impl Desk {
             settings: &settings,
             namespaces: &namespaces,
         };
-        let session = Session::open(&context, client(), 0);
+        let session = Session::open(&context, client(), 0, handshake);
         Self {
             session,
             clock,
@@ -172,7 +182,11 @@ impl Desk {
 
 fn spell_ask(ask: &Ask) -> String {
     match ask {
-        Ask::Connect(_) => "connect".into(),
+        Ask::Connect { handshake, .. } => {
+            let user = handshake.as_ref().and_then(|known| known.user.as_ref());
+            let user = user.map(|user| format!(" as {}", user.as_str()));
+            format!("connect{}", user.unwrap_or_default())
+        }
         Ask::Refresh { token } => format!("refresh {token}"),
         Ask::Grant { token } => format!("grant {token}"),
         Ask::Join(joins) => {
@@ -190,8 +204,11 @@ fn spell_ask(ask: &Ask) -> String {
         Ask::Publish { channel, info, .. } => {
             let chan_info = info.chan_info.as_deref().map(String::from_utf8_lossy);
             let chan_info = chan_info.map(|text| format!(" {text}")).unwrap_or_default();
+            let conn_info = info.conn_info.as_deref().map(String::from_utf8_lossy);
+            let conn_info = conn_info.map(|text| format!(" ({text})"));
+            let conn_info = conn_info.unwrap_or_default();
             format!(
-                "publish {} by {}{chan_info}",
+                "publish {} by {}{conn_info}{chan_info}",
                 channel.as_str(),
                 info.user.as_str()
             )
@@ -271,6 +288,7 @@ fn spell_result(result: &SubscribeResult) -> String {
     word(result.was_recovering, "was_recovering".into());
     word(result.recovered, "recovered".into());
     word(!offsets.is_empty(), format!("{offsets:?}"));
+    word(result.delta, "delta".into());
     word(
         result.expiry.ttl.is_some(),
         spell_expiry(result.expiry).trim().into(),
@@ -315,8 +333,13 @@ fn spell_membership(membership: &Membership) -> String {
     } else {
         ""
     };
+    let deltas = match membership.deltas {
+        Deltas::Off => "",
+        Deltas::AfterWhole => " deltas after a whole",
+        Deltas::Ready => " deltas",
+    };
     format!(
-        "{}{positioned}{attendance}",
+        "{}{positioned}{attendance}{deltas}",
         spell_position(membership.position)
     )
 }
@@ -363,6 +386,7 @@ pub(crate) fn credentials() -> Credentials {
         user: UserId::new("42"),
         expire_at: None,
         info: None,
+        meta: None,
         subscriptions: Vec::new(),
         considers_wishes: true,
     }

@@ -31,7 +31,7 @@ use super::admission::Place;
 use super::connection::{Connection, Input, Speech};
 use super::io::Io;
 use super::sockets::SocketSet;
-use super::upgrade::Accepted;
+use super::upgrade::Opening;
 pub use pool::WorkerPool;
 use state::State;
 use turns::Turns;
@@ -91,26 +91,21 @@ impl Worker {
         self.node.clock().now()
     }
 
-    /// Takes over a connection: the response is written first, `read` has been read from it already.
-    pub(super) fn adopt(
-        self: &Rc<Self>,
-        io: Io,
-        accepted: Accepted,
-        read: &mut [u8],
-        place: Place,
-    ) {
-        self.take_over(io, accepted, read, Some(place));
+    /// Takes over a connection; `read` has been read from it already.
+    pub(super) fn adopt(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Place) {
+        self.take_over(io, opening, read, Some(place));
     }
 
     /// Says a last word over a connection that is not let in.
     pub(super) fn refuse(self: &Rc<Self>, io: Io, head: Vec<u8>) {
         if self.state.borrow().refusals < REFUSALS_MAX {
-            let refused = Accepted {
+            let opening = Opening {
                 speech: Speech::Nothing,
                 window: None,
                 head,
+                handshake: None,
             };
-            self.take_over(io, refused, &mut [], None);
+            self.take_over(io, opening, &mut [], None);
         } else if let Io::Plain(stream) = io {
             // Those that are turned away must not keep descriptors from those that are served. The
             // word fits into an empty socket; whether it is read before the end is up to luck.
@@ -118,18 +113,13 @@ impl Worker {
         }
     }
 
-    fn take_over(
-        self: &Rc<Self>,
-        io: Io,
-        accepted: Accepted,
-        read: &mut [u8],
-        place: Option<Place>,
-    ) {
-        let Accepted {
+    fn take_over(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Option<Place>) {
+        let Opening {
             speech,
             window,
             head,
-        } = accepted;
+            handshake,
+        } = opening;
         let now = self.node.clock().now();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -137,7 +127,7 @@ impl Worker {
             Speech::Session(wire) => {
                 let mut random = [0; 16];
                 getrandom::fill(&mut random).expect("the system has random numbers");
-                state.shard.open(now, wire, random)
+                state.shard.open(now, wire, random, handshake)
             }
             Speech::Echo | Speech::Nothing => state.shard.open_bare(now),
         };
