@@ -74,6 +74,32 @@ fn a_gap_that_history_does_not_cover_is_told() {
 }
 
 #[test]
+fn who_watches_without_recovery_is_told_of_a_gap_and_begins_afresh() {
+    let mut setup = Setup::default();
+    setup.options.history_size = 2;
+    setup.options.allow_positioning = true;
+    let mut driver = Driver::new(setup);
+    let mut peer = driver.connect(0, "42");
+    let subscribe =
+        |id| format!(r#"{{"id":{id},"subscribe":{{"channel":"c","positioned":true}}}}"#);
+    driver.send(&mut peer, &subscribe(2));
+    let said = driver.read(&mut peer);
+    assert!(said[1].contains(r#""positioned":true"#), "{said:?}");
+    assert!(!said[1].contains("recover"), "{said:?}");
+    publish_losing(&mut driver, 5, 4);
+    let said = driver.read(&mut peer);
+    assert!(
+        said[0].contains(r#""unsubscribe":{"code":2500,"#),
+        "{said:?}"
+    );
+    driver.send(&mut peer, &subscribe(3));
+    driver.publish("c", "1");
+    let said = driver.read(&mut peer);
+    assert!(said[0].contains(r#""offset":5"#), "{said:?}");
+    assert_eq!(offsets(&said), [6]);
+}
+
+#[test]
 fn subscribers_without_positions_go_on_after_a_gap() {
     let mut setup = Setup::default();
     setup.options.history_size = 2;

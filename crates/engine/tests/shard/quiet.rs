@@ -153,3 +153,16 @@ fn pings_far_apart_put_off_a_comparison_for_a_minute_at_most() {
     let said = live(&mut driver, &mut [&mut peer], 40 + 66);
     assert_eq!(offsets(&said[0]), [1, 2]);
 }
+
+#[test]
+fn a_watched_channel_without_history_is_never_behind() {
+    let mut setup = recoverable();
+    setup.options.history_size = 0;
+    setup.options.force_recovery = false;
+    setup.options.force_positioning = true;
+    let mut driver = Driver::new(setup);
+    let mut peer = subscriber(&mut driver, 0);
+    publish_in_vain(&mut driver);
+    let said = live(&mut driver, &mut [&mut peer], 3 * NOTICED);
+    assert!(said[0].is_empty(), "there is no stream to be behind of");
+}
