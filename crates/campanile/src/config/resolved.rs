@@ -240,8 +240,8 @@ pub struct ClientTiming {
     pub stale_close_delay: Duration,
     /// Between two renewals of presence.
     pub presence_update_interval: Duration,
-    /// Between two comparisons of a quiet channel's position with the broker.
-    pub channel_position_check_delay: Duration,
+    /// Between two comparisons of a quiet channel's position with the broker; `None` for never.
+    pub channel_position_check_delay: Option<Duration>,
     /// Age of a publication at which a position counts as lost; `None` for never.
     pub channel_position_max_time_lag: Option<Duration>,
 }

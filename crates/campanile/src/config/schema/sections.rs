@@ -183,9 +183,8 @@ const CLIENT: &[Setting] = &[
     Setting::duration(
         "channel_position_check_delay",
         "40s",
-        "How often the position of a quiet channel is compared with the broker's.",
-    )
-    .not_yet(),
+        "How long a channel may be quiet before its position is compared; 0s for never.",
+    ),
     Setting::duration(
         "channel_position_max_time_lag",
         "0s",
@@ -252,7 +251,10 @@ const PERSONAL_CHANNEL: &[Setting] = &[
         "",
         "Namespace of these channels.",
     ),
-    Setting::flag("single_connection", "Allow a user one connection only.").not_yet(),
+    Setting::flag(
+        "single_connection",
+        "Let a user's new connection end the others.",
+    ),
 ];
 
 const CHANNEL: &[Setting] = &[
