@@ -1,3 +1,5 @@
+//! What clients send, and what becomes of it.
+
 use super::*;
 
 fn decode(frame: &str) -> Vec<Result<Command, DecodeError>> {
