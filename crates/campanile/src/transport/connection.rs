@@ -1,7 +1,11 @@
 //! What a connection keeps beside its socket: where it is in the byte stream, and what waits.
 
+use bytes::Bytes;
 use campanile_engine::shard::{SessionKey, Shard};
 use campanile_engine::time::Now;
+use campanile_protocol::codec::json;
+use campanile_protocol::command::ConnectRequest;
+use campanile_protocol::wire::{Encoding, Manner};
 use campanile_protocol::{Disconnect, Wire, ws};
 
 /// What is spoken over a connection.
@@ -14,6 +18,19 @@ pub(super) enum Speech {
     /// Nothing more: a last word was said.
     Nothing,
 }
+
+/// What a request says to the session that it opens.
+#[derive(Debug)]
+pub(super) enum Opening {
+    /// A frame of commands.
+    Frame(Bytes),
+    /// Who the client is, where it can say nothing else.
+    Connect(Box<ConnectRequest>),
+}
+
+/// Bytes of commands that may wait behind one that waits, where they come in requests of their own:
+/// such a client cannot be made to wait by not reading. The last frame may go beyond.
+const WAITING_BYTES_MAX: usize = 256 * 1024;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -56,9 +73,54 @@ impl Connection {
         self.speech == Speech::Nothing
     }
 
-    /// Whether more bytes may be read: not while a command waits for its answer.
-    pub(super) const fn reads(&self) -> bool {
-        self.waiting.is_none()
+    /// Whether more bytes may be read: not while a command waits for its answer. Where commands
+    /// come another way, reading tells only whether the client is still there.
+    pub(super) fn reads(&self) -> bool {
+        self.waiting.is_none() || self.is_body()
+    }
+
+    /// Whether it is a response of HTTP that goes on.
+    fn is_body(&self) -> bool {
+        matches!(self.speech, Speech::Session(wire) if !wire.is_web_socket())
+    }
+
+    /// Hears what the request said that opened the session.
+    pub(super) fn begin(&mut self, shard: &mut Shard, now: Now, opening: Opening) {
+        match opening {
+            Opening::Frame(frame) => self.hear_frame(shard, now, &frame),
+            Opening::Connect(request) => shard.connect(now, self.key, Ok(*request)),
+        }
+    }
+
+    /// Takes a frame of commands that came in a request of its own. Behind a command that waits it
+    /// waits too, in order; a client that goes on regardless is sent away.
+    pub(super) fn hear_frame(&mut self, shard: &mut Shard, now: Now, frame: &[u8]) {
+        let Speech::Session(wire) = self.speech else {
+            return;
+        };
+        match &mut self.waiting {
+            Some(waiting) if waiting.commands.len() >= WAITING_BYTES_MAX => {
+                shard.close(now, self.key, Disconnect::TOO_MANY_REQUESTS);
+            }
+            Some(waiting) => {
+                // Frames of either encoding make a frame when they are put together.
+                if wire.encoding() == Encoding::Json {
+                    waiting.commands.push(b'\n');
+                }
+                waiting.commands.extend_from_slice(frame);
+            }
+            None => {
+                let rest = shard.receive(now, self.key, wire.commands(frame)).to_vec();
+                self.wait_behind(shard, rest, Vec::new());
+            }
+        }
+    }
+
+    /// Notes what has to wait, if anything has to.
+    fn wait_behind(&mut self, shard: &Shard, commands: Vec<u8>, bytes: Vec<u8>) {
+        if !commands.is_empty() || self.must_wait(shard) {
+            self.waiting = Some(Box::new(Waiting { commands, bytes }));
+        }
     }
 
     /// Notes that everything has been written.
@@ -75,6 +137,10 @@ impl Connection {
         limits: &ws::Limits,
         bytes: &mut [u8],
     ) {
+        if self.is_body() {
+            // Behind its request a client has nothing to say here.
+            return;
+        }
         let mut taken = 0;
         loop {
             if !shard.is_open(self.key) {
@@ -103,12 +169,7 @@ impl Connection {
                         now,
                         event,
                     );
-                    if !rest.is_empty() || self.must_wait(shard) {
-                        self.waiting = Some(Box::new(Waiting {
-                            commands: rest,
-                            bytes: Vec::new(),
-                        }));
-                    }
+                    self.wait_behind(shard, rest, Vec::new());
                 }
             }
         }
@@ -130,10 +191,7 @@ impl Connection {
             .receive(now, self.key, wire.remaining_commands(&commands))
             .to_vec();
         if !rest.is_empty() || self.must_wait(shard) {
-            self.waiting = Some(Box::new(Waiting {
-                commands: rest,
-                bytes,
-            }));
+            self.wait_behind(shard, rest, bytes);
         } else {
             self.receive(shard, now, limits, &mut bytes);
         }
@@ -165,7 +223,12 @@ fn hear(
     let (opcode, message) = match event {
         ws::Event::Text(text) => (ws::Opcode::Text, text.as_bytes()),
         ws::Event::Binary(bytes) => (ws::Opcode::Binary, bytes),
-        ws::Event::Pong(_) => return Vec::new(),
+        ws::Event::Pong(_) => {
+            if matches!(speech, Speech::Session(wire) if wire.pings_natively()) {
+                shard.pong(now, key);
+            }
+            return Vec::new();
+        }
         ws::Event::Ping(payload) => {
             // A client that pings and never reads makes one pong wait, not many.
             if !std::mem::replace(owes_pong, true) {
@@ -184,6 +247,10 @@ fn hear(
         }
     };
     match speech {
+        Speech::Session(wire) if wire.manner() == Manner::Unidirectional => {
+            shard.connect(now, key, json::connect_request(message));
+            Vec::new()
+        }
         Speech::Session(wire) => shard.receive(now, key, wire.commands(message)).to_vec(),
         Speech::Echo => {
             shard.send(now, key, framed(opcode, message));

@@ -10,9 +10,11 @@ mod connection;
 mod foreign;
 mod hang_up;
 mod io;
+mod line;
 mod listen;
 mod origin;
 mod sockets;
+mod streams;
 mod upgrade;
 mod worker;
 
@@ -20,4 +22,5 @@ pub use admission::Admission;
 pub use io::Io;
 pub use listen::{Listener, Routes, listen};
 pub use origin::Origins;
+pub use streams::{BodyEndpoint, StreamEndpoints};
 pub use worker::{Worker, WorkerPool};

@@ -5,16 +5,19 @@
 
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
+use campanile_protocol::codec::json;
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::{Wire, ws};
 
-use super::connection::Speech;
+use super::connection::{Opening, Speech};
 use super::origin::Origins;
+use super::streams::connect_query;
 
 /// Where our WebSockets are.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     pub(super) websocket: Option<String>,
+    pub(super) uni_websocket: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
 }
@@ -22,12 +25,20 @@ pub(super) struct Paths {
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Speak this, after these bytes.
-    Accept(Speech, Vec<u8>),
+    /// Let it in.
+    Accept(Accepted),
     /// Say this and close.
     Refuse(Vec<u8>),
     /// It is for an ordinary handler.
     Foreign,
+}
+
+/// How a connection begins that is let in.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) speech: Speech,
+    pub(super) head: Vec<u8>,
+    pub(super) opening: Option<Opening>,
 }
 
 /// Judges a request.
@@ -43,13 +54,36 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Speech::Echo
     } else if paths.websocket.as_deref() == Some(path) {
         Speech::Session(Wire::WebSocket(encoding(request)))
+    } else if paths.uni_websocket.as_deref() == Some(path) {
+        Speech::Session(Wire::UniWebSocket)
     } else {
         return Verdict::Foreign;
     };
     match accept_key(request) {
         Err(refusal) => refusal,
         Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
+        Ok(key) => match opening(speech, request) {
+            Ok(opening) => Verdict::Accept(Accepted {
+                speech,
+                head: switching_protocols(headers, key),
+                opening,
+            }),
+            Err(refusal) => refusal,
+        },
+    }
+}
+
+/// What the request says to its session: a client that only listens may say in the URL who it is.
+fn opening(speech: Speech, request: &Request) -> Result<Option<Opening>, Verdict> {
+    if speech != Speech::Session(Wire::UniWebSocket) {
+        return Ok(None);
+    }
+    let Some(said) = connect_query(request.uri().query().unwrap_or_default()) else {
+        return Ok(None);
+    };
+    match json::connect_request(&said) {
+        Ok(request) => Ok(Some(Opening::Connect(Box::new(request)))),
+        Err(_) => Err(refuse("400 Bad Request", "")),
     }
 }
 

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use campanile_protocol::codec::DecodeError;
 use campanile_protocol::command::Request;
 use campanile_protocol::reply::Expiry;
+use campanile_protocol::wire::{Manner, Wire};
 use campanile_protocol::{
     ClientId, ClientInfo, Command, Disconnect, Refusal, Reply, ReplyBody, UserId,
 };
@@ -121,6 +122,9 @@ const REFUSED_LINGER: std::time::Duration = std::time::Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    manner: Manner,
+    /// Whether the client can answer pings, in whichever way.
+    answers_pings: bool,
     client: ClientId,
     /// Shared with presence, publications and announcements; anonymous until the session is live.
     info: Arc<ClientInfo>,
@@ -143,9 +147,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session whose connection was just opened. `jitter` is any random number.
+    /// A session whose connection was just opened, and speaks `wire`. `jitter` is any random number.
     #[must_use]
-    pub fn open(context: &Context<'_>, client: ClientId, jitter: u16) -> Self {
+    pub fn open(context: &Context<'_>, wire: Wire, client: ClientId, jitter: u16) -> Self {
         let info = ClientInfo {
             user: UserId::new(""),
             client,
@@ -154,6 +158,8 @@ impl Session {
         };
         Self {
             state: State::Opened,
+            manner: wire.manner(),
+            answers_pings: wire.answers_pings(),
             client,
             info: Arc::new(info),
             jitter,
@@ -238,6 +244,7 @@ impl Session {
         }
         match input {
             Input::Command(command) => self.handle_command(context, command, effects),
+            Input::Malformed(_) if self.has_said_everything() => {}
             Input::Malformed(_) => self.close(Disconnect::BAD_REQUEST, effects),
             Input::Answer(ticket, answer) => self.handle_answer(context, ticket, answer, effects),
             Input::Timeout => self.handle_timeout(context, effects),
@@ -272,6 +279,9 @@ impl Session {
                 let rest = context.settings.ping_interval - context.settings.pong_timeout;
                 self.deadline = self.deadline + rest;
             }
+            // One that is not a command may come at any time, and mean nothing.
+            (_, Command::Pong) if !self.speaks_commands() => {}
+            _ if self.has_said_everything() => {}
             (State::Live, Command::Send { .. }) => self.close(Disconnect::NOT_AVAILABLE, effects),
             (State::Live, Command::Request { id, request }) => {
                 self.handle_request(context, id, request, effects);
@@ -394,13 +404,27 @@ impl Session {
             State::Live if self.has_unanswered_ping => {
                 self.deadline = now + context.settings.pong_timeout;
             }
-            State::Live => {
+            State::Live if self.answers_pings => {
                 self.has_unanswered_ping = true;
                 self.deadline = now + context.settings.pong_timeout;
                 effects.push(Effect::Ping);
             }
+            State::Live => {
+                self.deadline = now + context.settings.ping_interval;
+                effects.push(Effect::Ping);
+            }
             State::Closed => {}
         }
+    }
+
+    fn speaks_commands(&self) -> bool {
+        matches!(self.manner, Manner::Bidirectional | Manner::Emulated)
+    }
+
+    /// Whether nothing more that the client says is of interest: one that can only say who it is
+    /// has said so (section 16).
+    fn has_said_everything(&self) -> bool {
+        self.manner == Manner::Unidirectional && self.state != State::Opened
     }
 
     /// Ends the session: what it began is undone, and nobody hears of it again.

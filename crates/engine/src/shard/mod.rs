@@ -8,14 +8,17 @@ mod counts;
 mod deadlines;
 mod frames;
 mod orders;
+mod secrets;
 mod steps;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use campanile_protocol::codec::DecodeError;
+use campanile_protocol::command::{ConnectRequest, Request};
 use campanile_protocol::wire::Commands;
-use campanile_protocol::{ClientId, Disconnect, Encoder, Position, Wire};
+use campanile_protocol::{ClientId, Command, Disconnect, Encoder, Position, Wire};
 use slab::Slab;
 
 use crate::ask::{Answer, Ask, Tell, Ticket};
@@ -34,6 +37,8 @@ use frames::FrameCache;
 
 pub use counts::{CodeTotals, ShardReport, ShardStats, ShardTotals};
 pub use orders::Target;
+pub use secrets::Secret;
+use secrets::Secrets;
 
 /// A session of this shard. Indices are used again; the generation tells one use from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -85,6 +90,7 @@ pub struct Shard {
     budget: Arc<MemoryBudget>,
     slots: Slab<Slot>,
     hub: Hub,
+    secrets: Secrets,
     wheel: Wheel<SessionKey>,
     dirty: VecDeque<SessionKey>,
     errands: Vec<Errand>,
@@ -108,10 +114,11 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without sessions.
+    /// A shard without sessions, of the node with this identity.
     #[must_use]
     pub fn new(
         id: ShardId,
+        node: &str,
         settings: Arc<Settings>,
         namespaces: Arc<Namespaces>,
         budget: Arc<MemoryBudget>,
@@ -124,6 +131,7 @@ impl Shard {
             budget,
             slots: Slab::new(),
             hub: Hub::default(),
+            secrets: Secrets::of(node),
             wheel: Wheel::new(now.moment),
             dirty: VecDeque::new(),
             errands: Vec::new(),
@@ -186,8 +194,10 @@ impl Shard {
         self.hub.channels()
     }
 
-    /// A new connection that speaks `wire`. `random` are sixteen random bytes.
-    pub fn open(&mut self, now: Now, wire: Wire, random: [u8; 16]) -> SessionKey {
+    /// A new connection that speaks `wire`. `random` are random bytes: of a client's identity,
+    /// which others see, and of the secret under which it is found, which they do not.
+    pub fn open(&mut self, now: Now, wire: Wire, random: [[u8; 16]; 2]) -> SessionKey {
+        let [random, secret] = random;
         let client = ClientId::from_random(random, self.id.as_u8());
         let jitter = u16::from_le_bytes([random[0], random[1]]);
         let context = Context {
@@ -195,9 +205,10 @@ impl Shard {
             settings: &self.settings,
             namespaces: &self.namespaces,
         };
-        let session = Box::new(Session::open(&context, client, jitter));
+        let session = Box::new(Session::open(&context, wire, client, jitter));
         let deadline = session.next_timeout();
         let key = self.insert(wire, Some(session));
+        self.entrust(key, Secret::from_random(secret, self.id));
         self.file(key, deadline);
         key
     }
@@ -251,6 +262,29 @@ impl Shard {
         } else {
             &[]
         }
+    }
+
+    /// Takes what a client says that can only say who it is (section 16 of the client protocol).
+    pub fn connect(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        request: Result<ConnectRequest, DecodeError>,
+    ) {
+        let input = match request {
+            Ok(request) => Input::Command(Command::Request {
+                id: 1,
+                request: Request::Connect(Box::new(request)),
+            }),
+            Err(error) => Input::Malformed(error),
+        };
+        self.totals.commands += 1;
+        self.step(now, key, input);
+    }
+
+    /// Takes the answer to a ping that is not a command.
+    pub fn pong(&mut self, now: Now, key: SessionKey) {
+        self.step(now, key, Input::Command(Command::Pong));
     }
 
     /// Whether the session takes another command now.
@@ -330,6 +364,7 @@ impl Shard {
         if self.is_open(key) {
             self.step(now, key, Input::Close(Disconnect::CONNECTION_CLOSED));
         }
+        self.secrets.forget(key);
         let Some(slot) = self.slot_mut(key) else {
             return;
         };

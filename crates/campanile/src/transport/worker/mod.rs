@@ -28,7 +28,7 @@ use campanile_engine::time::Now;
 use campanile_protocol::ws;
 
 use super::admission::Place;
-use super::connection::{Connection, Speech};
+use super::connection::{Connection, Opening, Speech};
 use super::io::Io;
 use super::sockets::SocketSet;
 pub use pool::WorkerPool;
@@ -47,11 +47,24 @@ pub struct Worker {
     turn: RefCell<Option<Waker>>,
 }
 
+/// A connection that comes to a worker.
+pub(super) struct Newcomer<'a> {
+    pub(super) io: Io,
+    pub(super) speech: Speech,
+    /// What is written first.
+    pub(super) head: Vec<u8>,
+    /// What the request itself says to the session.
+    pub(super) opening: Option<Opening>,
+    /// What has been read behind the request already.
+    pub(super) read: &'a mut [u8],
+}
+
 impl Worker {
     fn start(node: Arc<Node>, seat: ShardSeat, limits: ws::Limits) -> Rc<Self> {
         let now = node.clock().now();
         let shard = Shard::new(
             seat.id,
+            node.id(),
             Arc::clone(node.settings()),
             Arc::clone(node.namespaces()),
             Arc::clone(node.budget()),
@@ -92,22 +105,22 @@ impl Worker {
         self.node.clock().now()
     }
 
-    /// Takes over a connection: `head` is written first, `read` has been read from it already.
-    pub(super) fn adopt(
-        self: &Rc<Self>,
-        io: Io,
-        speech: Speech,
-        head: Vec<u8>,
-        read: &mut [u8],
-        place: Place,
-    ) {
-        self.take_over(io, speech, head, read, Some(place));
+    /// Takes over a connection.
+    pub(super) fn adopt(self: &Rc<Self>, newcomer: Newcomer<'_>, place: Place) {
+        self.take_over(newcomer, Some(place));
     }
 
     /// Says a last word over a connection that is not let in.
     pub(super) fn refuse(self: &Rc<Self>, io: Io, head: Vec<u8>) {
         if self.state.borrow().refusals < REFUSALS_MAX {
-            self.take_over(io, Speech::Nothing, head, &mut [], None);
+            let newcomer = Newcomer {
+                io,
+                speech: Speech::Nothing,
+                head,
+                opening: None,
+                read: &mut [],
+            };
+            self.take_over(newcomer, None);
         } else if let Io::Plain(stream) = io {
             // Those that are turned away must not keep descriptors from those that are served. The
             // word fits into an empty socket; whether it is read before the end is up to luck.
@@ -115,21 +128,21 @@ impl Worker {
         }
     }
 
-    fn take_over(
-        self: &Rc<Self>,
-        io: Io,
-        speech: Speech,
-        head: Vec<u8>,
-        read: &mut [u8],
-        place: Option<Place>,
-    ) {
+    fn take_over(self: &Rc<Self>, newcomer: Newcomer<'_>, place: Option<Place>) {
+        let Newcomer {
+            io,
+            speech,
+            head,
+            opening,
+            read,
+        } = newcomer;
         let now = self.node.clock().now();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let key = match speech {
             Speech::Session(wire) => {
-                let mut random = [0; 16];
-                getrandom::fill(&mut random).expect("the system has random numbers");
+                let mut random = [[0; 16]; 2];
+                getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
                 state.shard.open(now, wire, random)
             }
             Speech::Echo | Speech::Nothing => state.shard.open_bare(now),
@@ -148,6 +161,9 @@ impl Worker {
             state.shard.close_with(now, key, head);
         } else {
             state.shard.send(now, key, head);
+            if let Some(opening) = opening {
+                connection.begin(&mut state.shard, now, opening);
+            }
             connection.receive(&mut state.shard, now, &self.limits, read);
         }
         state.connections[slot] = Some((connection, place));

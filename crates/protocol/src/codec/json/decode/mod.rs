@@ -72,6 +72,16 @@ impl Iterator for Commands<'_> {
     }
 }
 
+/// What a client says that can only say who it is: a connect request without a command around it
+/// (section 16).
+///
+/// # Errors
+/// The bytes are no such object.
+pub fn connect_request(bytes: &[u8]) -> Result<ConnectRequest, DecodeError> {
+    let wire: WireConnect = serde_json::from_slice(bytes).map_err(|_| DecodeError::Malformed)?;
+    Ok(wire.into())
+}
+
 /// The body of a request that carries a frame for a session elsewhere (section 15.3). The frame is
 /// the content of a string in it.
 ///
