@@ -124,6 +124,10 @@ pub(super) fn assemble(
             .uni_websocket
             .enabled
             .then(|| config.uni_websocket.handler_prefix.clone()),
+        plain_prefix: config
+            .plain
+            .enabled
+            .then(|| config.plain.handler_prefix.clone()),
         streams,
         echo_path: ECHO_PATH.into(),
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,

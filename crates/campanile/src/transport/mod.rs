@@ -13,6 +13,7 @@ mod io;
 mod line;
 mod listen;
 mod origin;
+mod plain;
 mod sockets;
 mod streams;
 mod upgrade;

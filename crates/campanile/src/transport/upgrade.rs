@@ -11,6 +11,7 @@ use campanile_protocol::{Wire, ws};
 
 use super::connection::{Opening, Speech};
 use super::origin::Origins;
+use super::plain;
 use super::streams::connect_query;
 
 /// Where our WebSockets are.
@@ -18,6 +19,8 @@ use super::streams::connect_query;
 pub(super) struct Paths {
     pub(super) websocket: Option<String>,
     pub(super) uni_websocket: Option<String>,
+    /// In front of the names of channels.
+    pub(super) plain: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
 }
@@ -49,42 +52,58 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     if headers.contains_key(header::TRANSFER_ENCODING) || has_body(headers) {
         return refuse("400 Bad Request", "");
     }
-    let path = request.path();
-    let speech = if path == paths.echo {
-        Speech::Echo
-    } else if paths.websocket.as_deref() == Some(path) {
-        Speech::Session(Wire::WebSocket(encoding(request)))
-    } else if paths.uni_websocket.as_deref() == Some(path) {
-        Speech::Session(Wire::UniWebSocket)
-    } else {
+    let Some(beginning) = beginning(paths, request) else {
         return Verdict::Foreign;
     };
-    match accept_key(request) {
-        Err(refusal) => refusal,
-        Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        Ok(key) => match opening(speech, request) {
-            Ok(opening) => Verdict::Accept(Accepted {
-                speech,
-                head: switching_protocols(headers, key),
-                opening,
-            }),
-            Err(refusal) => refusal,
-        },
+    match (accept_key(request), beginning) {
+        (Err(refusal), _) => refusal,
+        _ if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
+        (_, Err(Malformed)) => refuse("400 Bad Request", ""),
+        (Ok(key), Ok((speech, opening))) => Verdict::Accept(Accepted {
+            speech,
+            head: switching_protocols(speech, headers, key),
+            opening,
+        }),
     }
 }
 
-/// What the request says to its session: a client that only listens may say in the URL who it is.
-fn opening(speech: Speech, request: &Request) -> Result<Option<Opening>, Verdict> {
-    if speech != Speech::Session(Wire::UniWebSocket) {
-        return Ok(None);
+/// The request's target says something that cannot be meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Malformed;
+
+type Beginning = (Speech, Option<Opening>);
+
+/// What is spoken at the request's path, and what it says to its session; `None` where that is for
+/// others to decide.
+fn beginning(paths: &Paths, request: &Request) -> Option<Result<Beginning, Malformed>> {
+    let path = request.path();
+    let has_path = |ours: &Option<String>| ours.as_deref() == Some(path);
+    if path == paths.echo {
+        return Some(Ok((Speech::Echo, None)));
     }
+    if has_path(&paths.websocket) {
+        let wire = Wire::WebSocket(encoding(request));
+        return Some(Ok((Speech::Session(wire), None)));
+    }
+    if has_path(&paths.uni_websocket) {
+        let opening = uni_opening(request);
+        return Some(opening.map(|opening| (Speech::Session(Wire::UniWebSocket), opening)));
+    }
+    let prefix = paths.plain.as_deref()?;
+    let channel = plain::spelled_channel(prefix, path)?;
+    Some(plain::opening(channel, request).map(|(wire, connect)| {
+        let opening = Opening::Connect(Box::new(connect));
+        (Speech::Session(wire), Some(opening))
+    }))
+}
+
+/// A client that only listens may say in the URL who it is.
+fn uni_opening(request: &Request) -> Result<Option<Opening>, Malformed> {
     let Some(said) = connect_query(request.uri().query().unwrap_or_default()) else {
         return Ok(None);
     };
-    match json::connect_request(&said) {
-        Ok(request) => Ok(Some(Opening::Connect(Box::new(request)))),
-        Err(_) => Err(refuse("400 Bad Request", "")),
-    }
+    let request = json::connect_request(&said).map_err(|_| Malformed)?;
+    Ok(Some(Opening::Connect(Box::new(request))))
 }
 
 /// The subprotocols that are spoken: section 1.1 of the client protocol.
@@ -165,14 +184,15 @@ fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item =
     lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
-fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
+fn switching_protocols(speech: Speech, headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
     let mut head = Vec::with_capacity(192);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
     head.extend_from_slice(&accept);
-    if let Some((name, _)) = subprotocol(headers) {
+    let is_plain = matches!(speech, Speech::Session(Wire::Plain { .. }));
+    if let Some((name, _)) = subprotocol(headers).filter(|_| !is_plain) {
         head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         head.extend_from_slice(name.as_bytes());
     }

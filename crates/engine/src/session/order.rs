@@ -53,6 +53,8 @@ impl Session {
         match order {
             Order::Disconnect(disconnect) => self.close(disconnect, effects),
             _ if self.state != State::Live => {}
+            // Its client could not tell one channel's payloads from another's.
+            Order::Subscribe { .. } if self.is_plain() => {}
             Order::Subscribe {
                 channel,
                 grant,

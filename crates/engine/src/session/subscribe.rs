@@ -188,7 +188,9 @@ impl Session {
             .namespaces
             .resolve(&request.channel)
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
-        Ok(self.plan(context, &resolved, grant, request, false))
+        let plan = self.plan(context, &resolved, grant, request, false);
+        self.check_plain(&plan)?;
+        Ok(plan)
     }
 
     fn join(&mut self, id: u32, plan: Plan, effects: &mut Vec<Effect>) {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use campanile_protocol::codec::DecodeError;
 use campanile_protocol::command::{ConnectRequest, Request};
 use campanile_protocol::wire::Commands;
-use campanile_protocol::{ClientId, Command, Disconnect, Encoder, Position, Wire};
+use campanile_protocol::{ClientId, Command, Disconnect, Encoder, Payload, Position, Wire};
 use slab::Slab;
 
 use crate::ask::{Answer, Ask, Tell, Ticket};
@@ -280,6 +280,12 @@ impl Shard {
         };
         self.totals.commands += 1;
         self.step(now, key, input);
+    }
+
+    /// Takes a message to publish, over a transport without commands.
+    pub fn say(&mut self, now: Now, key: SessionKey, data: Payload) {
+        self.totals.commands += 1;
+        self.step(now, key, Input::Message(data));
     }
 
     /// Takes the answer to a ping that is not a command.
