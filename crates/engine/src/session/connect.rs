@@ -8,6 +8,7 @@ use campanile_protocol::reply::ConnectResult;
 use campanile_protocol::wire::Manner;
 use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody};
 
+use super::manner::unanswerable;
 use super::plan::Plan;
 use super::{Context, Effect, Notice, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::ask::{Ask, Joined};
@@ -293,15 +294,5 @@ impl Session {
             Arc::make_mut(&mut self.info).conn_info = credentials.info;
         }
         effects.push(reply(id, Ok(ReplyBody::Refresh(expiry))));
-    }
-}
-
-/// How a session ends whose connect command was refused, where no reply can say so (section 16).
-const fn unanswerable(refusal: &Refusal) -> Disconnect {
-    match refusal.code {
-        109 | 110 => Disconnect::EXPIRED,
-        111 => Disconnect::TOO_MANY_REQUESTS,
-        103 => Disconnect::PERMISSION_DENIED,
-        _ => Disconnect::INTERNAL,
     }
 }

@@ -14,6 +14,7 @@
 
 mod connect;
 mod effect;
+mod manner;
 mod order;
 mod plain;
 mod plan;
@@ -429,16 +430,6 @@ impl Session {
             }
             State::Closed => {}
         }
-    }
-
-    fn speaks_commands(&self) -> bool {
-        matches!(self.manner, Manner::Bidirectional | Manner::Emulated)
-    }
-
-    /// Whether nothing more that the client says is of interest: one that can only say who it is
-    /// has said so (section 16).
-    fn has_said_everything(&self) -> bool {
-        self.manner == Manner::Unidirectional && self.state != State::Opened
     }
 
     /// Ends the session: what it began is undone, and nobody hears of it again.

@@ -10,6 +10,7 @@ pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod server;
+pub(crate) mod stream;
 
 use std::time::Duration;
 
