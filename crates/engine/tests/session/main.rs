@@ -7,5 +7,6 @@ mod expiry;
 mod joins;
 mod manners;
 mod orders;
+mod plain_sockets;
 mod queries;
 mod subscribe;
