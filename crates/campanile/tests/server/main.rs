@@ -15,6 +15,7 @@ mod frames;
 mod handshake;
 mod limits;
 mod logging;
+mod plain_sockets;
 mod protobuf;
 mod smuggling;
 mod start;
