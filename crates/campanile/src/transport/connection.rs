@@ -8,6 +8,8 @@ use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::wire::{Encoding, Manner};
 use campanile_protocol::{Disconnect, Wire, ws};
 
+use crate::throttle::CLIENT_FAULTS;
+
 /// What is spoken over a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Speech {
@@ -21,7 +23,7 @@ pub(super) enum Speech {
 
 /// What a request says to the session that it opens.
 #[derive(Debug)]
-pub(super) enum Opening {
+pub(super) enum FirstWords {
     /// A frame of commands.
     Frame(Bytes),
     /// Who the client is, where it can say nothing else.
@@ -85,10 +87,10 @@ impl Connection {
     }
 
     /// Hears what the request said that opened the session.
-    pub(super) fn begin(&mut self, shard: &mut Shard, now: Now, opening: Opening) {
-        match opening {
-            Opening::Frame(frame) => self.hear_frame(shard, now, &frame),
-            Opening::Connect(request) => {
+    pub(super) fn begin(&mut self, shard: &mut Shard, now: Now, words: FirstWords) {
+        match words {
+            FirstWords::Frame(frame) => self.hear_frame(shard, now, &frame),
+            FirstWords::Connect(request) => {
                 shard.connect(now, self.key, Ok(*request));
                 self.wait_behind(shard, Vec::new(), Vec::new());
             }
@@ -207,7 +209,10 @@ impl Connection {
     }
 
     fn refuse(&self, shard: &mut Shard, now: Now, error: ws::ProtocolError) {
-        tracing::info!(%error, code = error.close_code(), "a client broke the WebSocket protocol");
+        if let Some(unsaid) = CLIENT_FAULTS.pass() {
+            let code = error.close_code();
+            tracing::info!(%error, code, unsaid, "a client broke the WebSocket protocol");
+        }
         let mut last = Vec::new();
         ws::encode_close(error.close_code(), &error.to_string(), &mut last);
         shard.close_with(now, self.key, last);
@@ -314,7 +319,7 @@ mod tests {
                 Arc::new(MemoryBudget::new(None)),
                 now,
             );
-            let key = shard.open(now, WIRE, [[1; 16], [2; 16]]);
+            let key = shard.open(now, WIRE, [[1; 16], [2; 16]], None);
             let mut waiting = Self {
                 connection: Connection::new(key, Speech::Session(WIRE)),
                 shard,
@@ -339,6 +344,7 @@ mod tests {
                 user: UserId::new("42"),
                 expire_at: None,
                 info: None,
+                meta: None,
                 subscriptions: Vec::new(),
                 considers_wishes: false,
             };
@@ -352,7 +358,7 @@ mod tests {
             let outbox = self.shard.outbox(self.connection.key).unwrap();
             let mut slices = [std::io::IoSlice::new(&[]); 32];
             let filled = outbox.slices(&mut slices);
-            let bytes: Vec<u8> = slices[..filled].concat();
+            let bytes: Vec<_> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
             String::from_utf8(bytes).unwrap()
         }
     }

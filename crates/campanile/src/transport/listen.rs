@@ -24,13 +24,14 @@ use tokio_rustls::TlsAcceptor;
 
 use super::admission::Admission;
 use super::foreign;
+use super::handshake::HandshakeRules;
 use super::hang_up::{self, HangUps};
 use super::io::Io;
 use super::line::Line;
 use super::origin::Origins;
 use super::streams::{Door, StreamEndpoints};
-use super::upgrade::{self, Paths, Verdict};
-use super::worker::{Newcomer, Worker, WorkerPool};
+use super::upgrade::{self, Opening, Paths, Verdict};
+use super::worker::{Worker, WorkerPool};
 
 /// Connections that may wait to be accepted; the kernel has a limit of its own.
 const BACKLOG: i32 = 4096;
@@ -59,6 +60,8 @@ pub struct Listener {
     pub echo_path: String,
     /// Which pages may connect.
     pub origins: Origins,
+    /// What is read from the request that brings a client.
+    pub handshakes: HandshakeRules,
     /// Connections that are no WebSockets, over all workers; more wait to be accepted.
     pub requests_max: usize,
     /// How many may connect.
@@ -107,6 +110,7 @@ pub fn listen(
             plain: listener.plain_prefix,
             echo: listener.echo_path,
             origins: listener.origins,
+            handshakes: listener.handshakes,
         },
         workers: listener.workers,
         admission: listener.admission,
@@ -167,6 +171,7 @@ fn with_streams(streams: StreamEndpoints, upgrades: &Arc<Upgrades>, routes: &Rou
             workers: Arc::clone(&upgrades.workers),
             admission: Arc::clone(&upgrades.admission),
             origins: upgrades.paths.origins.clone(),
+            handshakes: upgrades.paths.handshakes.clone(),
         };
         streams.configure(door, services);
         routes(services);
@@ -239,51 +244,44 @@ where
     P::Future: 'static,
 {
     let plain = Rc::new(plain);
-    fn_service(
-        move |(request, framed): (Request, Framed<Line, h1::Codec>)| {
-            let parts = framed.into_parts();
-            let Some(io) = parts.io.into_io() else {
-                // Taken for the response to an earlier request, behind which there is no other.
-                return std::future::ready(Ok(()));
-            };
-            let mut read = parts.read_buf;
-            // Responses to what was asked in front of the handshake, which are to come before ours.
-            let before = parts.write_buf;
-            let respond = |head: Vec<u8>| [&before[..], &head].concat();
-            match upgrade::judge(&upgrades.paths, &request) {
-                Verdict::Accept(accepted) => match upgrades.admission.admit(worker.now().moment) {
-                    Some(place) => {
-                        let newcomer = Newcomer {
-                            io,
-                            speech: accepted.speech,
-                            head: respond(accepted.head),
-                            opening: accepted.opening,
-                            read: &mut read,
-                        };
-                        worker.adopt(newcomer, place);
-                    }
-                    None => {
-                        let head =
-                            upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
-                        worker.refuse(io, respond(head));
-                    }
-                },
-                Verdict::Refuse(head) => worker.refuse(io, respond(head)),
-                Verdict::Foreign if !before.is_empty() => {
-                    worker.refuse(io, respond(upgrade::response("400 Bad Request", "")));
+    fn_service(move |(request, framed)| {
+        let (request, framed): (Request, Framed<Line, h1::Codec>) = (request, framed);
+        let parts = framed.into_parts();
+        let Some(io) = parts.io.into_io() else {
+            // Taken for the response to an earlier request, behind which there is no other.
+            return std::future::ready(Ok(()));
+        };
+        let mut read = parts.read_buf;
+        // Responses to what was asked in front of the handshake, which are to come before ours.
+        let before = parts.write_buf;
+        let respond = |head: Vec<u8>| [&before[..], &head].concat();
+        match upgrade::judge(&upgrades.paths, &request) {
+            Verdict::Accept(opening) => match upgrades.admission.admit(worker.now().moment) {
+                Some(place) => {
+                    let head = respond(opening.head);
+                    let opening = Opening { head, ..opening };
+                    worker.adopt(io, opening, &mut read, place);
                 }
-                Verdict::Foreign => {
-                    let io = io.rewound(foreign::rewind(&request, &read));
-                    let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
-                    actix_rt::spawn(async move {
-                        if let Err(error) = served.await {
-                            tracing::debug!(%error, "an upgraded connection failed");
-                        }
-                    });
+                None => {
+                    let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
+                    worker.refuse(io, respond(head));
                 }
+            },
+            Verdict::Refuse(head) => worker.refuse(io, respond(head)),
+            Verdict::Foreign if !before.is_empty() => {
+                worker.refuse(io, respond(upgrade::response("400 Bad Request", "")));
             }
-            // Ready at once: an upgrade that waited would keep the connection's dispatcher alive.
-            std::future::ready(Ok(()))
-        },
-    )
+            Verdict::Foreign => {
+                let io = io.rewound(foreign::rewind(&request, &read));
+                let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
+                actix_rt::spawn(async move {
+                    if let Err(error) = served.await {
+                        tracing::debug!(%error, "an upgraded connection failed");
+                    }
+                });
+            }
+        }
+        // Ready at once: an upgrade that waited would keep the connection's dispatcher alive.
+        std::future::ready(Ok(()))
+    })
 }

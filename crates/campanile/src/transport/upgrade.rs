@@ -5,11 +5,13 @@
 
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
+use campanile_engine::authority::Handshake;
 use campanile_protocol::codec::json;
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::{Wire, ws};
 
-use super::connection::{Opening, Speech};
+use super::connection::{FirstWords, Speech};
+use super::handshake::{AmbiguousUser, HandshakeRules};
 use super::origin::Origins;
 use super::plain;
 use super::streams::connect_query;
@@ -23,25 +25,31 @@ pub(super) struct Paths {
     pub(super) plain: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
+    pub(super) handshakes: HandshakeRules,
 }
 
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// Let it in.
-    Accept(Accepted),
+    Accept(Opening),
     /// Say this and close.
     Refuse(Vec<u8>),
     /// It is for an ordinary handler.
     Foreign,
 }
 
-/// How a connection begins that is let in.
+/// How an accepted connection begins.
 #[derive(Debug)]
-pub(super) struct Accepted {
+pub(super) struct Opening {
+    /// What is spoken.
     pub(super) speech: Speech,
+    /// What is written first.
     pub(super) head: Vec<u8>,
-    pub(super) opening: Option<Opening>,
+    /// What is known of the client already.
+    pub(super) handshake: Option<Box<Handshake>>,
+    /// What the request itself says to the session.
+    pub(super) words: Option<FirstWords>,
 }
 
 /// Judges a request.
@@ -55,15 +63,19 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     let Some(beginning) = beginning(paths, request) else {
         return Verdict::Foreign;
     };
-    match (accept_key(request), beginning) {
-        (Err(refusal), _) => refusal,
-        _ if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        (_, Err(Malformed)) => refuse("400 Bad Request", ""),
-        (Ok(key), Ok((speech, opening))) => Verdict::Accept(Accepted {
+    let key = match accept_key(request) {
+        Err(refusal) => return refusal,
+        Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
+        Ok(key) => key,
+    };
+    match (beginning, paths.handshakes.read(headers)) {
+        (Ok((speech, words)), Ok(handshake)) => Verdict::Accept(Opening {
             speech,
-            head: switching_protocols(speech, headers, key),
-            opening,
+            head: switching_protocols(headers, key, speech),
+            handshake,
+            words,
         }),
+        (Err(Malformed), _) | (_, Err(AmbiguousUser)) => refuse("400 Bad Request", ""),
     }
 }
 
@@ -71,7 +83,7 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Malformed;
 
-type Beginning = (Speech, Option<Opening>);
+type Beginning = (Speech, Option<FirstWords>);
 
 /// What is spoken at the request's path, and what it says to its session; `None` where that is for
 /// others to decide.
@@ -86,24 +98,24 @@ fn beginning(paths: &Paths, request: &Request) -> Option<Result<Beginning, Malfo
         return Some(Ok((Speech::Session(wire), None)));
     }
     if has_path(&paths.uni_websocket) {
-        let opening = uni_opening(request);
-        return Some(opening.map(|opening| (Speech::Session(Wire::UniWebSocket), opening)));
+        let words = uni_words(request);
+        return Some(words.map(|words| (Speech::Session(Wire::UniWebSocket), words)));
     }
     let prefix = paths.plain.as_deref()?;
     let channel = plain::spelled_channel(prefix, path)?;
     Some(plain::opening(channel, request).map(|(wire, connect)| {
-        let opening = Opening::Connect(Box::new(connect));
-        (Speech::Session(wire), Some(opening))
+        let words = FirstWords::Connect(Box::new(connect));
+        (Speech::Session(wire), Some(words))
     }))
 }
 
 /// A client that only listens may say in the URL who it is.
-fn uni_opening(request: &Request) -> Result<Option<Opening>, Malformed> {
+fn uni_words(request: &Request) -> Result<Option<FirstWords>, Malformed> {
     let Some(said) = connect_query(request.uri().query().unwrap_or_default()) else {
         return Ok(None);
     };
     let request = json::connect_request(&said).map_err(|_| Malformed)?;
-    Ok(Some(Opening::Connect(Box::new(request))))
+    Ok(Some(FirstWords::Connect(Box::new(request))))
 }
 
 /// The subprotocols that are spoken: section 1.1 of the client protocol.
@@ -184,15 +196,19 @@ fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item =
     lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
-fn switching_protocols(speech: Speech, headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
+fn switching_protocols(headers: &HeaderMap, accept: [u8; 28], speech: Speech) -> Vec<u8> {
     let mut head = Vec::with_capacity(192);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
     head.extend_from_slice(&accept);
-    let is_plain = matches!(speech, Speech::Session(Wire::Plain { .. }));
-    if let Some((name, _)) = subprotocol(headers).filter(|_| !is_plain) {
+    let spoken = |encoding: &Encoding| match speech {
+        Speech::Session(Wire::Plain { .. }) => false,
+        Speech::Session(wire) => wire.encoding() == *encoding,
+        _ => true,
+    };
+    if let Some((name, _)) = subprotocol(headers).filter(|(_, encoding)| spoken(encoding)) {
         head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         head.extend_from_slice(name.as_bytes());
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use actix_server::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::Message;
-use campanile::transport::{Admission, Listener, Origins, StreamEndpoints, WorkerPool, listen};
+use campanile::transport::{
+    Admission, HandshakeRules, Listener, Origins, StreamEndpoints, WorkerPool, listen,
+};
 use campanile_engine::budget::MemoryBudget;
 use campanile_protocol::ws::{self, Opcode};
 
@@ -70,6 +72,7 @@ async fn serve(started: Sender<(SocketAddr, ServerHandle)>) {
         echo_path: ECHO.into(),
         requests_max: 64,
         origins: Origins::new::<&str>(&[]).expect("no pattern is a bad one"),
+        handshakes: HandshakeRules::default(),
         admission: Arc::new(Admission::new(100, None, budget)),
         tls: None,
         routes: Arc::new(|services| {

@@ -13,6 +13,7 @@ mod emulation;
 mod floods;
 mod frames;
 mod handshake;
+mod identity;
 mod limits;
 mod logging;
 mod plain_sockets;

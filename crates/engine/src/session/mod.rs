@@ -21,6 +21,7 @@ mod plan;
 mod query;
 mod renew;
 mod subscribe;
+mod timeout;
 
 use std::sync::Arc;
 
@@ -33,11 +34,13 @@ use campanile_protocol::{
 };
 
 use crate::ask::{Answer, Ask, Ticket};
+use crate::authority::Handshake;
 use crate::channel::{ChannelName, Namespaces};
 use crate::node::UserSeat;
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
+use connect::Bequest;
 pub use effect::{Effect, Membership, Notice};
 pub use order::Order;
 use plan::Plan;
@@ -144,8 +147,10 @@ pub struct Session {
     subscriptions: Vec<Subscription>,
     pending: Vec<(Ticket, Pending)>,
     next_ticket: u32,
-    /// Channels that the connection token subscribed to, as the next token must again.
-    token_channels: Vec<ChannelName>,
+    /// What is known from before the connect command, until that comes.
+    handshake: Option<Box<Handshake>>,
+    /// What the session's credentials left to remember, where they left anything.
+    bequest: Option<Box<Bequest>>,
     /// The session's share of its user's connections, given back when it closes.
     seat: Option<UserSeat>,
 }
@@ -153,7 +158,13 @@ pub struct Session {
 impl Session {
     /// A session whose connection was just opened, and speaks `wire`. `jitter` is any random number.
     #[must_use]
-    pub fn open(context: &Context<'_>, wire: Wire, client: ClientId, jitter: u16) -> Self {
+    pub fn open(
+        context: &Context<'_>,
+        wire: Wire,
+        client: ClientId,
+        jitter: u16,
+        handshake: Option<Box<Handshake>>,
+    ) -> Self {
         let info = ClientInfo {
             user: UserId::new(""),
             client,
@@ -173,7 +184,8 @@ impl Session {
             subscriptions: Vec::new(),
             pending: Vec::new(),
             next_ticket: 0,
-            token_channels: Vec::new(),
+            handshake,
+            bequest: None,
             seat: None,
         }
     }
@@ -226,22 +238,6 @@ impl Session {
         }
     }
 
-    /// When [`Input::Timeout`] is wanted; `None` once the session is closed.
-    #[must_use]
-    pub fn next_timeout(&self) -> Option<Moment> {
-        if self.state == State::Closed {
-            return None;
-        }
-        let subscriptions = self
-            .subscriptions
-            .iter()
-            .filter_map(|subscription| subscription.expires);
-        subscriptions
-            .chain(self.expires)
-            .chain([self.deadline])
-            .min()
-    }
-
     /// Takes one input and appends what must happen.
     pub fn handle(&mut self, context: &Context<'_>, input: Input, effects: &mut Vec<Effect>) {
         if self.state == State::Closed {
@@ -284,7 +280,10 @@ impl Session {
                 },
             ) => {
                 self.state = State::Connecting;
-                let ask = Ask::Connect(request.clone());
+                let ask = Ask::Connect {
+                    request: request.clone(),
+                    handshake: self.handshake.take(),
+                };
                 self.ask(Pending::Connect { id, request }, ask, effects);
             }
             (State::Live, Command::Pong) if self.has_unanswered_ping => {
@@ -397,38 +396,6 @@ impl Session {
         };
         for plan in plans {
             self.undo_join(&plan, effects);
-        }
-    }
-
-    fn handle_timeout(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
-        let now = context.now.moment;
-        if self.expires.is_some_and(|expires| expires <= now) {
-            return self.close(Disconnect::EXPIRED, effects);
-        }
-        self.end_expired_subscriptions(now, effects);
-        if self.deadline > now || self.state == State::Closed {
-            return;
-        }
-        match self.state {
-            State::Opened | State::Connecting => self.close(Disconnect::STALE, effects),
-            State::Refused => self.close(Disconnect::CONNECTION_CLOSED, effects),
-            // A client whose commands we keep waiting may have its pong stuck behind them.
-            State::Live if self.has_unanswered_ping && !self.is_waiting(context.settings) => {
-                self.close(Disconnect::NO_PONG, effects);
-            }
-            State::Live if self.has_unanswered_ping => {
-                self.deadline = now + context.settings.pong_timeout;
-            }
-            State::Live if self.answers_pings => {
-                self.has_unanswered_ping = true;
-                self.deadline = now + context.settings.pong_timeout;
-                effects.push(Effect::Ping);
-            }
-            State::Live => {
-                self.deadline = now + context.settings.ping_interval;
-                effects.push(Effect::Ping);
-            }
-            State::Closed => {}
         }
     }
 

@@ -7,6 +7,7 @@
 mod counts;
 mod deadlines;
 mod frames;
+mod hearing;
 mod orders;
 mod secrets;
 mod steps;
@@ -15,13 +16,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_protocol::codec::DecodeError;
-use campanile_protocol::command::{ConnectRequest, Request};
-use campanile_protocol::wire::Commands;
-use campanile_protocol::{ClientId, Command, Disconnect, Encoder, Payload, Position, Wire};
+use campanile_protocol::{ClientId, Disconnect, Encoder, Position, Wire};
 use slab::Slab;
 
 use crate::ask::{Answer, Ask, Tell, Ticket};
+use crate::authority::Handshake;
 use crate::broker::HistoryPage;
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
@@ -195,8 +194,15 @@ impl Shard {
     }
 
     /// A new connection that speaks `wire`. `random` are random bytes: of a client's identity,
-    /// which others see, and of the secret under which it is found, which they do not.
-    pub fn open(&mut self, now: Now, wire: Wire, random: [[u8; 16]; 2]) -> SessionKey {
+    /// which others see, and of the secret under which it is found, which they do not. `handshake`
+    /// is what its transport knows of the client.
+    pub fn open(
+        &mut self,
+        now: Now,
+        wire: Wire,
+        random: [[u8; 16]; 2],
+        handshake: Option<Box<Handshake>>,
+    ) -> SessionKey {
         let [random, secret] = random;
         let client = ClientId::from_random(random, self.id.as_u8());
         let jitter = u16::from_le_bytes([random[0], random[1]]);
@@ -205,7 +211,8 @@ impl Shard {
             settings: &self.settings,
             namespaces: &self.namespaces,
         };
-        let session = Box::new(Session::open(&context, wire, client, jitter));
+        let session = Session::open(&context, wire, client, jitter, handshake);
+        let session = Box::new(session);
         let deadline = session.next_timeout();
         let key = self.insert(wire, Some(session));
         self.entrust(key, Secret::from_random(secret, self.id));
@@ -239,67 +246,6 @@ impl Shard {
         });
         let index = SessionIndex::try_from(index).expect("fewer connections than descriptors");
         SessionKey { index, generation }
-    }
-
-    /// Takes commands, in order, until one has to wait; returns what is left undecoded.
-    pub fn receive<'a>(
-        &mut self,
-        now: Now,
-        key: SessionKey,
-        mut commands: Commands<'a>,
-    ) -> &'a [u8] {
-        while self.is_listening(key) {
-            let input = match commands.next() {
-                None => return &[],
-                Some(Ok(command)) => Input::Command(command),
-                Some(Err(error)) => Input::Malformed(error),
-            };
-            self.totals.commands += 1;
-            self.step(now, key, input);
-        }
-        if self.is_open(key) {
-            commands.rest()
-        } else {
-            &[]
-        }
-    }
-
-    /// Takes what a client says that can only say who it is (section 16 of the client protocol).
-    pub fn connect(
-        &mut self,
-        now: Now,
-        key: SessionKey,
-        request: Result<ConnectRequest, DecodeError>,
-    ) {
-        let input = match request {
-            Ok(request) => Input::Command(Command::Request {
-                id: 1,
-                request: Request::Connect(Box::new(request)),
-            }),
-            Err(error) => Input::Malformed(error),
-        };
-        self.totals.commands += 1;
-        self.step(now, key, input);
-    }
-
-    /// Takes a message to publish, over a transport without commands.
-    pub fn say(&mut self, now: Now, key: SessionKey, data: Payload) {
-        self.totals.commands += 1;
-        self.step(now, key, Input::Message(data));
-    }
-
-    /// Takes the answer to a ping that is not a command.
-    pub fn pong(&mut self, now: Now, key: SessionKey) {
-        self.step(now, key, Input::Command(Command::Pong));
-    }
-
-    /// Whether the session takes another command now.
-    #[must_use]
-    pub fn is_listening(&self, key: SessionKey) -> bool {
-        let session = self.slot(key).filter(|slot| slot.closes.is_none());
-        session
-            .and_then(|slot| slot.session.as_ref())
-            .is_some_and(|s| !s.is_waiting(&self.settings))
     }
 
     /// Whether the connection is not about to be closed.

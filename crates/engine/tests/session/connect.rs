@@ -1,12 +1,13 @@
 //! Connecting with credentials and server-side subscriptions: section 6 of the client protocol.
 
 use campanile_engine::ask::Answer;
-use campanile_engine::authority::{Credentials, Grant, Overrides};
+use campanile_engine::authority::{Credentials, Grant, Handshake, Overrides};
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::node::UserSeats;
 use campanile_engine::settings::Settings;
 use campanile_protocol::UserId;
 use campanile_protocol::command::Request;
+use campanile_protocol::wire::{Encoding, Wire};
 
 use super::desk::{
     Desk, Said, at, connect_with, connected, credentials, everything, failed, join_of, plain,
@@ -34,6 +35,18 @@ fn a_session_with_credentials_is_live() {
     assert_eq!(said, ["enroll 42", "1: connect ping 25 pong true"]);
     assert!(desk.session.is_live() && !desk.is_waiting());
     assert_eq!(desk.session.user().as_str(), "42");
+}
+
+#[test]
+fn what_is_known_from_the_handshake_goes_along_with_the_connect_command() {
+    let handshake = Handshake {
+        user: Some(UserId::new("7")),
+    };
+    let wire = Wire::WebSocket(Encoding::Json);
+    let handshake = Some(Box::new(handshake));
+    let mut desk = Desk::opened(wire, Settings::default(), plain(), handshake);
+    let said = desk.ask(Request::Connect(Box::default()));
+    assert_eq!(said, ["ask connect as 7"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 fn live(driver: &mut Driver, shard: usize, wire: Wire, number: u8) -> (SessionKey, Value) {
     let (now, node) = (driver.now(), driver.node.clone());
     let shard = &mut driver.workers[shard].shard;
-    let key = shard.open(now, wire, [[number; 16], [number + 100; 16]]);
+    let key = shard.open(now, wire, [[number; 16], [number + 100; 16]], None);
     if wire == Wire::UniStream {
         let request = campanile_protocol::command::ConnectRequest::default();
         shard.connect(now, key, Ok(request));
@@ -22,9 +22,12 @@ fn live(driver: &mut Driver, shard: usize, wire: Wire, number: u8) -> (SessionKe
     let Some(Errand::Ask(_, ticket, ask)) = errands.pop() else {
         panic!("nothing is asked")
     };
-    let answer = node.ask(shard.id(), ask).now_or_never().unwrap();
+    let answer = node
+        .ask(shard.id(), ask)
+        .now_or_never()
+        .expect("it is known at once");
     shard.answer(now, key, ticket, answer);
-    let outbox = shard.outbox(key).unwrap();
+    let outbox = shard.outbox(key).expect("it is open");
     let mut slices = [std::io::IoSlice::new(&[]); 1];
     assert_eq!(outbox.slices(&mut slices), 1);
     let said: Value = serde_json::from_slice(&slices[0]).unwrap_or_default();
@@ -32,7 +35,8 @@ fn live(driver: &mut Driver, shard: usize, wire: Wire, number: u8) -> (SessionKe
 }
 
 fn secret(told: &Value) -> Secret {
-    Secret::parse(told["session"].as_str().unwrap()).unwrap()
+    let text = told["session"].as_str().expect("it is told");
+    Secret::parse(text).expect("it is a secret")
 }
 
 #[test]

@@ -8,6 +8,16 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use crate::transport::origin::Origins;
 
+/// Whether the user's browser sent this on behalf of a page that may ask in the user's name. What
+/// proxies say of the user rests on cookies, which browsers add for any page: also for one whose
+/// origin is not allowed, and without any origin for links and images.
+pub(super) fn speaks_for_user(origins: &Origins, headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(header::ORIGIN);
+    let is_allowed = origins.allow(all.next().map(HeaderValue::as_bytes)) && all.next().is_none();
+    let mode = headers.get("Sec-Fetch-Mode").map(HeaderValue::as_bytes);
+    is_allowed && matches!(mode, None | Some(b"cors" | b"same-origin"))
+}
+
 /// The headers by which an allowed origin may read a response; none for any other, whose requests
 /// are answered all the same: it can send them without being able to tell what came of them.
 pub(super) struct Cors(Vec<(HeaderName, HeaderValue)>);

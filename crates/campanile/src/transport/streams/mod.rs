@@ -20,11 +20,13 @@ use campanile_protocol::codec::json;
 use serde::Deserialize;
 
 use super::admission::Admission;
-use super::connection::{Opening, Speech};
+use super::connection::{FirstWords, Speech};
+use super::handshake::{AmbiguousUser, HandshakeRules};
 use super::line;
 use super::origin::Origins;
-use super::worker::{Newcomer, WorkerPool};
-use cors::Cors;
+use super::upgrade::Opening;
+use super::worker::WorkerPool;
+use cors::{Cors, speaks_for_user};
 use emulation::{emulate, encoding};
 
 /// Which of these endpoints there are.
@@ -58,6 +60,7 @@ pub(super) struct Door {
     pub(super) workers: Arc<WorkerPool>,
     pub(super) admission: Arc<Admission>,
     pub(super) origins: Origins,
+    pub(super) handshakes: HandshakeRules,
 }
 
 /// One of the four.
@@ -134,10 +137,14 @@ async fn open(
         let body = body::read(&request, payload, endpoint.body_bytes_max).await;
         body.map(Some)
     };
-    let opening = said.and_then(|said| kind.opening(said).ok_or(StatusCode::BAD_REQUEST));
-    let opening = match opening {
-        Ok(opening) => opening,
-        Err(status) => return cors.respond(status).finish(),
+    let words = said.and_then(|said| kind.first_words(said).ok_or(StatusCode::BAD_REQUEST));
+    let handshake = door.handshakes.read(request.headers());
+    let handshake = handshake
+        .map(|handshake| handshake.filter(|_| speaks_for_user(&door.origins, request.headers())));
+    let (words, handshake) = match (words, handshake) {
+        (Ok(words), Ok(handshake)) => (words, handshake),
+        (Err(status), _) => return cors.respond(status).finish(),
+        (_, Err(AmbiguousUser)) => return cors.respond(StatusCode::BAD_REQUEST).finish(),
     };
     let worker = door.workers.worker();
     let Some(place) = door.admission.admit(worker.now().moment) else {
@@ -154,14 +161,13 @@ async fn open(
     if matches!(wire, Wire::Events | Wire::UniEvents) {
         head.extend_from_slice(b"\r\n");
     }
-    let newcomer = Newcomer {
-        io,
+    let opening = Opening {
         speech: Speech::Session(wire),
         head,
-        opening: Some(opening),
-        read: &mut [],
+        handshake,
+        words: Some(words),
     };
-    worker.adopt(newcomer, place);
+    worker.adopt(io, opening, &mut [], place);
     // Nobody will see this one: the connection has left.
     HttpResponse::Ok().force_close().finish()
 }
@@ -194,12 +200,12 @@ impl Kind {
     }
 
     /// What the session hears first; `None` for a request that is none.
-    fn opening(self, said: Option<Bytes>) -> Option<Opening> {
+    fn first_words(self, said: Option<Bytes>) -> Option<FirstWords> {
         match self {
-            Self::HttpStream | Self::Sse => said.map(Opening::Frame),
+            Self::HttpStream | Self::Sse => said.map(FirstWords::Frame),
             Self::UniHttpStream | Self::UniSse => {
                 let request = json::connect_request(&said?).ok()?;
-                Some(Opening::Connect(Box::new(request)))
+                Some(FirstWords::Connect(Box::new(request)))
             }
         }
     }

@@ -28,9 +28,10 @@ use campanile_engine::time::Now;
 use campanile_protocol::ws;
 
 use super::admission::Place;
-use super::connection::{Connection, Opening, Speech};
+use super::connection::{Connection, Speech};
 use super::io::Io;
 use super::sockets::SocketSet;
+use super::upgrade::Opening;
 pub use pool::WorkerPool;
 use state::State;
 use turns::Turns;
@@ -45,18 +46,6 @@ pub struct Worker {
     state: RefCell<State>,
     /// Wakes the loop, for changes that other tasks of this thread make.
     turn: RefCell<Option<Waker>>,
-}
-
-/// A connection that comes to a worker.
-pub(super) struct Newcomer<'a> {
-    pub(super) io: Io,
-    pub(super) speech: Speech,
-    /// What is written first.
-    pub(super) head: Vec<u8>,
-    /// What the request itself says to the session.
-    pub(super) opening: Option<Opening>,
-    /// What has been read behind the request already.
-    pub(super) read: &'a mut [u8],
 }
 
 impl Worker {
@@ -105,22 +94,21 @@ impl Worker {
         self.node.clock().now()
     }
 
-    /// Takes over a connection.
-    pub(super) fn adopt(self: &Rc<Self>, newcomer: Newcomer<'_>, place: Place) {
-        self.take_over(newcomer, Some(place));
+    /// Takes over a connection; `read` has been read from it already.
+    pub(super) fn adopt(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Place) {
+        self.take_over(io, opening, read, Some(place));
     }
 
     /// Says a last word over a connection that is not let in.
     pub(super) fn refuse(self: &Rc<Self>, io: Io, head: Vec<u8>) {
         if self.state.borrow().refusals < REFUSALS_MAX {
-            let newcomer = Newcomer {
-                io,
+            let opening = Opening {
                 speech: Speech::Nothing,
                 head,
-                opening: None,
-                read: &mut [],
+                handshake: None,
+                words: None,
             };
-            self.take_over(newcomer, None);
+            self.take_over(io, opening, &mut [], None);
         } else if let Io::Plain(stream) = io {
             // Those that are turned away must not keep descriptors from those that are served. The
             // word fits into an empty socket; whether it is read before the end is up to luck.
@@ -128,14 +116,13 @@ impl Worker {
         }
     }
 
-    fn take_over(self: &Rc<Self>, newcomer: Newcomer<'_>, place: Option<Place>) {
-        let Newcomer {
-            io,
+    fn take_over(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Option<Place>) {
+        let Opening {
             speech,
             head,
-            opening,
-            read,
-        } = newcomer;
+            handshake,
+            words,
+        } = opening;
         let now = self.node.clock().now();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -143,7 +130,7 @@ impl Worker {
             Speech::Session(wire) => {
                 let mut random = [[0; 16]; 2];
                 getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
-                state.shard.open(now, wire, random)
+                state.shard.open(now, wire, random, handshake)
             }
             Speech::Echo | Speech::Nothing => state.shard.open_bare(now),
         };
@@ -161,8 +148,8 @@ impl Worker {
             state.shard.close_with(now, key, head);
         } else {
             state.shard.send(now, key, head);
-            if let Some(opening) = opening {
-                connection.begin(&mut state.shard, now, opening);
+            if let Some(words) = words {
+                connection.begin(&mut state.shard, now, words);
             }
             connection.receive(&mut state.shard, now, &self.limits, read);
         }
