@@ -326,6 +326,7 @@ impl Node {
             .resolve(channel.as_str())
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
         let retention = resolved.options.retention();
+        let wants_delta = resolved.options.delta_publish;
         let admission = self.inboxes.admit(data.len()).await;
         let publication = NewPublication {
             channel,
@@ -335,6 +336,7 @@ impl Node {
             retention,
             idempotency_key: None,
             version: None,
+            wants_delta,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)?;

@@ -1,4 +1,4 @@
-//! What clients send, and what becomes of it.
+//! What clients may spell, and what they may not.
 
 use super::*;
 
