@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use campanile_engine::ask::Answer;
 use campanile_engine::authority::{Credentials, Grant};
-use campanile_engine::channel::options::ChannelOptions;
+use campanile_engine::channel::options::{ChannelOptions, NameRules};
+use campanile_engine::channel::{ChannelName, Namespaces};
 use campanile_engine::session::{Input, Order};
 use campanile_engine::settings::Settings;
 use campanile_protocol::codes::Rejection;
@@ -12,7 +13,7 @@ use campanile_protocol::command::{ConnectRequest, Request, SubscribeRequest};
 use campanile_protocol::wire::Wire;
 use campanile_protocol::{Command, Refusal, ReplyBody, Unsubscribed};
 
-use super::desk::{Desk, Said, at, channel, connected, credentials, everything, joined, recovered};
+use super::desk::{Desk, Said, at, connected, credentials, everything, joined, recovered};
 
 const WIRE: Wire = Wire::Plain { is_binary: false };
 
@@ -218,6 +219,12 @@ fn the_end_of_its_subscription_is_its_own() {
     }
     let lost = Input::Lost(channel("c"));
     assert_eq!(subscribed().feed(lost), ["leave c", "close 3010"]);
+}
+
+fn channel(name: &str) -> ChannelName {
+    let namespaces = Namespaces::new(NameRules::default(), options(), []);
+    let resolved = namespaces.resolve(name).expect("without a namespace");
+    resolved.channel()
 }
 
 fn custom(code: u32) -> Unsubscribed {
