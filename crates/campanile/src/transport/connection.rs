@@ -6,9 +6,15 @@ use campanile_engine::time::Now;
 use campanile_protocol::codec::json;
 use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::wire::{Encoding, Manner};
+use campanile_protocol::ws::deflate::Inflater;
 use campanile_protocol::{Disconnect, Wire, ws};
 
 use crate::throttle::CLIENT_FAULTS;
+
+/// Pongs that wait for a client. One that pings and does not read gets no more: RFC 6455 section 5.5.3
+/// allows to leave pings out, though it is the last that should be answered. To keep that one would
+/// cost every idle connection its place.
+const PONGS_MAX: u8 = 16;
 
 /// What is spoken over a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +25,22 @@ pub(super) enum Speech {
     Echo,
     /// Nothing more: a last word was said.
     Nothing,
+}
+
+/// What all connections of a worker read with.
+#[derive(Debug)]
+pub(super) struct Input {
+    limits: ws::Limits,
+    inflater: Inflater,
+}
+
+impl Input {
+    pub(super) fn new(limits: ws::Limits) -> Self {
+        Self {
+            limits,
+            inflater: Inflater::default(),
+        }
+    }
 }
 
 /// What a request says to the session that it opens.
@@ -39,6 +61,8 @@ const WAITING_BYTES_MAX: usize = 256 * 1024;
 pub(super) struct Connection {
     pub(super) key: SessionKey,
     speech: Speech,
+    /// Whether permessage-deflate was agreed to.
+    inflates: bool,
     reader: ws::Reader,
     /// What came behind a command that has to wait: undecoded commands of its frame, and bytes
     /// behind the frame. No more than one read's worth, since nothing is read meanwhile.
@@ -47,8 +71,8 @@ pub(super) struct Connection {
     pub(super) is_shut: bool,
     /// Whether the socket had no room for everything, so that room is what it may be ready with.
     pub(super) is_blocked: bool,
-    /// Whether a pong waits already; one is enough for all pings before it.
-    owes_pong: bool,
+    /// Pongs put into the outbox since it was last empty.
+    pongs: u8,
 }
 
 #[derive(Debug)]
@@ -58,15 +82,16 @@ struct Waiting {
 }
 
 impl Connection {
-    pub(super) const fn new(key: SessionKey, speech: Speech) -> Self {
+    pub(super) const fn new(key: SessionKey, speech: Speech, inflates: bool) -> Self {
         Self {
             key,
             speech,
+            inflates,
             reader: ws::Reader::new(ws::Role::Server),
             waiting: None,
             is_shut: false,
             is_blocked: false,
-            owes_pong: false,
+            pongs: 0,
         }
     }
 
@@ -131,7 +156,7 @@ impl Connection {
     /// Notes that everything has been written.
     pub(super) const fn drained(&mut self) {
         self.is_blocked = false;
-        self.owes_pong = false;
+        self.pongs = 0;
     }
 
     /// Takes bytes of the client. They are unmasked in place.
@@ -139,7 +164,7 @@ impl Connection {
         &mut self,
         shard: &mut Shard,
         now: Now,
-        limits: &ws::Limits,
+        input: &mut Input,
         bytes: &mut [u8],
     ) {
         if self.is_body() {
@@ -158,7 +183,9 @@ impl Connection {
                 }
                 return;
             }
-            let (consumed, event) = match self.reader.read(limits, &mut bytes[taken..]) {
+            let inflater = self.inflates.then_some(&mut input.inflater);
+            let bytes = &mut bytes[taken..];
+            let (consumed, event) = match self.reader.read_with(&input.limits, inflater, bytes) {
                 Ok(read) => read,
                 Err(error) => return self.refuse(shard, now, error),
             };
@@ -166,14 +193,7 @@ impl Connection {
             match event {
                 None => return,
                 Some(event) => {
-                    let rest = hear(
-                        self.speech,
-                        self.key,
-                        &mut self.owes_pong,
-                        shard,
-                        now,
-                        event,
-                    );
+                    let rest = hear(self.speech, self.key, &mut self.pongs, shard, now, event);
                     self.wait_behind(shard, rest, Vec::new());
                 }
             }
@@ -181,7 +201,7 @@ impl Connection {
     }
 
     /// Goes on with what waited, once the session listens again.
-    pub(super) fn resume(&mut self, shard: &mut Shard, now: Now, limits: &ws::Limits) {
+    pub(super) fn resume(&mut self, shard: &mut Shard, now: Now, input: &mut Input) {
         if self.must_wait(shard) {
             return;
         }
@@ -198,7 +218,7 @@ impl Connection {
         if !rest.is_empty() || self.must_wait(shard) {
             self.wait_behind(shard, rest, bytes);
         } else {
-            self.receive(shard, now, limits, &mut bytes);
+            self.receive(shard, now, input, &mut bytes);
         }
     }
 
@@ -223,7 +243,7 @@ impl Connection {
 fn hear(
     speech: Speech,
     key: SessionKey,
-    owes_pong: &mut bool,
+    pongs: &mut u8,
     shard: &mut Shard,
     now: Now,
     event: ws::Event<'_>,
@@ -238,8 +258,8 @@ fn hear(
             return Vec::new();
         }
         ws::Event::Ping(payload) => {
-            // A client that pings and never reads makes one pong wait, not many.
-            if !std::mem::replace(owes_pong, true) {
+            if *pongs < PONGS_MAX {
+                *pongs += 1;
                 shard.send(now, key, framed(ws::Opcode::Pong, payload));
             }
             return Vec::new();
@@ -265,7 +285,7 @@ fn hear(
         }
         Speech::Session(wire) => shard.receive(now, key, wire.commands(message)).to_vec(),
         Speech::Echo => {
-            shard.send(now, key, framed(opcode, message));
+            shard.send_frames(now, key, framed(opcode, message));
             Vec::new()
         }
         Speech::Nothing => {
@@ -298,6 +318,11 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn an_idle_connection_is_five_words() {
+        assert_eq!(size_of::<Connection>(), 40);
+    }
+
     const WIRE: Wire = Wire::Stream(Encoding::Json);
 
     /// A session whose connect command waits for its answer.
@@ -321,7 +346,7 @@ mod tests {
             );
             let key = shard.open(now, WIRE, [[1; 16], [2; 16]], None);
             let mut waiting = Self {
-                connection: Connection::new(key, Speech::Session(WIRE)),
+                connection: Connection::new(key, Speech::Session(WIRE), false),
                 shard,
                 now,
             };
@@ -350,8 +375,11 @@ mod tests {
             };
             let answer = Answer::Connect(Ok((credentials, None)));
             self.shard.answer(self.now, key, ticket, answer);
-            self.connection
-                .resume(&mut self.shard, self.now, &ws::Limits::default());
+            self.connection.resume(
+                &mut self.shard,
+                self.now,
+                &mut Input::new(ws::Limits::default()),
+            );
         }
 
         fn said(&self) -> String {

@@ -58,6 +58,8 @@ pub struct Listener {
     pub streams: StreamEndpoints,
     /// The echo endpoint's path.
     pub echo_path: String,
+    /// Whether clients that offer permessage-deflate get it.
+    pub compresses: bool,
     /// Which pages may connect.
     pub origins: Origins,
     /// What is read from the request that brings a client.
@@ -111,6 +113,7 @@ pub fn listen(
             echo: listener.echo_path,
             origins: listener.origins,
             handshakes: listener.handshakes,
+            compresses: listener.compresses,
         },
         workers: listener.workers,
         admission: listener.admission,

@@ -8,6 +8,7 @@ use actix_http::{HttpMessage as _, Method, Request, Version};
 use campanile_engine::authority::Handshake;
 use campanile_protocol::codec::json;
 use campanile_protocol::wire::Encoding;
+use campanile_protocol::ws::deflate::{self, Window};
 use campanile_protocol::{Wire, ws};
 
 use super::connection::{FirstWords, Speech};
@@ -26,6 +27,8 @@ pub(super) struct Paths {
     pub(super) echo: String,
     pub(super) origins: Origins,
     pub(super) handshakes: HandshakeRules,
+    /// Whether permessage-deflate is agreed to.
+    pub(super) compresses: bool,
 }
 
 /// What becomes of a request for an upgrade.
@@ -44,6 +47,8 @@ pub(super) enum Verdict {
 pub(super) struct Opening {
     /// What is spoken.
     pub(super) speech: Speech,
+    /// Set when messages may be compressed.
+    pub(super) window: Option<Window>,
     /// What is written first.
     pub(super) head: Vec<u8>,
     /// What is known of the client already.
@@ -68,15 +73,34 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
         Ok(key) => key,
     };
-    match (beginning, paths.handshakes.read(headers)) {
-        (Ok((speech, words)), Ok(handshake)) => Verdict::Accept(Opening {
+    match (
+        beginning,
+        paths.handshakes.read(headers),
+        window(paths, headers),
+    ) {
+        (Ok((speech, words)), Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
             speech,
-            head: switching_protocols(headers, key, speech),
+            window,
+            head: switching_protocols(headers, key, speech, window),
             handshake,
             words,
         }),
-        (Err(Malformed), _) | (_, Err(AmbiguousUser)) => refuse("400 Bad Request", ""),
+        (Err(Malformed), ..)
+        | (_, Err(AmbiguousUser), _)
+        | (.., Err(deflate::MalformedExtensions)) => refuse("400 Bad Request", ""),
     }
+}
+
+/// Extensions that nobody here speaks are not even read.
+fn window(
+    paths: &Paths,
+    headers: &HeaderMap,
+) -> Result<Option<Window>, deflate::MalformedExtensions> {
+    if !paths.compresses {
+        return Ok(None);
+    }
+    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    deflate::agree(offers.map(header::HeaderValue::as_bytes))
 }
 
 /// The request's target says something that cannot be meant.
@@ -196,8 +220,13 @@ fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item =
     lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
-fn switching_protocols(headers: &HeaderMap, accept: [u8; 28], speech: Speech) -> Vec<u8> {
-    let mut head = Vec::with_capacity(192);
+fn switching_protocols(
+    headers: &HeaderMap,
+    accept: [u8; 28],
+    speech: Speech,
+    window: Option<Window>,
+) -> Vec<u8> {
+    let mut head = Vec::with_capacity(320);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
@@ -211,6 +240,10 @@ fn switching_protocols(headers: &HeaderMap, accept: [u8; 28], speech: Speech) ->
     if let Some((name, _)) = subprotocol(headers).filter(|(_, encoding)| spoken(encoding)) {
         head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         head.extend_from_slice(name.as_bytes());
+    }
+    if let Some(window) = window {
+        head.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        head.extend_from_slice(window.response().as_bytes());
     }
     head.extend_from_slice(b"\r\n\r\n");
     head

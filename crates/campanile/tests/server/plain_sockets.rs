@@ -141,6 +141,24 @@ fn bytes_that_are_no_text_are_binary_frames_and_so_is_text_if_that_is_wanted() {
 }
 
 #[test]
+fn messages_are_compressed_where_that_is_agreed_on() {
+    let server = setup()
+        .with(json!({"websocket": {"compression": true}}))
+        .start();
+    let mut client = Client::offering(&server, &path("open:a"), "permessage-deflate");
+    assert!(
+        client.head.contains("permessage-deflate"),
+        "{}",
+        client.head
+    );
+    let long = "news ".repeat(1_000);
+    client.send_text(&long);
+    text(&mut client, &long);
+    assert_eq!(server.metric("centrifugo_compressions"), 1);
+    server.stop();
+}
+
+#[test]
 fn since_brings_exactly_what_was_missed() {
     let server = setup().start();
     publish(&server, "open:a", 1..4);
@@ -335,12 +353,9 @@ fn a_handshake_that_cannot_be_meant_is_refused() {
         assert_eq!(status(&upgrade), expected, "{what}");
     }
     let upgrade = good().header("Origin", "https://a.com");
-    let (mut client, head) = Client::upgrade_with_head(
-        server.tcp(),
-        &upgrade
-            .header("Sec-WebSocket-Protocol", "centrifuge-json")
-            .bytes(),
-    );
+    let upgrade = upgrade.header("Sec-WebSocket-Protocol", "centrifuge-json");
+    let mut client = Client::upgrade(server.tcp(), &upgrade.bytes());
+    let head = &client.head;
     assert!(!head.contains("Sec-WebSocket-Protocol"), "{head}");
     client.send_text("1");
     text(&mut client, "1");

@@ -244,6 +244,47 @@ fn a_page_of_another_origin_can_read_nothing() {
 }
 
 #[test]
+fn a_proxys_word_for_the_user_counts_only_where_a_page_may_ask() {
+    let server = Setup::new()
+        .with(transports())
+        .with(json!({"client": {
+            "allow_anonymous_connect_without_token": false,
+            "user_id_http_header": "X-User",
+            "allowed_origins": ["https://good.example"],
+        }}))
+        .start();
+    let open = |headers: &[(&str, &str)]| {
+        let headers = [&[("X-User", "42")], headers].concat();
+        let path = said_in_query(SSE, r#"{"id":1,"connect":{}}"#);
+        Stream::open(&server, &http::request("GET", &path, &headers, ""))
+    };
+    for welcome in [
+        &[][..],
+        &[
+            ("Origin", "https://good.example"),
+            ("Sec-Fetch-Mode", "cors"),
+        ],
+        &[("Sec-Fetch-Mode", "cors")],
+    ] {
+        assert!(
+            open(welcome).message()["connect"].is_object(),
+            "{welcome:?}"
+        );
+    }
+    for forged in [
+        &[
+            ("Origin", "https://evil.example"),
+            ("Sec-Fetch-Mode", "cors"),
+        ][..],
+        &[("Sec-Fetch-Mode", "no-cors")],
+        &[("Sec-Fetch-Mode", "navigate")],
+    ] {
+        open(forged).expect_disconnect(3501, "bad request");
+    }
+    server.stop();
+}
+
+#[test]
 fn a_client_that_disappears_leaves_its_channels() {
     let server = Setup::new()
         .with(transports())

@@ -162,6 +162,7 @@ async fn open(
         head.extend_from_slice(b"\r\n");
     }
     let opening = Opening {
+        window: None,
         speech: Speech::Session(wire),
         head,
         handshake,
