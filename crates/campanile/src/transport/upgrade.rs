@@ -73,11 +73,8 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
         Ok(key) => key,
     };
-    match (
-        beginning,
-        paths.handshakes.read(headers),
-        window(paths, headers),
-    ) {
+    let handshake = paths.handshakes.read(headers);
+    match (beginning, handshake, window(paths, headers)) {
         (Ok((speech, words)), Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
             speech,
             window,
@@ -89,18 +86,6 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         | (_, Err(AmbiguousUser), _)
         | (.., Err(deflate::MalformedExtensions)) => refuse("400 Bad Request", ""),
     }
-}
-
-/// Extensions that nobody here speaks are not even read.
-fn window(
-    paths: &Paths,
-    headers: &HeaderMap,
-) -> Result<Option<Window>, deflate::MalformedExtensions> {
-    if !paths.compresses {
-        return Ok(None);
-    }
-    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
-    deflate::agree(offers.map(header::HeaderValue::as_bytes))
 }
 
 /// The request's target says something that cannot be meant.
@@ -140,6 +125,18 @@ fn uni_words(request: &Request) -> Result<Option<FirstWords>, Malformed> {
     };
     let request = json::connect_request(&said).map_err(|_| Malformed)?;
     Ok(Some(FirstWords::Connect(Box::new(request))))
+}
+
+/// Extensions that nobody here speaks are not even read.
+fn window(
+    paths: &Paths,
+    headers: &HeaderMap,
+) -> Result<Option<Window>, deflate::MalformedExtensions> {
+    if !paths.compresses {
+        return Ok(None);
+    }
+    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    deflate::agree(offers.map(header::HeaderValue::as_bytes))
 }
 
 /// The subprotocols that are spoken: section 1.1 of the client protocol.

@@ -317,7 +317,7 @@ const WEBSOCKET: &[Setting] = &[
         "compression",
         "Compress messages for clients that offer to read them so.",
     ),
-    Setting::size(
+    Setting::count(
         "compression_min_size",
         "0",
         "Bytes from which on a message is compressed; 0 for 512.",
@@ -327,7 +327,7 @@ const WEBSOCKET: &[Setting] = &[
         "1",
         "How hard it is tried, from 1 (fastest) to 9 (smallest).",
     ),
-    Setting::size(
+    Setting::count(
         "decompressed_message_size_limit",
         "0",
         "Bytes that a compressed message may become; 0 for message_size_limit.",

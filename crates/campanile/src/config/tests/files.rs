@@ -180,7 +180,8 @@ fn what_only_centrifugo_does_is_a_warning() {
         warnings(
             "[engine]\ntype = 'redis'\n[client.token]\naudience = 'a'\n\
              [admin]\nenabled = true\n[channel.without_namespace]\n\
-             subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n[webtransport]\nenabled = true\n"
+             subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n\
+             [webtransport]\nenabled = true\n"
         ),
         [
             "campanile.toml:2:1: engine.type: not supported by Campanile yet; it has no effect",
