@@ -12,6 +12,9 @@ import { next } from './wait.mjs';
 export const EVERY_TRANSPORT = {
   http_stream: { enabled: true },
   sse: { enabled: true },
+  uni_websocket: { enabled: true },
+  uni_http_stream: { enabled: true },
+  uni_sse: { enabled: true },
 };
 
 const asJson = { Client: Json, isBinary: false, encode: (value) => value, decode: (data) => data };

@@ -200,13 +200,14 @@ describe('recovery', { concurrency: 5 }, () => {
 
     test(`${way.name}: deltas survive documents that have nothing in common`, async (t) => {
       const channel = somewhere('delta');
-      const { inbox } = await (await way.connected(t, server)).subscribe(channel, { delta: 'fossil' });
+      const { sub, inbox } = await (await way.connected(t, server)).subscribe(channel, { delta: 'fossil' });
       const plain = await (await way.connected(t, server)).subscribe(channel);
       const values = ['a', document(30), [], '\u{1F514}'.repeat(40), '\u{1F515}'.repeat(40), document(31), 0, document(32)];
       for (const value of values) await server.publish(channel, value);
       for (const { atLeast } of [inbox, plain.inbox]) {
         assert.deepEqual((await atLeast(values.length)).map(({ data }) => data), values);
       }
+      assert.equal(sub.deltaStats().numPublications, values.length);
     });
 
     test(`${way.name}: a tags filter holds for what is recovered`, async (t) => {
