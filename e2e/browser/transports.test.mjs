@@ -20,8 +20,13 @@ let server;
 let browser;
 before(async () => {
   pages = await emptyPages();
-  const client = { allowed_origins: [pages.allowed] };
-  server = await Server.start({ client, websocket: { compression: true }, ...EVERY_TRANSPORT });
+  server = await Server.start({
+    client: { allowed_origins: [pages.allowed] },
+    // Nothing but publications: no joins among what is counted.
+    namespaces: [{ name: 'news', allow_subscribe_for_client: true, history_size: 10, history_ttl: '300s', force_recovery: true }],
+    websocket: { compression: true },
+    ...EVERY_TRANSPORT,
+  });
   browser = await launch();
 });
 after(async () => {
@@ -132,7 +137,7 @@ describe('without an SDK', () => {
   });
 
   test('EventSource on uni_sse receives, and resumes from the position in its URL', async (t) => {
-    const channel = somewhere();
+    const channel = somewhere('news');
     const page = await openPage(t);
     const listen = (request) =>
       page.evaluate((url) => {
@@ -165,7 +170,7 @@ describe('without an SDK', () => {
   });
 
   test('EventSource on uni_sse comes back by itself when the line is cut', async (t) => {
-    const channel = somewhere('plain');
+    const channel = somewhere('news');
     const line = await Line.to(t, server);
     const page = await openPage(t);
     const request = encodeURIComponent(JSON.stringify(wish(channel)));
@@ -182,7 +187,7 @@ describe('without an SDK', () => {
   });
 
   test('fetch on uni_http_stream receives line by line', async (t) => {
-    const channel = somewhere();
+    const channel = somewhere('news');
     const page = await openPage(t);
     await page.evaluate(
       async ({ url, body }) => {
@@ -208,7 +213,7 @@ describe('without an SDK', () => {
 
   /** @param open runs in the page: opens a socket and says the request */
   async function receivesOnUniWebSocket(t, open) {
-    const channel = somewhere();
+    const channel = somewhere('news');
     const page = await openPage(t);
     const target = { url: `ws://127.0.0.1:${server.port}/connection/uni_websocket`, request: JSON.stringify(wish(channel)) };
     await page.evaluate(() => {
