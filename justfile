@@ -20,9 +20,9 @@ e2e:
     cargo build --release -p campanile
     CAMPANILE_BIN="$(just target)/release/campanile" e2e/run.sh
 
-# The WebSocket reader for so many seconds (nightly and cargo-fuzz)
-fuzz seconds="60":
-    cd fuzz && cargo +nightly fuzz run ws_reader -- -max_total_time={{ seconds }}
+# One fuzz target for so many seconds (nightly and cargo-fuzz; `cd fuzz && cargo fuzz list` names them)
+fuzz target="ws_reader" seconds="60":
+    cd fuzz && mkdir -p corpus/{{ target }} && cargo +nightly fuzz run {{ target }} corpus/{{ target }} seeds/{{ target }} -- -max_total_time={{ seconds }}
 
 # Compare servers: two CPUs that nobody else uses
 bench *arguments:

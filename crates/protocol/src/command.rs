@@ -156,3 +156,15 @@ pub struct HistoryRequest {
     /// Newest first.
     pub reverse: bool,
 }
+
+/// A frame of a client whose session speaks over another connection: section 15.3 of the protocol.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EmulationRequest {
+    /// The node that holds the session, as [`ConnectResult::node`](crate::reply::ConnectResult)
+    /// named it.
+    pub node: String,
+    /// The session's secret, likewise.
+    pub session: String,
+    /// One frame, which may hold several commands.
+    pub data: Payload,
+}

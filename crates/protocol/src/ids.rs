@@ -51,10 +51,9 @@ impl ClientId {
         }
         Some(Self(bytes))
     }
-}
 
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The hyphenated text form, as ASCII.
+    pub(crate) fn hyphenated(self) -> [u8; 36] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [b'-'; 36];
         let mut at = 0;
@@ -66,7 +65,13 @@ impl fmt::Display for ClientId {
             text[at + 1] = DIGITS[usize::from(byte & 0x0f)];
             at += 2;
         }
-        f.pad(std::str::from_utf8(&text).expect("hexadecimal digits are ASCII"))
+        text
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(std::str::from_utf8(&self.hyphenated()).expect("hexadecimal digits are ASCII"))
     }
 }
 

@@ -60,8 +60,15 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// A place in a stream: everything up to and including `offset` of `epoch` has been seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+impl Default for Epoch {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+/// A place in a stream: everything up to and including `offset` of `epoch` has been seen. By
+/// default nothing has, of an epoch that is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Position {
     /// The incarnation that `offset` counts in.
     pub epoch: Epoch,

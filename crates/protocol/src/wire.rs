@@ -5,6 +5,7 @@
 //! shared by all its subscribers, so a wire is a part of the key under which they are kept.
 
 use crate::codec::{DecodeError, InappropriatePayload, json, protobuf};
+use crate::command::EmulationRequest;
 use crate::{Command, Disconnect, Push, Reply, ReplyBody, ws};
 
 /// How messages are spelled.
@@ -14,6 +15,19 @@ pub enum Encoding {
     Json,
     /// Protobuf messages.
     Protobuf,
+}
+
+impl Encoding {
+    /// The body of a request that carries a frame for a session elsewhere (section 15.3).
+    ///
+    /// # Errors
+    /// The bytes are no such request.
+    pub fn emulation_request(self, body: &[u8]) -> Result<EmulationRequest, DecodeError> {
+        match self {
+            Self::Json => json::emulation_request(body),
+            Self::Protobuf => protobuf::emulation_request(body),
+        }
+    }
 }
 
 /// A transport's encoding and framing.
@@ -182,11 +196,12 @@ impl Encoder {
             }
             Manner::Bidirectional | Manner::Emulated => {}
         }
-        self.begin();
-        match wire.encoding() {
-            Encoding::Json => json::reply(reply, &mut self.message)?,
-            Encoding::Protobuf => protobuf::reply(reply, &mut self.message),
+        if wire.encoding() == Encoding::Protobuf {
+            protobuf::reply(reply, out, |out, length| delimit(wire, length, out));
+            return Ok(());
         }
+        self.begin();
+        json::reply(reply, &mut self.message)?;
         self.finish(wire, out);
         Ok(())
     }
@@ -207,11 +222,15 @@ impl Encoder {
             }
             return Ok(());
         }
+        if wire.encoding() == Encoding::Protobuf {
+            protobuf::push(push, out, |out, length| delimit(wire, length, out));
+            return Ok(());
+        }
         self.begin();
-        match (wire.manner(), wire.encoding()) {
-            (Manner::Unidirectional, _) => json::bare_push(push, &mut self.message)?,
-            (_, Encoding::Json) => json::push(push, &mut self.message)?,
-            (_, Encoding::Protobuf) => protobuf::push(push, &mut self.message),
+        if wire.manner() == Manner::Unidirectional {
+            json::bare_push(push, &mut self.message)?;
+        } else {
+            json::push(push, &mut self.message)?;
         }
         self.finish(wire, out);
         Ok(())
@@ -223,12 +242,14 @@ impl Encoder {
         if matches!(wire, Wire::UniWebSocket | Wire::Plain { .. }) {
             ws::encode(ws::Opcode::Ping, &[], out);
         }
-        if wire.manner() != Manner::Plain {
-            self.begin();
-            if wire.encoding() == Encoding::Json {
+        match wire.encoding() {
+            _ if wire.manner() == Manner::Plain => {}
+            Encoding::Json => {
+                self.begin();
                 self.message.extend_from_slice(json::PING);
+                self.finish(wire, out);
             }
-            self.finish(wire, out);
+            Encoding::Protobuf => delimit(wire, 0, out),
         }
     }
 
@@ -249,34 +270,33 @@ impl Encoder {
         self.message.shrink_to(MESSAGE_BYTES_KEPT);
     }
 
-    /// Puts the message into a frame.
+    /// Puts the JSON message into a frame.
     fn finish(&mut self, wire: Wire, out: &mut Vec<u8>) {
         let message = &self.message;
-        match (wire.framing(), wire.encoding()) {
-            (Framing::WebSocket, Encoding::Json) => ws::encode(ws::Opcode::Text, message, out),
-            (Framing::WebSocket, Encoding::Protobuf) => {
-                let length = protobuf::length_prefix(message.len());
-                let length = length.as_bytes();
-                let header = ws::header(ws::Opcode::Binary, length.len() + message.len());
-                for part in [header.as_bytes(), length, message] {
-                    out.extend_from_slice(part);
-                }
-            }
-            (Framing::Stream, Encoding::Json) => {
+        match wire.framing() {
+            Framing::WebSocket => ws::encode(ws::Opcode::Text, message, out),
+            Framing::Stream => {
                 out.extend_from_slice(message);
                 out.push(b'\n');
             }
-            (Framing::Stream, Encoding::Protobuf) => {
-                out.extend_from_slice(protobuf::length_prefix(message.len()).as_bytes());
-                out.extend_from_slice(message);
-            }
-            (Framing::Events, _) => {
+            Framing::Events => {
                 for part in [b"data: ", &message[..], b"\n\n"] {
                     out.extend_from_slice(part);
                 }
             }
         }
     }
+}
+
+/// Appends what stands in front of a Protobuf message of `length` bytes.
+fn delimit(wire: Wire, length: usize, out: &mut Vec<u8>) {
+    let prefix = protobuf::length_prefix(length);
+    let prefix = prefix.as_bytes();
+    if wire.is_web_socket() {
+        let header = ws::header(ws::Opcode::Binary, prefix.len() + length);
+        out.extend_from_slice(header.as_bytes());
+    }
+    out.extend_from_slice(prefix);
 }
 
 /// Appends a bare payload.

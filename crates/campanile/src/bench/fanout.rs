@@ -46,6 +46,7 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report, BenchError> {
     let mut client = client.with_publisher(&args.common, args.in_flight as usize)?;
 
     let mut report = Report::new("fanout", &args.common.url);
+    report.setting("protocol", args.common.protocol.name());
     report.setting("subscribers", args.subscribers.to_string());
     report.setting("in-flight", args.in_flight.to_string());
     report.setting("messages", args.messages.to_string());

@@ -10,11 +10,11 @@ use mio::event::Event;
 use mio::{Registry, Token};
 use serde_json::Value;
 
-use super::BenchError;
 use super::connection::{Connection, State};
 use super::plan::{Opening, Plan};
-use super::scan::{self, Scan};
-use super::wire::{self, CLOSE, PING, PONG, TEXT};
+use super::scan::{self, Counts, Scan};
+use super::wire::{self, BINARY, CLOSE, PING, PONG, TEXT};
+use super::{BenchError, Protocol, protobuf};
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Latency is taken on about this many connections, evenly spread: parsing each payload would cost
@@ -208,13 +208,13 @@ impl Fleet {
     }
 
     fn upgraded(&mut self, index: usize) -> Result<(), BenchError> {
-        let Some((commands, last_id)) = self.plan.first_commands(index)? else {
+        let Some((opcode, commands, last_id)) = self.plan.first_commands(index)? else {
             self.connections[index].state = State::Open;
             self.open += 1;
             return Ok(());
         };
         self.connections[index].state = State::Joining(last_id);
-        self.send_text(index, &commands)
+        self.send_frame(index, opcode, &commands)
     }
 
     fn message(&mut self, index: usize, payload: &[u8]) -> Result<(), BenchError> {
@@ -223,20 +223,48 @@ impl Fleet {
             self.count(index, 1, payload);
             return Ok(());
         }
-        let connection = &mut self.connections[index];
-        if let State::Joining(last_id) = connection.state
-            && is_answered(last_id, payload)?
-        {
-            connection.state = State::Open;
-            self.open += 1;
-        }
-        let counts = self.scan.count(payload);
+        let counts = match self.plan.protocol {
+            Protocol::Json => self.hear_json(index, payload)?,
+            Protocol::Protobuf => self.hear_protobuf(index, payload)?,
+        };
+        let (opcode, pong): (_, &[u8]) = match self.plan.protocol {
+            Protocol::Json => (TEXT, b"{}"),
+            Protocol::Protobuf => (BINARY, b"\0"),
+        };
         for _ in 0..counts.pings {
-            self.send_frame(index, TEXT, b"{}")?;
+            self.send_frame(index, opcode, pong)?;
             self.pings += 1;
         }
         self.count(index, counts.publications, payload);
         Ok(())
+    }
+
+    fn hear_json(&mut self, index: usize, payload: &[u8]) -> Result<Counts, BenchError> {
+        if let State::Joining(last_id) = self.connections[index].state
+            && is_answered(last_id, payload)?
+        {
+            self.joined(index);
+        }
+        Ok(self.scan.count(payload))
+    }
+
+    fn hear_protobuf(&mut self, index: usize, payload: &[u8]) -> Result<Counts, BenchError> {
+        let heard = protobuf::hear(payload).ok_or_else(|| lost(index, "a frame of nonsense"))?;
+        if heard.is_refusal {
+            let reply = String::from_utf8_lossy(payload);
+            return Err(BenchError::Refused(reply.into()));
+        }
+        if let State::Joining(last_id) = self.connections[index].state
+            && heard.answered == Some(last_id)
+        {
+            self.joined(index);
+        }
+        Ok(heard.counts)
+    }
+
+    fn joined(&mut self, index: usize) {
+        self.connections[index].state = State::Open;
+        self.open += 1;
     }
 
     fn count(&mut self, index: usize, publications: u32, payload: &[u8]) {

@@ -83,6 +83,7 @@ pub(super) fn run(args: &MemoryArgs) -> Result<Report, BenchError> {
         .to_possible_value()
         .expect("no variant is skipped");
     report.setting("channels", mode.get_name());
+    report.setting("protocol", args.common.protocol.name());
     report.setting("from", args.from.to_string());
     report.setting("to", args.to.to_string());
 

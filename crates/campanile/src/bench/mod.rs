@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{error, fmt, io};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 mod accept;
 mod client;
@@ -21,6 +21,7 @@ mod memory;
 mod meter;
 mod plan;
 mod proc;
+mod protobuf;
 mod publisher;
 mod report;
 mod scan;
@@ -43,6 +44,23 @@ enum Scenario {
     Echo(echo::EchoArgs),
     /// Rate and CPU of accepting connections
     Accept(accept::AcceptArgs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// One JSON object a line
+    Json,
+    /// The subprotocol `centrifuge-protobuf`
+    Protobuf,
+}
+
+impl Protocol {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Protobuf => "protobuf",
+        }
+    }
 }
 
 /// What every scenario needs to know.
@@ -75,7 +93,10 @@ struct CommonArgs {
     /// Give up after this many seconds without any progress
     #[arg(long, default_value_t = 20)]
     patience: u64,
-    /// What a message that is a publication contains
+    /// How commands and replies are spelled. What is published is JSON always, and echoes are text
+    #[arg(long, value_enum, default_value_t = Protocol::Json)]
+    protocol: Protocol,
+    /// What a JSON message that is a publication contains
     #[arg(long, default_value = "\"pub\":")]
     marker: String,
     /// Also write the report as JSON to this file (`-`: to standard output instead of the table)

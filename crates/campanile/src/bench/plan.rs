@@ -8,10 +8,14 @@ use actix_web::http::Uri;
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
-use super::{BenchError, CommonArgs};
+use super::wire::{BINARY, TEXT};
+use super::{BenchError, CommonArgs, Protocol, protobuf};
 
 /// Longer than any run, shorter than any default limit on the life of a token.
 const TOKEN_LIFE_SECS: u64 = 3600;
+
+/// What the client library calls itself.
+const NAME: &str = "bench";
 
 /// Where requests of one kind go.
 pub(super) struct Target {
@@ -85,6 +89,7 @@ pub(super) enum Opening {
 pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) opening: Opening,
+    pub(super) protocol: Protocol,
     pub(super) marker: String,
     pub(super) concurrency: usize,
 }
@@ -108,6 +113,7 @@ impl Plan {
         Ok(Self {
             target: Target::parse(&common.url)?,
             opening,
+            protocol: common.protocol,
             marker: common.marker.clone(),
             concurrency: common.concurrency.max(1),
         })
@@ -115,33 +121,55 @@ impl Plan {
 
     /// The key is a constant: it only has to be 16 bytes in base64.
     pub(super) fn upgrade_request(&self) -> String {
+        let subprotocol = match (&self.opening, self.protocol) {
+            (Opening::Commands { .. }, Protocol::Protobuf) => {
+                "Sec-WebSocket-Protocol: centrifuge-protobuf\r\n"
+            }
+            _ => "",
+        };
         format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Y2FtcGFuaWxlIGJlbmNoIQ==\r\n\r\n",
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Y2FtcGFuaWxlIGJlbmNoIQ==\r\n\
+             {subprotocol}\r\n",
             self.target.path, self.target.authority
         )
     }
 
-    /// The first frame of a connection and the id of its last command; `None` if it says nothing.
+    /// The first frame of a connection, with its opcode and the id of its last command; `None` if
+    /// it says nothing.
     pub(super) fn first_commands(
         &self,
         connection: usize,
-    ) -> Result<Option<(String, u64)>, BenchError> {
+    ) -> Result<Option<(u8, Vec<u8>, u64)>, BenchError> {
         let Opening::Commands { channels, secret } = &self.opening else {
             return Ok(None);
         };
-        let connect = match secret {
-            Some(secret) => json!({"name": "bench", "token": token(connection, secret)?}),
-            None => json!({"name": "bench"}),
-        };
-        let connect = json!({"id": 1, "connect": connect});
-        Ok(Some(match channels.name(connection) {
-            Some(channel) => {
-                let subscribe = json!({"id": 2, "subscribe": {"channel": channel}});
-                (format!("{connect}\n{subscribe}"), 2)
+        let token = secret.as_ref().map(|secret| token(connection, secret));
+        let (token, channel) = (token.transpose()?, channels.name(connection));
+        let last_id = if channel.is_some() { 2 } else { 1 };
+        let mut frame = Vec::new();
+        let opcode = match self.protocol {
+            Protocol::Json => {
+                let mut connect = json!({"id": 1, "connect": {"name": NAME}});
+                if let Some(token) = token {
+                    connect["connect"]["token"] = token.into();
+                }
+                frame.extend(connect.to_string().bytes());
+                if let Some(channel) = channel {
+                    let subscribe = json!({"id": 2, "subscribe": {"channel": channel}});
+                    frame.extend(format!("\n{subscribe}").bytes());
+                }
+                TEXT
             }
-            None => (connect.to_string(), 1),
-        }))
+            Protocol::Protobuf => {
+                protobuf::connect(NAME, token.as_deref(), &mut frame);
+                if let Some(channel) = channel {
+                    protobuf::subscribe(&channel, &mut frame);
+                }
+                BINARY
+            }
+        };
+        Ok(Some((opcode, frame, last_id)))
     }
 }
 

@@ -4,6 +4,8 @@
 
 /// Opcode of a text frame.
 pub(super) const TEXT: u8 = 0x1;
+/// Opcode of a binary frame.
+pub(super) const BINARY: u8 = 0x2;
 /// Opcode of a close frame.
 pub(super) const CLOSE: u8 = 0x8;
 /// Opcode of a ping frame.

@@ -42,7 +42,7 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     let speech = if path == paths.echo {
         Speech::Echo
     } else if paths.websocket.as_deref() == Some(path) {
-        Speech::Session(Wire::WebSocket(Encoding::Json))
+        Speech::Session(Wire::WebSocket(encoding(request)))
     } else {
         return Verdict::Foreign;
     };
@@ -50,6 +50,30 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Err(refusal) => refusal,
         Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
         Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
+    }
+}
+
+/// The subprotocols that are spoken: section 1.1 of the client protocol.
+const SUBPROTOCOLS: [(&str, Encoding); 2] = [
+    ("centrifuge-json", Encoding::Json),
+    ("centrifuge-protobuf", Encoding::Protobuf),
+];
+
+/// The first of the offered subprotocols that is spoken.
+fn subprotocol(headers: &HeaderMap) -> Option<(&'static str, Encoding)> {
+    let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
+    offered.find_map(|offer| SUBPROTOCOLS.into_iter().find(|(name, _)| *name == offer))
+}
+
+/// JSON, unless the subprotocol or the query say otherwise.
+fn encoding(request: &Request) -> Encoding {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    match subprotocol(request.headers()) {
+        Some((_, Encoding::Protobuf)) => Encoding::Protobuf,
+        _ if parameters.any(|it| matches!(it, "format=protobuf" | "cf_protocol=protobuf")) => {
+            Encoding::Protobuf
+        }
+        _ => Encoding::Json,
     }
 }
 
@@ -97,14 +121,14 @@ fn accept_key(request: &Request) -> Result<[u8; 28], Verdict> {
 }
 
 pub(super) fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .any(|item| item.trim().eq_ignore_ascii_case(token))
-        })
+    tokens(headers, name).any(|item| item.eq_ignore_ascii_case(token))
+}
+
+/// The items of a header that is a list, over all its lines.
+fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name);
+    let lines = lines.filter_map(|value| value.to_str().ok());
+    lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
 fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
@@ -114,8 +138,9 @@ fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
           Sec-WebSocket-Accept: ",
     );
     head.extend_from_slice(&accept);
-    if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, "centrifuge-json") {
-        head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: centrifuge-json");
+    if let Some((name, _)) = subprotocol(headers) {
+        head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        head.extend_from_slice(name.as_bytes());
     }
     head.extend_from_slice(b"\r\n\r\n");
     head

@@ -14,6 +14,7 @@ mod frames;
 mod handshake;
 mod limits;
 mod logging;
+mod protobuf;
 mod smuggling;
 mod start;
 mod stop;

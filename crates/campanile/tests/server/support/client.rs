@@ -68,7 +68,12 @@ impl Client {
 
 impl<S: Read + Write> Client<S> {
     /// Sends `request`, which may have frames behind it, and expects the switch.
-    pub(crate) fn upgrade(mut stream: S, request: &[u8]) -> Self {
+    pub(crate) fn upgrade(stream: S, request: &[u8]) -> Self {
+        Self::upgrade_with_head(stream, request).0
+    }
+
+    /// Likewise; the head of the response too.
+    pub(crate) fn upgrade_with_head(mut stream: S, request: &[u8]) -> (Self, String) {
         stream.write_all(request).expect("the server reads");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -82,12 +87,13 @@ impl<S: Read + Write> Client<S> {
             head.contains(": s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
             "{head}"
         );
-        Self {
+        let client = Self {
             stream,
             reader: ws::Reader::new(ws::Role::Client),
             input: Vec::new(),
             replies: VecDeque::new(),
-        }
+        };
+        (client, head)
     }
 
     /// Sends bytes as they are. A server that has hung up already is met when reading.

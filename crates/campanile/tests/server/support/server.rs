@@ -199,10 +199,9 @@ impl Server {
     /// Publishes, which has to succeed.
     pub(crate) fn publish(&self, channel: &str, data: &Value) {
         let response = self.api("publish", &json!({"channel": channel, "data": data}));
-        assert_eq!(
-            (response.status, response.body.as_str()),
-            (200, r#"{"result":{}}"#)
-        );
+        // With a position in it, where there is history.
+        let succeeded = response.body.starts_with(r#"{"result":{"#);
+        assert!(response.status == 200 && succeeded, "{response:?}");
     }
 
     /// The value of a metric.

@@ -6,7 +6,7 @@
 mod decode;
 mod encode;
 
-pub use decode::Commands;
+pub use decode::{Commands, emulation_request};
 pub use encode::{bare_push, push, reply};
 
 /// A ping, and its pong.
