@@ -280,21 +280,20 @@ describe('channels', { concurrency: 5 }, () => {
 
     test(`${way.name}: a thousand races of subscribing and unsubscribing settle on the last word`, async (t) => {
       const channel = somewhere('room');
-      const { options, sending } = counter();
+      const { options, count } = counter();
       const peer = await way.connected(t, server, options);
       const sub = peer.client.newSubscription(channel);
       const losses = peer.losses();
       for (let race = 0; race < 1000; race++) {
-        // Now and then let the network in, so that both orders of command and reply occur. Without WebSocket
-        // the SDK keeps to itself what is taken back at once, and has to be given a moment.
-        if (race % 20 === 0) {
-          await peer.roundTrip();
-          await sending(() => sub.subscribe());
-        } else {
-          sub.subscribe();
-        }
+        // Now and then let the network in, so that both orders of command and reply occur.
+        if (race % 20 === 0) await peer.roundTrip();
+        sub.subscribe();
+        // Without WebSocket the SDK keeps to itself what is taken back at once. (Taken back some turns later, but
+        // before it has been sent, it is sent all the same and never taken back: a trap of the SDK to avoid here.)
+        if (race % 5 === 0) await new Promise(setImmediate);
         sub.unsubscribe();
       }
+      assert.ok(count() > 100, 'most races are elided');
       const present = async () => (await server.api('presence_stats', { channel })).num_clients;
       await peer.roundTrip();
       await until(async () => (await present()) === 0, 'end of the subscription');
