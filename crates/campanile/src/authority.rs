@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use campanile_engine::authority::{
-    Authority, Credentials, Grant, Overrides, TokenGrant, TokenRefusal,
+    Authority, Credentials, Grant, Handshake, Overrides, TokenGrant, TokenRefusal,
 };
 use campanile_engine::broker::BoxFuture;
 use campanile_engine::channel::Namespaces;
@@ -15,6 +15,7 @@ use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::{ClientId, Disconnect, Payload, Refusal, UserId};
 
 use crate::config::Authentication;
+use crate::throttle::CLIENT_FAULTS;
 use crate::token::{ChannelGrant, ConnectionToken, TokenError, Verifier};
 
 /// Verifies tokens, and lets in who needs none.
@@ -42,31 +43,33 @@ impl TokenAuthority {
         }
     }
 
-    fn connect_now(&self, request: &ConnectRequest) -> Result<Credentials, Rejection> {
-        if request.token.is_empty() {
-            return if self.allows_anonymous {
-                Ok(Credentials {
-                    user: UserId::new(""),
-                    expire_at: None,
-                    info: None,
-                    subscriptions: Vec::new(),
-                    considers_wishes: true,
-                })
-            } else {
-                Err(Disconnect::BAD_REQUEST.into())
-            };
-        }
-        let credentials = self
-            .connections
-            .connection(&request.token, unix_seconds())
-            .map(credentials);
-        let credentials = credentials.map_err(|error| match error {
-            TokenError::Expired => Rejection::from(Refusal::TOKEN_EXPIRED),
-            TokenError::Invalid(reason) => {
-                tracing::info!(%reason, "a connection token was refused");
-                Disconnect::INVALID_TOKEN.into()
-            }
-        })?;
+    /// Without a token. A user whom the proxy vouches for is better than nobody, so that the
+    /// header is asked before everybody is let in.
+    fn without_token(&self, handshake: Option<&Handshake>) -> Result<Credentials, Rejection> {
+        let vouched_for = handshake.and_then(|known| known.user.clone());
+        let anonymous = || self.allows_anonymous.then(|| UserId::new(""));
+        let user = vouched_for
+            .or_else(anonymous)
+            .ok_or(Disconnect::BAD_REQUEST)?;
+        Ok(Credentials {
+            user,
+            expire_at: None,
+            info: None,
+            meta: None,
+            subscriptions: Vec::new(),
+            considers_wishes: true,
+        })
+    }
+
+    async fn with_token(&self, token: &str) -> Result<Credentials, Rejection> {
+        let token = self.connections.connection(token, unix_seconds()).await;
+        let credentials = token
+            .map(credentials)
+            .map_err(|error| match refusal(error) {
+                TokenRefusal::Expired => Rejection::from(Refusal::TOKEN_EXPIRED),
+                TokenRefusal::Invalid => Disconnect::INVALID_TOKEN.into(),
+                TokenRefusal::Unavailable => Refusal::INTERNAL.into(),
+            })?;
         let is_known = |(channel, _): &(String, Grant)| self.namespaces.resolve(channel).is_some();
         if !credentials.subscriptions.iter().all(is_known) {
             return Err(Refusal::UNKNOWN_CHANNEL.into());
@@ -77,11 +80,10 @@ impl TokenAuthority {
         Ok(credentials)
     }
 
-    fn subscribe_now(&self, token: &str) -> Result<TokenGrant, TokenRefusal> {
+    async fn grant(&self, token: &str) -> Result<TokenGrant, TokenRefusal> {
         let verifier = self.subscriptions.as_ref().unwrap_or(&self.connections);
-        let token = verifier
-            .subscription(token, unix_seconds())
-            .map_err(refusal)?;
+        let token = verifier.subscription(token, unix_seconds()).await;
+        let token = token.map_err(refusal)?;
         let client = match token.client.as_deref() {
             None | Some("") => None,
             Some(client) => Some(ClientId::parse(client).ok_or(TokenRefusal::Invalid)?),
@@ -101,30 +103,40 @@ impl Authority for TokenAuthority {
     fn connect<'a>(
         &'a self,
         request: &'a ConnectRequest,
+        handshake: Option<&'a Handshake>,
     ) -> BoxFuture<'a, Result<Credentials, Rejection>> {
-        Box::pin(async move { self.connect_now(request) })
+        Box::pin(async move {
+            if request.token.is_empty() {
+                self.without_token(handshake)
+            } else {
+                self.with_token(&request.token).await
+            }
+        })
     }
 
     fn refresh<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Credentials, TokenRefusal>> {
         Box::pin(async move {
-            let token = self.connections.connection(token, unix_seconds());
+            let token = self.connections.connection(token, unix_seconds()).await;
             token.map(credentials).map_err(refusal)
         })
     }
 
     fn subscribe<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<TokenGrant, TokenRefusal>> {
-        Box::pin(async move { self.subscribe_now(token) })
+        Box::pin(self.grant(token))
     }
 }
 
+/// What the session is told of it, and, unless there are too many, the log.
 fn refusal(error: TokenError) -> TokenRefusal {
-    match error {
-        TokenError::Expired => TokenRefusal::Expired,
-        TokenError::Invalid(reason) => {
-            tracing::info!(%reason, "a token was refused");
-            TokenRefusal::Invalid
-        }
+    let refusal = match error {
+        TokenError::Expired => return TokenRefusal::Expired,
+        TokenError::Invalid(_) => TokenRefusal::Invalid,
+        TokenError::Unavailable => TokenRefusal::Unavailable,
+    };
+    if let Some(unsaid) = CLIENT_FAULTS.pass() {
+        tracing::info!(reason = %error, unsaid, "a token was refused");
     }
+    refusal
 }
 
 fn credentials(token: ConnectionToken) -> Credentials {
@@ -136,6 +148,7 @@ fn credentials(token: ConnectionToken) -> Credentials {
         user: UserId::new(&token.user),
         expire_at: seconds(token.expire_at),
         info: token.info.map(|info| Payload::from(&*info)),
+        meta: token.meta.map(|meta| Payload::from(&*meta)),
         subscriptions: subscriptions.collect(),
         considers_wishes: true,
     }

@@ -9,7 +9,7 @@ use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody};
 
-use crate::authority::{Credentials, TokenGrant, TokenRefusal};
+use crate::authority::{Credentials, Handshake, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
 use crate::channel::ChannelName;
 use crate::node::UserSeat;
@@ -23,7 +23,12 @@ pub struct Ticket(pub(crate) u32);
 #[derive(Debug)]
 pub enum Ask {
     /// Who is it?
-    Connect(Box<ConnectRequest>),
+    Connect {
+        /// What the client says.
+        request: Box<ConnectRequest>,
+        /// What was known before.
+        handshake: Option<Box<Handshake>>,
+    },
     /// Are these new credentials of the connection good?
     Refresh {
         /// A connection token.

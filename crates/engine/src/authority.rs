@@ -16,6 +16,8 @@ pub struct Credentials {
     pub expire_at: Option<i64>,
     /// What the connection tells others about itself.
     pub info: Option<Payload>,
+    /// What the application keeps about the connection; clients never see it.
+    pub meta: Option<Payload>,
     /// Server-side subscriptions.
     pub subscriptions: Vec<(String, Grant)>,
     /// Whether a client's own list of channels is considered, as for tokens and anonymous sessions.
@@ -70,17 +72,31 @@ pub enum TokenRefusal {
     Expired,
     /// It is not one of ours, or not for this.
     Invalid,
+    /// Nobody can tell at the moment: what is needed to verify it cannot be had. The client may try
+    /// the same token again.
+    Unavailable,
+}
+
+/// What is known of a client before its first word, from the request that brought it here.
+///
+/// Transports make one where there is anything to know; it lasts until the connect command.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Handshake {
+    /// Who the proxy in front says it is; the empty user is never said.
+    pub user: Option<UserId>,
 }
 
 /// Decides who somebody is.
 pub trait Authority: Send + Sync + 'static {
-    /// Verifies what a connect command brings: section 6.1 of the client protocol.
+    /// Verifies what a connect command and the connection's handshake bring: section 6.1 of the
+    /// client protocol.
     ///
     /// # Errors
     /// The answer to give, or the code to end the session with.
     fn connect<'a>(
         &'a self,
         request: &'a ConnectRequest,
+        handshake: Option<&'a Handshake>,
     ) -> BoxFuture<'a, Result<Credentials, Rejection>>;
 
     /// Verifies the connection token of a refresh command.

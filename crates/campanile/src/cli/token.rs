@@ -145,7 +145,8 @@ pub(super) fn new_token(rules: &TokenRules, user: &str, ttl: Option<u64>) -> New
 
 fn verify(args: &VerifyArgs) -> Result<(), ExitCode> {
     let authentication = load(&args.file.sources())?.config.client.authentication;
-    match verdict(&authentication, &args.token, unix_seconds()) {
+    let verdict = verdict(&authentication, &args.token, unix_seconds());
+    match actix_rt::System::new().block_on(verdict) {
         Ok(held) if args.json => print(&held.to_string()),
         Ok(held) => {
             let channel = held["channel"].as_str();
@@ -165,7 +166,7 @@ fn verify(args: &VerifyArgs) -> Result<(), ExitCode> {
 
 /// What a token says that holds. By its claims it is of one kind, and each kind may have rules of
 /// its own: it is tried as a connection's first, which names a subscription's as such.
-fn verdict(
+async fn verdict(
     authentication: &Authentication,
     token: &str,
     now: u64,
@@ -173,14 +174,14 @@ fn verdict(
     let is_skipped = authentication.insecure_skip_token_signature_verify;
     let verifier =
         |is_subscription| Verifier::new(rules(authentication, is_subscription), is_skipped);
-    match verifier(false).connection(token, now) {
+    match verifier(false).connection(token, now).await {
         Ok(held) => Ok(
             json!({"valid": true, "user": held.user, "expire_at": held.expire_at,
             "channels": held.subs.into_keys().collect::<Vec<_>>()}),
         ),
         // With another key for subscriptions, theirs look like forged connections'.
         Err(first @ TokenError::Invalid(reason)) => {
-            let held = verifier(true).subscription(token, now);
+            let held = verifier(true).subscription(token, now).await;
             let held = held.map_err(|error| match reason {
                 Invalid::HasChannel => error,
                 _ => first,
@@ -190,7 +191,7 @@ fn verdict(
                 "channel": held.channel}),
             )
         }
-        Err(TokenError::Expired) => Err(TokenError::Expired),
+        Err(error @ (TokenError::Expired | TokenError::Unavailable)) => Err(error),
     }
 }
 
@@ -246,6 +247,14 @@ mod tests {
         sign(&token, &rules.hmac.as_ref().unwrap().current).unwrap()
     }
 
+    fn verdict_now(
+        authentication: &Authentication,
+        token: &str,
+        now: u64,
+    ) -> Result<serde_json::Value, TokenError> {
+        actix_rt::System::new().block_on(verdict(authentication, token, now))
+    }
+
     #[test]
     fn a_token_is_verified_as_what_it_is() {
         let same = [("CAMPANILE_CLIENT_TOKEN_HMAC_SECRET_KEY", "a")];
@@ -257,21 +266,21 @@ mod tests {
         for variables in [&same[..], &other[..]] {
             let authentication = authentication(variables);
             let connection = token(&authentication, None);
-            let held = verdict(&authentication, &connection, 99).unwrap();
+            let held = verdict_now(&authentication, &connection, 99).unwrap();
             assert_eq!(
                 (&held["user"], &held["channel"]),
                 (&json!("42"), &json!(null))
             );
-            let late = verdict(&authentication, &connection, 100);
+            let late = verdict_now(&authentication, &connection, 100);
             assert_eq!(late.unwrap_err(), TokenError::Expired);
             let subscription = token(&authentication, Some("news"));
-            let held = verdict(&authentication, &subscription, 99).unwrap();
+            let held = verdict_now(&authentication, &subscription, 99).unwrap();
             assert_eq!(held["channel"], "news");
         }
         let authentication = authentication(&same);
-        let late = verdict(&authentication, &token(&authentication, Some("news")), 100);
+        let late = verdict_now(&authentication, &token(&authentication, Some("news")), 100);
         assert_eq!(late.unwrap_err(), TokenError::Expired);
-        let forged = verdict(&authentication, "a.b.c", 0).unwrap_err();
+        let forged = verdict_now(&authentication, "a.b.c", 0).unwrap_err();
         assert_eq!(forged, TokenError::Invalid(Invalid::Malformed));
     }
 

@@ -2,21 +2,23 @@
 //!
 //! Everything found is told with the place of the setting to change.
 
+mod token;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use campanile_engine::channel::options::{ChannelOptions, DataFormat, NameRules, RecoveryMode};
-use regex::Regex;
 
 use super::problem::{Problem, ProblemKind};
 use super::raw::{self, Raw};
 use super::resolved::{
-    Authentication, Channel, ClaimRule, Client, ClientLimits, ClientTiming, Config, HmacKeys,
-    HttpServer, PemSource, PersonalChannel, PreviousKey, Shutdown, Tls, TokenRules,
+    Authentication, Channel, Client, ClientLimits, ClientTiming, Config, HttpServer, PemSource,
+    PersonalChannel, Shutdown, Tls,
 };
 use super::secret::Secret;
 use super::tree::{Item, Origin, Value};
@@ -68,6 +70,13 @@ impl Resolver<'_> {
         let kind = ProblemKind::Invalid(reason.into());
         self.problems
             .push(Problem::error(origin.unwrap_or_default(), path, kind));
+    }
+
+    fn warn(&mut self, path: &str, reason: impl Into<String>) {
+        let origin = self.tree.get(path).map(|item| item.origin.clone());
+        let kind = ProblemKind::Invalid(reason.into());
+        self.problems
+            .push(Problem::warning(origin.unwrap_or_default(), path, kind));
     }
 
     fn http_server(&mut self, raw: raw::HttpServer) -> HttpServer {
@@ -141,7 +150,8 @@ impl Resolver<'_> {
                 disallow_anonymous_connection_tokens: raw.disallow_anonymous_connection_tokens,
                 insecure: raw.insecure,
                 insecure_skip_token_signature_verify: raw.insecure_skip_token_signature_verify,
-                user_id_http_header: non_empty(raw.user_id_http_header),
+                user_id_http_header: self
+                    .header_name("client.user_id_http_header", &raw.user_id_http_header),
             },
             timing: ClientTiming {
                 ping_interval: raw.ping_interval,
@@ -173,6 +183,18 @@ impl Resolver<'_> {
         }
     }
 
+    /// `None` for none.
+    fn header_name(&mut self, path: &str, name: &str) -> Option<HeaderName> {
+        if name.is_empty() {
+            return None;
+        }
+        let parsed = name.parse();
+        if parsed.is_err() {
+            self.invalid(path, format!("{name:?} is no name of a header"));
+        }
+        parsed.ok()
+    }
+
     fn personal_channel(&mut self, personal: &PersonalChannel, channel: &Channel) {
         const PATH: &str = "client.subscribe_to_user_personal_channel";
         let namespace = &personal.personal_channel_namespace;
@@ -196,50 +218,6 @@ impl Resolver<'_> {
             }
             Some(_) => {}
         }
-    }
-
-    fn token(&mut self, path: &str, raw: raw::Token) -> TokenRules {
-        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
-        if !is_name(&raw.user_id_claim) {
-            let reason = "expected letters and underscores only";
-            self.invalid(&format!("{path}.user_id_claim"), reason);
-        }
-        let previous = raw.hmac_previous_secret_key.into_option();
-        if raw.hmac_secret_key.is_empty() && previous.is_some() {
-            let reason = format!("needs {path}.hmac_secret_key");
-            self.invalid(&format!("{path}.hmac_previous_secret_key"), reason);
-        }
-        let until = raw.hmac_previous_secret_key_valid_until;
-        TokenRules {
-            hmac: raw.hmac_secret_key.into_option().map(|current| HmacKeys {
-                current,
-                previous: previous.map(|key| PreviousKey {
-                    key,
-                    valid_until: (until > 0).then_some(until),
-                }),
-            }),
-            audience: self.claim_rule(path, "audience", raw.audience, &raw.audience_regex),
-            issuer: self.claim_rule(path, "issuer", raw.issuer, &raw.issuer_regex),
-            user_id_claim: non_empty(raw.user_id_claim),
-        }
-    }
-
-    fn claim_rule(
-        &mut self,
-        path: &str,
-        claim: &str,
-        exact: String,
-        regex: &str,
-    ) -> Option<ClaimRule> {
-        if regex.is_empty() {
-            return non_empty(exact).map(ClaimRule::Exact);
-        }
-        if !exact.is_empty() {
-            let reason = format!("cannot be combined with {path}.{claim}");
-            self.invalid(&format!("{path}.{claim}_regex"), reason);
-        }
-        // It compiles: the check tried.
-        Regex::new(regex).ok().map(ClaimRule::Matches)
     }
 
     fn channel(&mut self, raw: raw::Channel) -> Channel {

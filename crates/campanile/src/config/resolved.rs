@@ -9,12 +9,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
 use regex::Regex;
 use serde::Deserialize;
 
 use super::duration;
 use super::secret::Secret;
+use crate::token::{JwksEndpoint, VerifyingKey};
 
 /// Everything that was configured.
 #[derive(Clone, Debug)]
@@ -121,7 +123,7 @@ pub struct Authentication {
     /// Believe tokens without looking at their signature.
     pub insecure_skip_token_signature_verify: bool,
     /// A trusted proxy's header with the user's id.
-    pub user_id_http_header: Option<String>,
+    pub user_id_http_header: Option<HeaderName>,
 }
 
 /// `client.token` (section 13.1)
@@ -129,12 +131,25 @@ pub struct Authentication {
 pub struct TokenRules {
     /// `None` leaves every HMAC token invalid.
     pub hmac: Option<HmacKeys>,
+    /// `None` leaves every RS and PS token invalid.
+    pub rsa: Option<VerifyingKey>,
+    /// `None` leaves every ES token invalid.
+    pub ecdsa: Option<VerifyingKey>,
+    /// Where public keys are. If there is such a place, none of the keys above counts.
+    pub jwks: Option<JwksEndpoint>,
     /// What `aud` must be.
     pub audience: Option<ClaimRule>,
     /// What `iss` must be.
     pub issuer: Option<ClaimRule>,
     /// The claim that names the user instead of `sub`.
     pub user_id_claim: Option<String>,
+}
+
+impl TokenRules {
+    /// Whether any token at all can be found good.
+    pub const fn has_keys(&self) -> bool {
+        self.hmac.is_some() || self.rsa.is_some() || self.ecdsa.is_some() || self.jwks.is_some()
+    }
 }
 
 /// The keys of HS256, HS384 and HS512.
@@ -162,6 +177,36 @@ pub enum ClaimRule {
     Exact(String),
     /// Anything in which this is found; like Go, it is not anchored by itself.
     Matches(Regex),
+}
+
+impl ClaimRule {
+    /// Whether this value will do.
+    pub fn is_met_by(&self, value: &str) -> bool {
+        match self {
+            Self::Exact(wanted) => value == wanted,
+            Self::Matches(regex) => regex.is_match(value),
+        }
+    }
+
+    /// What the group of this name stands for in the first of `values` that will do.
+    pub fn group<'a>(&self, name: &str, values: &'a [String]) -> Option<&'a str> {
+        let Self::Matches(regex) = self else {
+            return None;
+        };
+        let captures = values.iter().find_map(|value| regex.captures(value))?;
+        Some(captures.name(name)?.as_str())
+    }
+
+    /// The names of its groups.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        let regex = match self {
+            Self::Exact(_) => None,
+            Self::Matches(regex) => Some(regex),
+        };
+        regex
+            .into_iter()
+            .flat_map(|regex| regex.capture_names().flatten())
+    }
 }
 
 /// The durations of `client`.

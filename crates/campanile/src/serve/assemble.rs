@@ -24,7 +24,7 @@ use crate::authority::TokenAuthority;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
-use crate::transport::{Admission, Listener, Origins, Routes, WorkerPool};
+use crate::transport::{Admission, HandshakeRules, Listener, Origins, Routes, WorkerPool};
 
 /// Where messages come back as they came.
 const ECHO_PATH: &str = "/connection/echo";
@@ -65,11 +65,13 @@ pub(super) fn require_secrets(config: &Config) -> Result<(), ServeError> {
     let authentication = &config.client.authentication;
     let lets_in_others = authentication.allow_anonymous_connect_without_token
         || authentication.insecure
-        || authentication.insecure_skip_token_signature_verify;
-    if authentication.token.hmac.is_none() && !lets_in_others {
+        || authentication.insecure_skip_token_signature_verify
+        || authentication.user_id_http_header.is_some();
+    if !authentication.token.has_keys() && !lets_in_others {
         missing.push((
             "client.token.hmac_secret_key",
-            "signs the tokens of clients; not needed with \
+            "signs the tokens of clients; not needed with a public key, with \
+             client.token.jwks_public_endpoint or with \
              client.allow_anonymous_connect_without_token",
         ));
     }
@@ -119,6 +121,9 @@ pub(super) fn assemble(
         echo_path: ECHO_PATH.into(),
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
         requests_max: machine::requests_max(),
+        handshakes: HandshakeRules {
+            user_header: config.client.authentication.user_id_http_header.clone(),
+        },
         admission: Arc::clone(&admission),
         tls: config
             .http_server

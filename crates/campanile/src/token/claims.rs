@@ -3,12 +3,15 @@
 //! A claim of the wrong type is an error, never an absent claim: a token whose `exp` cannot be
 //! read must not become one that never expires. `null` counts as absent.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// What both kinds of token have.
@@ -25,6 +28,13 @@ pub(super) struct Registered {
     /// Unix seconds; 0 for never.
     pub(super) expire_at: Option<u64>,
     pub(super) channel: Option<String>,
+}
+
+impl Registered {
+    /// Whom the token is for; nobody if it does not say.
+    pub(super) fn audience(&self) -> &[String] {
+        self.aud.as_ref().map_or(&[], Audience::as_slice)
+    }
 }
 
 /// Unix seconds, perhaps with a fraction (RFC 7519, section 2).
@@ -62,11 +72,50 @@ pub(super) enum Audience {
 }
 
 impl Audience {
-    pub(super) fn as_slice(&self) -> &[String] {
+    fn as_slice(&self) -> &[String] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
         }
+    }
+}
+
+/// The user, by a claim of the operator's choice. Numbers and booleans are taken as they are
+/// written, so that no two users become one by rounding.
+pub(super) fn user(payload: &[u8], claim: &str) -> Result<String, serde_json::Error> {
+    let mut input = serde_json::Deserializer::from_slice(payload);
+    let found = serde::Deserializer::deserialize_map(&mut input, OneClaim(claim))?;
+    let Some(value) = found else {
+        return Ok(String::new());
+    };
+    match value.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(value.get()),
+        Some(b'{' | b'[') => Err(serde_json::Error::custom("no user")),
+        _ if value.get() == "null" => Ok(String::new()),
+        _ => Ok(value.get().to_owned()),
+    }
+}
+
+/// Finds one claim; the same one twice is an error, as it is for the claims that are always read.
+struct OneClaim<'a>(&'a str);
+
+impl<'de> Visitor<'de> for OneClaim<'_> {
+    type Value = Option<Box<RawValue>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("claims")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+            if name != self.0 {
+                map.next_value::<IgnoredAny>()?;
+            } else if found.replace(map.next_value()?).is_some() {
+                return Err(A::Error::custom("the user is named twice"));
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -1,39 +1,54 @@
 //! Verifying tokens.
 //!
 //! The order is that of section 13.6 where it can be seen: the signature comes before the dates,
-//! so that an expired token with a wrong signature is invalid and not expired.
+//! so that an expired token with a wrong signature is invalid and not expired. Issuer and audience
+//! come before the signature: keys are fetched only for those who may have issued the token.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous};
+use jsonwebtoken::AlgorithmFamily;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::claims::{
-    ChannelGrant, ConnectionClaims, Grant, NotBase64, Registered, SubscriptionClaims,
+    self, ChannelGrant, ConnectionClaims, Grant, NotBase64, Registered, SubscriptionClaims,
 };
-use crate::config::{ClaimRule, TokenRules};
-
-/// The algorithms of an HMAC key. Others are refused before a key is looked at, so that no public
-/// key can ever be taken for a secret; `none` is not even a name that parses.
-const HMAC: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+use super::compact::Unverified;
+use super::jwks::{Jwks, NoKey};
+use super::key::VerifyingKey;
+use crate::config::{ClaimRule, Secret, TokenRules};
 
 /// Verifies the tokens of clients by one set of rules.
+#[derive(Debug)]
 pub struct Verifier {
-    keys: Vec<Key>,
+    keys: Keys,
     rules: TokenRules,
-    is_signature_skipped: bool,
 }
 
-struct Key {
-    key: DecodingKey,
+#[derive(Debug)]
+enum Keys {
+    /// Every signature is believed.
+    Unchecked,
+    Configured(Vec<ConfiguredKey>),
+    Published(Jwks),
+}
+
+#[derive(Debug)]
+struct ConfiguredKey {
+    key: VerifyingKey,
+    /// Unix seconds.
     valid_until: Option<u64>,
 }
 
-impl Key {
+impl ConfiguredKey {
+    const fn always(key: VerifyingKey) -> Self {
+        Self {
+            key,
+            valid_until: None,
+        }
+    }
+
     fn is_valid_at(&self, now: u64) -> bool {
         self.valid_until.is_none_or(|until| now < until)
     }
@@ -76,15 +91,21 @@ pub enum TokenError {
     Expired,
     /// It never holds.
     Invalid(Invalid),
+    /// Its key cannot be had at the moment, so that nobody knows.
+    Unavailable,
 }
 
 /// What is wrong with an invalid token. For logs: clients are only told that it is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invalid {
-    /// Not a token, or of an algorithm nobody knows.
+    /// Not a token.
     Malformed,
-    /// A known algorithm for which there is no key.
+    /// An algorithm that does not exist, or for which there is no key.
     Algorithm,
+    /// There is no key of the id it names, or it names none where there are several.
+    Key,
+    /// Its issuer or audience cannot be put into the address of its keys.
+    Place,
     /// No key fits the signature.
     Signature,
     /// A claim has the wrong type.
@@ -104,40 +125,33 @@ pub enum Invalid {
 impl Verifier {
     /// A verifier by these rules. Skipping signatures is for development only.
     pub fn new(rules: &TokenRules, is_signature_skipped: bool) -> Self {
-        let key = |secret: &str, valid_until| Key {
-            key: DecodingKey::from_secret(secret.as_bytes()),
-            valid_until,
+        let keys = match &rules.jwks {
+            _ if is_signature_skipped => Keys::Unchecked,
+            Some(endpoint) => Keys::Published(Jwks::new(endpoint.clone())),
+            None => Keys::Configured(configured_keys(rules)),
         };
-        let mut keys = Vec::new();
-        if let Some(hmac) = &rules.hmac {
-            keys.push(key(hmac.current.expose(), None));
-            if let Some(previous) = &hmac.previous {
-                keys.push(key(previous.key.expose(), previous.valid_until));
-            }
-        }
         Self {
             keys,
             rules: rules.clone(),
-            is_signature_skipped,
         }
     }
 
-    /// Verifies a connection token at `now`, in Unix seconds.
+    /// Verifies a connection token at `now`, in Unix seconds. This waits only where keys have to be
+    /// fetched.
     ///
     /// # Errors
     ///
     /// [`TokenError::Expired`] only if nothing else is wrong that is checked before the dates.
-    pub fn connection(&self, token: &str, now: u64) -> Result<ConnectionToken, TokenError> {
-        let payload = self.signed_payload(token, now)?;
-        let registered = self.registered(&payload)?;
+    pub async fn connection(&self, token: &str, now: u64) -> Result<ConnectionToken, TokenError> {
+        let (registered, payload) = self.signed(token, now).await?;
         let claims: ConnectionClaims = parse(&payload)?;
         if registered.channel.as_ref().is_some_and(|c| !c.is_empty()) {
             return Err(TokenError::Invalid(Invalid::HasChannel));
         }
         check_dates(&registered, now)?;
         Ok(ConnectionToken {
-            user: self.user(&registered, &payload)?,
             expire_at: expire_at(&registered),
+            user: self.user(registered, &payload)?,
             info: claims.info()?,
             meta: claims
                 .meta
@@ -152,111 +166,127 @@ impl Verifier {
     /// # Errors
     ///
     /// As for [`Verifier::connection`]. Whether user, channel and client fit is for the caller.
-    pub fn subscription(&self, token: &str, now: u64) -> Result<SubscriptionToken, TokenError> {
-        let payload = self.signed_payload(token, now)?;
-        let registered = self.registered(&payload)?;
+    pub async fn subscription(
+        &self,
+        token: &str,
+        now: u64,
+    ) -> Result<SubscriptionToken, TokenError> {
+        let (mut registered, payload) = self.signed(token, now).await?;
         let claims: SubscriptionClaims = parse(&payload)?;
         let grant: Grant = parse(&payload)?;
         check_dates(&registered, now)?;
-        let user = self.user(&registered, &payload)?;
-        let expire_at = expire_at(&registered);
-        let channel = registered.channel.filter(|channel| !channel.is_empty());
+        let channel = registered.channel.take();
+        let channel = channel.filter(|channel| !channel.is_empty());
         Ok(SubscriptionToken {
-            user,
+            expire_at: expire_at(&registered),
+            user: self.user(registered, &payload)?,
             channel: channel.ok_or(TokenError::Invalid(Invalid::HasNoChannel))?,
             client: claims.client.filter(|client| !client.is_empty()),
-            expire_at,
             grant: grant.decode()?,
         })
     }
 
-    /// The claims as they stand in the token, once its signature was found good.
-    fn signed_payload(&self, token: &str, now: u64) -> Result<Box<RawValue>, TokenError> {
-        let malformed = |_| TokenError::Invalid(Invalid::Malformed);
-        let header = jsonwebtoken::decode_header(token).map_err(malformed)?;
-        if header.crit.is_some() {
-            // What must be understood is not (RFC 7515, section 4.1.11).
-            return Err(TokenError::Invalid(Invalid::Malformed));
-        }
-        if self.is_signature_skipped {
-            return dangerous::insecure_decode_claims(token).map_err(malformed);
-        }
-        if !HMAC.contains(&header.alg) || self.keys.is_empty() {
-            return Err(TokenError::Invalid(Invalid::Algorithm));
-        }
-        let validation = signature_only(header.alg);
-        let mut failure = Invalid::Signature;
-        for key in self.keys.iter().filter(|key| key.is_valid_at(now)) {
-            match jsonwebtoken::decode(token, &key.key, &validation) {
-                Ok(verified) => return Ok(verified.claims),
-                Err(error) => failure = reason(&error),
-            }
-        }
-        Err(TokenError::Invalid(failure))
-    }
-
-    fn registered(&self, payload: &RawValue) -> Result<Registered, TokenError> {
-        let registered: Registered = parse(payload)?;
-        let audience = registered
-            .aud
-            .as_ref()
-            .map_or(&[][..], |aud| aud.as_slice());
-        if !fits(self.rules.audience.as_ref(), audience) {
+    /// The claims as they stand in the token, once issuer, audience and signature were found good.
+    async fn signed(&self, token: &str, now: u64) -> Result<(Registered, Vec<u8>), TokenError> {
+        let token = Unverified::parse(token).map_err(TokenError::Invalid)?;
+        let registered: Registered = parse(&token.payload)?;
+        if !fits(self.rules.audience.as_ref(), registered.audience()) {
             return Err(TokenError::Invalid(Invalid::Audience));
         }
         if !fits(self.rules.issuer.as_ref(), registered.iss.as_slice()) {
             return Err(TokenError::Invalid(Invalid::Issuer));
         }
-        Ok(registered)
+        match &self.keys {
+            Keys::Unchecked => {}
+            Keys::Configured(keys) => {
+                let keys = keys.iter().filter(|held| held.is_valid_at(now));
+                check_signature(&token, keys.map(|held| &held.key))?;
+            }
+            Keys::Published(jwks) => {
+                let keys = self.published(jwks, &token, &registered).await?;
+                check_signature(&token, keys.iter())?;
+            }
+        }
+        Ok((registered, token.payload))
     }
 
-    fn user(&self, registered: &Registered, payload: &RawValue) -> Result<String, TokenError> {
-        let Some(claim) = &self.rules.user_id_claim else {
-            return Ok(registered.sub.clone().unwrap_or_default());
+    /// The keys of the id that a token names, from the place that belongs to its issuer.
+    async fn published(
+        &self,
+        jwks: &Jwks,
+        token: &Unverified<'_>,
+        registered: &Registered,
+    ) -> Result<Vec<VerifyingKey>, TokenError> {
+        if token.algorithm.family() == AlgorithmFamily::Hmac {
+            // Secrets are not published; there is nothing to look for.
+            return Err(TokenError::Invalid(Invalid::Algorithm));
+        }
+        let id = token.key_id.as_deref().unwrap_or_default();
+        if id.is_empty() {
+            return Err(TokenError::Invalid(Invalid::Key));
+        }
+        let group = |name: &str| {
+            let issuer = self.rules.issuer.as_ref();
+            let issuer = issuer.and_then(|rule| rule.group(name, registered.iss.as_slice()));
+            let audience = self.rules.audience.as_ref();
+            issuer.or_else(|| audience.and_then(|rule| rule.group(name, registered.audience())))
         };
-        let mut claims: BTreeMap<String, serde_json::Value> = parse(payload)?;
-        match claims.remove(claim) {
-            None | Some(serde_json::Value::Null) => Ok(String::new()),
-            Some(serde_json::Value::String(user)) => Ok(user),
-            Some(user @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => {
-                Ok(user.to_string())
+        let url = jwks.endpoint().fill(group);
+        let url = url.map_err(|_| TokenError::Invalid(Invalid::Place))?;
+        let keys = jwks.find(&url, id).await;
+        keys.map_err(|error| match error {
+            NoKey::Unknown => TokenError::Invalid(Invalid::Key),
+            NoKey::Unavailable => TokenError::Unavailable,
+        })
+    }
+
+    fn user(&self, registered: Registered, payload: &[u8]) -> Result<String, TokenError> {
+        match &self.rules.user_id_claim {
+            None => Ok(registered.sub.unwrap_or_default()),
+            Some(claim) => {
+                claims::user(payload, claim).map_err(|_| TokenError::Invalid(Invalid::Claims))
             }
-            Some(_) => Err(TokenError::Invalid(Invalid::Claims)),
         }
     }
 }
 
-/// The library checks the signature; the claims are ours, by a clock that is passed in.
-fn signature_only(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_nbf = false;
-    validation.validate_aud = false;
-    validation
-}
-
-/// The library reads the claims right after the signature; what it cannot read is no forgery.
-fn reason(error: &jsonwebtoken::errors::Error) -> Invalid {
-    match error.kind() {
-        ErrorKind::InvalidSignature => Invalid::Signature,
-        ErrorKind::Json(_) => Invalid::Claims,
-        _ => Invalid::Malformed,
+fn configured_keys(rules: &TokenRules) -> Vec<ConfiguredKey> {
+    let mut keys = Vec::new();
+    if let Some(hmac) = &rules.hmac {
+        let secret = |secret: &Secret| VerifyingKey::from_secret(secret.expose().as_bytes());
+        keys.push(ConfiguredKey::always(secret(&hmac.current)));
+        keys.extend(hmac.previous.as_ref().map(|previous| ConfiguredKey {
+            key: secret(&previous.key),
+            valid_until: previous.valid_until,
+        }));
     }
+    let public = [&rules.rsa, &rules.ecdsa].into_iter().flatten();
+    keys.extend(public.cloned().map(ConfiguredKey::always));
+    keys
 }
 
-fn parse<'a, T: Deserialize<'a>>(payload: &'a RawValue) -> Result<T, TokenError> {
-    serde_json::from_str(payload.get()).map_err(|_| TokenError::Invalid(Invalid::Claims))
+/// Whether one of `keys` made the signature. Only those of the token's algorithm are tried.
+fn check_signature<'a>(
+    token: &Unverified<'_>,
+    keys: impl Iterator<Item = &'a VerifyingKey>,
+) -> Result<(), TokenError> {
+    let mut failure = Invalid::Algorithm;
+    for key in keys.filter(|key| key.allows(token.algorithm)) {
+        if key.verifies(token.algorithm, token.message, token.signature) {
+            return Ok(());
+        }
+        failure = Invalid::Signature;
+    }
+    Err(TokenError::Invalid(failure))
+}
+
+fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, TokenError> {
+    serde_json::from_slice(payload).map_err(|_| TokenError::Invalid(Invalid::Claims))
 }
 
 /// Whether one of `values` is what the rule asks for.
 fn fits(rule: Option<&ClaimRule>, values: &[String]) -> bool {
-    rule.is_none_or(|rule| {
-        values.iter().any(|value| match rule {
-            ClaimRule::Exact(wanted) => value == wanted,
-            ClaimRule::Matches(regex) => regex.is_match(value),
-        })
-    })
+    rule.is_none_or(|rule| values.iter().any(|value| rule.is_met_by(value)))
 }
 
 fn check_dates(claims: &Registered, now: u64) -> Result<(), TokenError> {
@@ -272,7 +302,7 @@ fn check_dates(claims: &Registered, now: u64) -> Result<(), TokenError> {
 fn expire_at(claims: &Registered) -> Option<u64> {
     match claims.expire_at {
         Some(seconds) => (seconds > 0).then_some(seconds),
-        None => claims.exp.map(super::claims::NumericDate::seconds),
+        None => claims.exp.map(claims::NumericDate::seconds),
     }
 }
 
@@ -287,6 +317,7 @@ impl fmt::Display for TokenError {
         match self {
             Self::Expired => f.write_str("token expired, or not valid yet"),
             Self::Invalid(reason) => write!(f, "invalid token: {reason}"),
+            Self::Unavailable => f.write_str("the key of the token cannot be fetched now"),
         }
     }
 }
@@ -298,6 +329,8 @@ impl fmt::Display for Invalid {
         f.write_str(match self {
             Self::Malformed => "malformed",
             Self::Algorithm => "algorithm not enabled",
+            Self::Key => "no key of that id",
+            Self::Place => "issuer or audience unfit for the address of keys",
             Self::Signature => "signature does not match",
             Self::Claims => "claim of a wrong type",
             Self::Audience => "audience does not match",
@@ -306,15 +339,5 @@ impl fmt::Display for Invalid {
             Self::HasNoChannel => "no channel",
             Self::Base64 => "base64 claim is not base64",
         })
-    }
-}
-
-/// Keys stay out of sight.
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier")
-            .field("rules", &self.rules)
-            .field("is_signature_skipped", &self.is_signature_skipped)
-            .finish_non_exhaustive()
     }
 }

@@ -4,6 +4,8 @@ use campanile_engine::shard::{SessionKey, Shard};
 use campanile_engine::time::Now;
 use campanile_protocol::{Disconnect, Wire, ws};
 
+use crate::throttle::CLIENT_FAULTS;
+
 /// What is spoken over a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Speech {
@@ -146,7 +148,10 @@ impl Connection {
     }
 
     fn refuse(&self, shard: &mut Shard, now: Now, error: ws::ProtocolError) {
-        tracing::info!(%error, code = error.close_code(), "a client broke the WebSocket protocol");
+        if let Some(unsaid) = CLIENT_FAULTS.pass() {
+            let code = error.close_code();
+            tracing::info!(%error, code, unsaid, "a client broke the WebSocket protocol");
+        }
         let mut last = Vec::new();
         ws::encode_close(error.close_code(), &error.to_string(), &mut last);
         shard.close_with(now, self.key, last);

@@ -24,10 +24,11 @@ use tokio_rustls::TlsAcceptor;
 
 use super::admission::Admission;
 use super::foreign;
+use super::handshake::HandshakeRules;
 use super::hang_up::{self, HangUps};
 use super::io::Io;
 use super::origin::Origins;
-use super::upgrade::{self, Paths, Verdict};
+use super::upgrade::{self, Opening, Paths, Verdict};
 use super::worker::{Worker, WorkerPool};
 
 /// Connections that may wait to be accepted; the kernel has a limit of its own.
@@ -51,6 +52,8 @@ pub struct Listener {
     pub echo_path: String,
     /// Which pages may connect.
     pub origins: Origins,
+    /// What is read from the request that brings a client.
+    pub handshakes: HandshakeRules,
     /// Connections that are no WebSockets, over all workers; more wait to be accepted.
     pub requests_max: usize,
     /// How many may connect.
@@ -97,6 +100,7 @@ pub fn listen(
             websocket: listener.websocket_path,
             echo: listener.echo_path,
             origins: listener.origins,
+            handshakes: listener.handshakes,
         },
         workers: listener.workers,
         admission: listener.admission,
@@ -214,8 +218,12 @@ where
         let before = parts.write_buf;
         let respond = |head: Vec<u8>| [&before[..], &head].concat();
         match upgrade::judge(&upgrades.paths, &request) {
-            Verdict::Accept(speech, head) => match upgrades.admission.admit(worker.now().moment) {
-                Some(place) => worker.adopt(parts.io, speech, respond(head), &mut read, place),
+            Verdict::Accept(opening) => match upgrades.admission.admit(worker.now().moment) {
+                Some(place) => {
+                    let head = respond(opening.head);
+                    let opening = Opening { head, ..opening };
+                    worker.adopt(parts.io, opening, &mut read, place);
+                }
                 None => {
                     let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
                     worker.refuse(parts.io, respond(head));

@@ -8,6 +8,7 @@
 mod admission;
 mod connection;
 mod foreign;
+mod handshake;
 mod hang_up;
 mod io;
 mod listen;
@@ -17,6 +18,7 @@ mod upgrade;
 mod worker;
 
 pub use admission::Admission;
+pub use handshake::HandshakeRules;
 pub use io::Io;
 pub use listen::{Listener, Routes, listen};
 pub use origin::Origins;

@@ -5,10 +5,12 @@
 
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
+use campanile_engine::authority::Handshake;
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::{Wire, ws};
 
 use super::connection::Speech;
+use super::handshake::{AmbiguousUser, HandshakeRules};
 use super::origin::Origins;
 
 /// Where our WebSockets are.
@@ -17,17 +19,29 @@ pub(super) struct Paths {
     pub(super) websocket: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
+    pub(super) handshakes: HandshakeRules,
 }
 
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Speak this, after these bytes.
-    Accept(Speech, Vec<u8>),
+    /// Let it in.
+    Accept(Opening),
     /// Say this and close.
     Refuse(Vec<u8>),
     /// It is for an ordinary handler.
     Foreign,
+}
+
+/// How an accepted connection begins.
+#[derive(Debug)]
+pub(super) struct Opening {
+    /// What is spoken.
+    pub(super) speech: Speech,
+    /// What is written first.
+    pub(super) head: Vec<u8>,
+    /// What is known of the client already.
+    pub(super) handshake: Option<Box<Handshake>>,
 }
 
 /// Judges a request.
@@ -46,10 +60,18 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     } else {
         return Verdict::Foreign;
     };
-    match accept_key(request) {
-        Err(refusal) => refusal,
-        Ok(_) if !allows_origin(paths, headers) => refuse("403 Forbidden", ""),
-        Ok(key) => Verdict::Accept(speech, switching_protocols(headers, key)),
+    let key = match accept_key(request) {
+        Err(refusal) => return refusal,
+        Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
+        Ok(key) => key,
+    };
+    match paths.handshakes.read(headers) {
+        Err(AmbiguousUser) => refuse("400 Bad Request", ""),
+        Ok(handshake) => Verdict::Accept(Opening {
+            speech,
+            head: switching_protocols(headers, key),
+            handshake,
+        }),
     }
 }
 

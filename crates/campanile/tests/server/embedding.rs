@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_server::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::Message;
-use campanile::transport::{Admission, Listener, Origins, WorkerPool, listen};
+use campanile::transport::{Admission, HandshakeRules, Listener, Origins, WorkerPool, listen};
 use campanile_engine::budget::MemoryBudget;
 use campanile_protocol::ws::{self, Opcode};
 
@@ -67,6 +67,7 @@ async fn serve(started: Sender<(SocketAddr, ServerHandle)>) {
         echo_path: ECHO.into(),
         requests_max: 64,
         origins: Origins::new::<&str>(&[]).expect("no pattern is a bad one"),
+        handshakes: HandshakeRules::default(),
         admission: Arc::new(Admission::new(100, None, budget)),
         tls: None,
         routes: Arc::new(|services| {

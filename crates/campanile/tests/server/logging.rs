@@ -1,6 +1,8 @@
 //! What strangers send may be logged, but only as one line, without control characters, and never
 //! with a secret in it.
 
+use std::time::Instant;
+
 use campanile::config::Secret;
 use campanile::token::{NewToken, sign};
 use serde_json::json;
@@ -99,5 +101,21 @@ fn secrets_are_not_logged_even_for_debugging() {
     ] {
         assert!(!log.contains(secret), "{secret} in\n{log}");
     }
-    assert!(log.contains("a connection token was refused"), "{log}");
+    assert!(log.contains("a token was refused"), "{log}");
+}
+
+#[test]
+fn a_flood_of_bad_tokens_does_not_flood_the_log() {
+    let server = Server::start();
+    let before = Instant::now();
+    for _ in 0..200 {
+        let mut client = Client::connect(&server, WEBSOCKET);
+        client.send_json(&json!({"id": 1, "connect": {"token": "a.b.c"}}));
+        client.expect_close(3500);
+    }
+    let log = server.stop();
+    let said = log.matches("a token was refused").count();
+    // Ten at once, and ten a second.
+    let most = 10 + before.elapsed().as_millis().div_ceil(100);
+    assert!((10..=most).contains(&(said as u128)), "{said} lines");
 }

@@ -12,6 +12,7 @@ mod embedding;
 mod floods;
 mod frames;
 mod handshake;
+mod identity;
 mod limits;
 mod logging;
 mod protobuf;

@@ -17,7 +17,7 @@ use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, Reply
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
-use crate::authority::{Authority, Credentials};
+use crate::authority::{Authority, Credentials, Handshake};
 use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication};
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
@@ -193,7 +193,9 @@ impl Node {
     /// What was asked may have been done or not; see [`Broker::publish`].
     pub async fn ask(&self, shard: ShardId, ask: Ask) -> Answer {
         match ask {
-            Ask::Connect(request) => Answer::Connect(self.admit_user(&request).await),
+            Ask::Connect { request, handshake } => {
+                Answer::Connect(self.admit_user(&request, handshake.as_deref()).await)
+            }
             Ask::Refresh { token } => Answer::Refresh(self.authority.refresh(&token).await),
             Ask::Grant { token } => Answer::Grant(self.authority.subscribe(&token).await),
             Ask::Join(requests) => Answer::Join(self.join(shard, requests).await),
@@ -259,8 +261,9 @@ impl Node {
     async fn admit_user(
         &self,
         request: &campanile_protocol::command::ConnectRequest,
+        handshake: Option<&Handshake>,
     ) -> Result<(Credentials, Option<UserSeat>), Rejection> {
-        let credentials = self.authority.connect(request).await?;
+        let credentials = self.authority.connect(request, handshake).await?;
         let seat = match self.settings.user_connection_limit {
             Some(limit) if !credentials.user.is_anonymous() => {
                 let seat = UserSeats::take(&self.seats, &credentials.user, limit);

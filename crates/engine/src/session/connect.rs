@@ -5,16 +5,32 @@ use std::sync::Arc;
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
 use campanile_protocol::reply::ConnectResult;
-use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody};
+use campanile_protocol::{ClientInfo, Disconnect, Payload, Refusal, ReplyBody};
 
 use super::plan::Plan;
 use super::{Context, Effect, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::ask::{Ask, Joined};
 use crate::authority::{Credentials, Grant, TokenRefusal};
+use crate::channel::ChannelName;
 use crate::channel::permission::Requester;
 use crate::node::UserSeat;
 
+/// What outlives the credentials that brought it. Most sessions have none.
+#[derive(Debug, Default)]
+pub(super) struct Bequest {
+    /// Channels that the connection token subscribed to, as the next token must again.
+    channels: Vec<ChannelName>,
+    /// What the application keeps about the connection.
+    meta: Option<Payload>,
+}
+
 impl Session {
+    /// What the application keeps about the connection, by its latest credentials.
+    #[must_use]
+    pub fn meta(&self) -> Option<&Payload> {
+        self.bequest.as_ref()?.meta.as_ref()
+    }
+
     pub(super) fn connected(
         &mut self,
         context: &Context<'_>,
@@ -92,12 +108,17 @@ impl Session {
             chan_info: None,
         });
         let mut plans: Vec<Plan> = Vec::new();
+        let mut bequest = Bequest {
+            meta: credentials.meta,
+            ..Bequest::default()
+        };
         for (channel, grant) in credentials.subscriptions {
             let hint = request.subs.get(&channel);
             let plan = self.server_plan(context, &channel, grant, hint)?;
-            self.token_channels.push(plan.channel.clone());
+            bequest.channels.push(plan.channel.clone());
             plans.push(plan);
         }
+        self.bequest = bequest.into_option();
         if let Some(channel) = self.personal_channel(context)
             && plans.iter().all(|plan| plan.channel.as_str() != channel)
         {
@@ -248,13 +269,18 @@ impl Session {
         let credentials = match outcome {
             Err(TokenRefusal::Expired) => return self.close(Disconnect::EXPIRED, effects),
             Err(TokenRefusal::Invalid) => return self.close(Disconnect::INVALID_TOKEN, effects),
+            // The connection is good until its old credentials run out.
+            Err(TokenRefusal::Unavailable) => {
+                return effects.push(reply(id, Err(Refusal::INTERNAL)));
+            }
             Ok(new) if new.user != self.info.user => {
                 return self.close(Disconnect::INVALID_TOKEN, effects);
             }
             Ok(new) => new,
         };
-        let is_same_set = credentials.subscriptions.len() == self.token_channels.len()
-            && self.token_channels.iter().all(|channel| {
+        let mut bequest = self.bequest.take().map(|held| *held).unwrap_or_default();
+        let is_same_set = credentials.subscriptions.len() == bequest.channels.len()
+            && bequest.channels.iter().all(|channel| {
                 credentials
                     .subscriptions
                     .iter()
@@ -275,7 +301,28 @@ impl Session {
         self.expires = expires;
         if credentials.info.is_some() {
             Arc::make_mut(&mut self.info).conn_info = credentials.info;
+            self.renew_infos();
         }
+        bequest.meta = credentials.meta;
+        self.bequest = bequest.into_option();
         effects.push(reply(id, Ok(ReplyBody::Refresh(expiry))));
+    }
+
+    /// Lets subscriptions that tell something of their own about themselves tell the connection's
+    /// new information beside it.
+    fn renew_infos(&mut self) {
+        let infos = self.subscriptions.iter_mut();
+        for info in infos.filter_map(|subscription| subscription.info.as_mut()) {
+            Arc::make_mut(info)
+                .conn_info
+                .clone_from(&self.info.conn_info);
+        }
+    }
+}
+
+impl Bequest {
+    /// `None` if there is nothing in it, so that a session need not keep it.
+    fn into_option(self) -> Option<Box<Self>> {
+        (!self.channels.is_empty() || self.meta.is_some()).then(|| Box::new(self))
     }
 }

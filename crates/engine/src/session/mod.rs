@@ -30,11 +30,13 @@ use campanile_protocol::{
 };
 
 use crate::ask::{Answer, Ask, Ticket};
+use crate::authority::Handshake;
 use crate::channel::{ChannelName, Namespaces};
 use crate::node::UserSeat;
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
+use connect::Bequest;
 pub use effect::{Effect, Membership, Notice};
 pub use order::Order;
 use plan::Plan;
@@ -136,8 +138,10 @@ pub struct Session {
     subscriptions: Vec<Subscription>,
     pending: Vec<(Ticket, Pending)>,
     next_ticket: u32,
-    /// Channels that the connection token subscribed to, as the next token must again.
-    token_channels: Vec<ChannelName>,
+    /// What is known from before the connect command, until that comes.
+    handshake: Option<Box<Handshake>>,
+    /// What the session's credentials left to remember, where they left anything.
+    bequest: Option<Box<Bequest>>,
     /// The session's share of its user's connections, given back when it closes.
     seat: Option<UserSeat>,
 }
@@ -145,7 +149,12 @@ pub struct Session {
 impl Session {
     /// A session whose connection was just opened. `jitter` is any random number.
     #[must_use]
-    pub fn open(context: &Context<'_>, client: ClientId, jitter: u16) -> Self {
+    pub fn open(
+        context: &Context<'_>,
+        client: ClientId,
+        jitter: u16,
+        handshake: Option<Box<Handshake>>,
+    ) -> Self {
         let info = ClientInfo {
             user: UserId::new(""),
             client,
@@ -163,7 +172,8 @@ impl Session {
             subscriptions: Vec::new(),
             pending: Vec::new(),
             next_ticket: 0,
-            token_channels: Vec::new(),
+            handshake,
+            bequest: None,
             seat: None,
         }
     }
@@ -262,7 +272,10 @@ impl Session {
                 },
             ) => {
                 self.state = State::Connecting;
-                let ask = Ask::Connect(request.clone());
+                let ask = Ask::Connect {
+                    request: request.clone(),
+                    handshake: self.handshake.take(),
+                };
                 self.ask(Pending::Connect { id, request }, ask, effects);
             }
             (State::Live, Command::Pong) if self.has_unanswered_ping => {
@@ -385,7 +398,9 @@ impl Session {
             return;
         }
         match self.state {
-            State::Opened | State::Connecting => self.close(Disconnect::STALE, effects),
+            State::Opened => self.close(Disconnect::STALE, effects),
+            // The client did its part in time: it is we who are late, and it should come again.
+            State::Connecting => self.close(Disconnect::INTERNAL, effects),
             State::Refused => self.close(Disconnect::CONNECTION_CLOSED, effects),
             // A client whose commands we keep waiting may have its pong stuck behind them.
             State::Live if self.has_unanswered_ping && !self.is_waiting(context.settings) => {

@@ -65,6 +65,9 @@ impl Session {
         let token = match outcome {
             Err(TokenRefusal::Expired) => return effects.push(reply(id, Err(expired))),
             Err(TokenRefusal::Invalid) => return self.close(Disconnect::INVALID_TOKEN, effects),
+            Err(TokenRefusal::Unavailable) => {
+                return effects.push(reply(id, Err(Refusal::INTERNAL)));
+            }
             Ok(token) => token,
         };
         let channel = if channel.is_empty() {

@@ -154,6 +154,7 @@ impl Session {
         let planned = match outcome {
             Err(TokenRefusal::Expired) => Err(Refusal::TOKEN_EXPIRED.into()),
             Err(TokenRefusal::Invalid) => Err(Refusal::PERMISSION_DENIED.into()),
+            Err(TokenRefusal::Unavailable) => Err(Refusal::INTERNAL.into()),
             Ok(token) if !self.is_for(&token, &request.channel) => {
                 Err(Rejection::from(Disconnect::INVALID_TOKEN))
             }

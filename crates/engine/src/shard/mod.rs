@@ -19,6 +19,7 @@ use campanile_protocol::{ClientId, Disconnect, Encoder, Position, Wire};
 use slab::Slab;
 
 use crate::ask::{Answer, Ask, Tell, Ticket};
+use crate::authority::Handshake;
 use crate::broker::HistoryPage;
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
@@ -186,8 +187,15 @@ impl Shard {
         self.hub.channels()
     }
 
-    /// A new connection that speaks `wire`. `random` are sixteen random bytes.
-    pub fn open(&mut self, now: Now, wire: Wire, random: [u8; 16]) -> SessionKey {
+    /// A new connection that speaks `wire`. `random` are sixteen random bytes, `handshake` is what
+    /// its transport knows of the client.
+    pub fn open(
+        &mut self,
+        now: Now,
+        wire: Wire,
+        random: [u8; 16],
+        handshake: Option<Box<Handshake>>,
+    ) -> SessionKey {
         let client = ClientId::from_random(random, self.id.as_u8());
         let jitter = u16::from_le_bytes([random[0], random[1]]);
         let context = Context {
@@ -195,7 +203,7 @@ impl Shard {
             settings: &self.settings,
             namespaces: &self.namespaces,
         };
-        let session = Box::new(Session::open(&context, client, jitter));
+        let session = Box::new(Session::open(&context, client, jitter, handshake));
         let deadline = session.next_timeout();
         let key = self.insert(wire, Some(session));
         self.file(key, deadline);

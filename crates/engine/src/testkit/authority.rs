@@ -4,7 +4,7 @@ use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::{Disconnect, UserId};
 
-use crate::authority::{Authority, Credentials, Grant, TokenGrant, TokenRefusal};
+use crate::authority::{Authority, Credentials, Grant, Handshake, TokenGrant, TokenRefusal};
 use crate::broker::BoxFuture;
 
 /// Believes every token. A connection token is a user id and the channels that it subscribes to, a
@@ -24,6 +24,7 @@ fn credentials(token: &str) -> Result<Credentials, TokenRefusal> {
         user: UserId::new(user),
         expire_at: None,
         info: None,
+        meta: None,
         subscriptions: subscriptions.collect(),
         considers_wishes: false,
     })
@@ -33,6 +34,7 @@ impl Authority for StubAuthority {
     fn connect<'a>(
         &'a self,
         request: &'a ConnectRequest,
+        _: Option<&'a Handshake>,
     ) -> BoxFuture<'a, Result<Credentials, Rejection>> {
         let outcome = credentials(&request.token);
         Box::pin(async { outcome.map_err(|_| Disconnect::INVALID_TOKEN.into()) })

@@ -183,9 +183,10 @@ impl Driver {
     /// Opens a connection to a shard.
     pub fn open(&mut self, shard: usize) -> Peer {
         let (now, random) = (self.now(), self.random.bytes());
-        let key = self.workers[shard]
-            .shard
-            .open(now, Wire::WebSocket(Encoding::Json), random);
+        let key =
+            self.workers[shard]
+                .shard
+                .open(now, Wire::WebSocket(Encoding::Json), random, None);
         Peer {
             shard,
             key,

@@ -1,7 +1,7 @@
 //! Connecting with credentials and server-side subscriptions: section 6 of the client protocol.
 
 use campanile_engine::ask::Answer;
-use campanile_engine::authority::{Credentials, Grant, Overrides};
+use campanile_engine::authority::{Credentials, Grant, Handshake, Overrides};
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::node::UserSeats;
 use campanile_engine::settings::Settings;
@@ -34,6 +34,16 @@ fn a_session_with_credentials_is_live() {
     assert_eq!(said, ["enroll 42", "1: connect ping 25 pong true"]);
     assert!(desk.session.is_live() && !desk.is_waiting());
     assert_eq!(desk.session.user().as_str(), "42");
+}
+
+#[test]
+fn what_is_known_from_the_handshake_goes_along_with_the_connect_command() {
+    let handshake = Handshake {
+        user: Some(UserId::new("7")),
+    };
+    let mut desk = Desk::opened(Settings::default(), plain(), Some(Box::new(handshake)));
+    let said = desk.ask(Request::Connect(Box::default()));
+    assert_eq!(said, ["ask connect as 7"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::ask::{Answer, Ask, Joined, Tell, Ticket};
-use campanile_engine::authority::{Credentials, Grant, TokenGrant};
+use campanile_engine::authority::{Credentials, Grant, Handshake, TokenGrant};
 use campanile_engine::broker::{Attendance, HistoryPage};
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
@@ -38,6 +38,14 @@ impl Desk {
     }
 
     pub(crate) fn with(settings: Settings, options: ChannelOptions) -> Self {
+        Self::opened(settings, options, None)
+    }
+
+    pub(crate) fn opened(
+        settings: Settings,
+        options: ChannelOptions,
+        handshake: Option<Box<Handshake>>,
+    ) -> Self {
         let private = ChannelOptions {
             allow_subscribe_for_client: false,
             ..options.clone()
@@ -49,7 +57,7 @@ impl Desk {
             settings: &settings,
             namespaces: &namespaces,
         };
-        let session = Session::open(&context, client(), 0);
+        let session = Session::open(&context, client(), 0, handshake);
         Self {
             session,
             clock,
@@ -172,7 +180,11 @@ impl Desk {
 
 fn spell_ask(ask: &Ask) -> String {
     match ask {
-        Ask::Connect(_) => "connect".into(),
+        Ask::Connect { handshake, .. } => {
+            let user = handshake.as_ref().and_then(|known| known.user.as_ref());
+            let user = user.map(|user| format!(" as {}", user.as_str()));
+            format!("connect{}", user.unwrap_or_default())
+        }
         Ask::Refresh { token } => format!("refresh {token}"),
         Ask::Grant { token } => format!("grant {token}"),
         Ask::Join(joins) => {
@@ -190,8 +202,11 @@ fn spell_ask(ask: &Ask) -> String {
         Ask::Publish { channel, info, .. } => {
             let chan_info = info.chan_info.as_deref().map(String::from_utf8_lossy);
             let chan_info = chan_info.map(|text| format!(" {text}")).unwrap_or_default();
+            let conn_info = info.conn_info.as_deref().map(String::from_utf8_lossy);
+            let conn_info = conn_info.map(|text| format!(" ({text})"));
+            let conn_info = conn_info.unwrap_or_default();
             format!(
-                "publish {} by {}{chan_info}",
+                "publish {} by {}{conn_info}{chan_info}",
                 channel.as_str(),
                 info.user.as_str()
             )
@@ -363,6 +378,7 @@ pub(crate) fn credentials() -> Credentials {
         user: UserId::new("42"),
         expire_at: None,
         info: None,
+        meta: None,
         subscriptions: Vec::new(),
         considers_wishes: true,
     }

@@ -67,10 +67,13 @@ fn who_does_not_connect_in_time_is_stale() {
     assert_eq!(desk.patience(), Some(10.0));
     assert_eq!(desk.pass(9.9), [""; 0]);
     assert_eq!(desk.pass(0.1), ["close 3502"]);
+}
 
+#[test]
+fn who_is_not_answered_in_time_is_told_to_come_again() {
     let mut asked = Desk::new(plain());
     asked.ask(Request::Connect(Box::default()));
-    assert_eq!(asked.pass(10.0), ["close 3502"]);
+    assert_eq!(asked.pass(10.0), ["close 3004"]);
 }
 
 #[test]

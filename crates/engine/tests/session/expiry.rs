@@ -7,7 +7,9 @@ use campanile_engine::testkit::channel;
 use campanile_protocol::Command;
 use campanile_protocol::command::{Request, SubscribeRequest};
 
-use super::desk::{Desk, Said, connected, credentials, joined, plain, subscribe_with, token_grant};
+use super::desk::{
+    Desk, Said, connected, credentials, everything, joined, plain, subscribe_with, token_grant,
+};
 
 fn expiring(desk: &Desk, seconds: i64) -> Credentials {
     Credentials {
@@ -107,6 +109,67 @@ fn a_bad_refresh_ends_the_session() {
         let mut desk = mortal();
         desk.ask(Request::Refresh { token: "t".into() });
         assert_eq!(desk.answer(Answer::Refresh(outcome)), [end]);
+    }
+}
+
+#[test]
+fn a_refresh_that_nobody_can_judge_leaves_the_session_as_it_was() {
+    let mut desk = mortal();
+    desk.ask(Request::Refresh { token: "t".into() });
+    let said = desk.answer(Answer::Refresh(Err(TokenRefusal::Unavailable)));
+    assert_eq!(said, ["2: error 100, try again"]);
+    desk.ask(Request::Refresh { token: "t".into() });
+    let said = desk.answer(Answer::Refresh(Ok(credentials())));
+    assert_eq!(said, ["3: refresh"]);
+    assert_eq!(live_through(&mut desk, 1000.0), [""; 0]);
+}
+
+#[test]
+fn a_refresh_replaces_the_connections_info_unless_it_has_none() {
+    let with = |info: Option<&[u8]>| Credentials {
+        info: info.map(Into::into),
+        ..credentials()
+    };
+    let mut desk = Desk::new(everything());
+    desk.ask(Request::Connect(Box::default()));
+    desk.answer(connected(with(Some(b"1"))));
+    desk.ask(subscribe_with(SubscribeRequest {
+        channel: "c".into(),
+        token: "t".into(),
+        ..SubscribeRequest::default()
+    }));
+    let grant = Grant {
+        info: Some(b"9".as_slice().into()),
+        ..Grant::default()
+    };
+    desk.answer(Answer::Grant(Ok(token_grant("c", grant))));
+    desk.answer(joined(0));
+    for (info, published) in [(None, "1"), (Some(&b"2"[..]), "2")] {
+        desk.ask(Request::Refresh { token: "t".into() });
+        desk.answer(Answer::Refresh(Ok(with(info))));
+        let said = desk.ask(Request::Publish {
+            channel: "c".into(),
+            data: b"1".as_slice().into(),
+        });
+        assert_eq!(said, [format!("ask publish c by 42 ({published}) 9")]);
+        desk.answer(Answer::Reply(Ok(campanile_protocol::ReplyBody::Publish)));
+    }
+}
+
+#[test]
+fn a_refresh_replaces_what_the_application_keeps() {
+    let with = |meta: Option<&[u8]>| Credentials {
+        meta: meta.map(Into::into),
+        ..credentials()
+    };
+    let mut desk = Desk::new(plain());
+    desk.ask(Request::Connect(Box::default()));
+    desk.answer(connected(with(Some(b"1"))));
+    assert_eq!(desk.session.meta().map(|meta| &**meta), Some(&b"1"[..]));
+    for meta in [Some(&b"2"[..]), None] {
+        desk.ask(Request::Refresh { token: "t".into() });
+        desk.answer(Answer::Refresh(Ok(with(meta))));
+        assert_eq!(desk.session.meta().map(|meta| &**meta), meta);
     }
 }
 
@@ -255,6 +318,7 @@ fn a_bad_renewal_has_its_code() {
     for (outcome, said) in [
         (Err(TokenRefusal::Expired), ["2: error 109, try again"]),
         (Ok(token_grant("c", stale)), ["2: error 109, try again"]),
+        (Err(TokenRefusal::Unavailable), ["2: error 100, try again"]),
     ] {
         assert_eq!(renew(&mut subscribed(), "c", outcome), said);
     }

@@ -140,6 +140,10 @@ fn a_token_decides_alone() {
     assert_eq!(ask(Ok(good())), ["await $c", "ask join $c"]);
     assert_eq!(ask(Err(TokenRefusal::Expired)), ["1: error 109"]);
     assert_eq!(ask(Err(TokenRefusal::Invalid)), ["1: error 103"]);
+    assert_eq!(
+        ask(Err(TokenRefusal::Unavailable)),
+        ["1: error 100, try again"]
+    );
     let others = ClientId::from_random([2; 16], 0);
     for wrong in [
         TokenGrant {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
-use campanile_engine::authority::{Authority, Credentials, TokenGrant, TokenRefusal};
+use campanile_engine::authority::{Authority, Credentials, Handshake, TokenGrant, TokenRefusal};
 use campanile_engine::broker::{BoxFuture, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
@@ -72,11 +72,13 @@ impl Authority for Trusting {
     fn connect<'a>(
         &'a self,
         request: &'a ConnectRequest,
+        _: Option<&'a Handshake>,
     ) -> BoxFuture<'a, Result<Credentials, Rejection>> {
         let credentials = Credentials {
             user: UserId::new(&request.token),
             expire_at: None,
             info: Some(br#"{"name":"x"}"#.as_slice().into()),
+            meta: None,
             subscriptions: Vec::new(),
             considers_wishes: false,
         };
@@ -169,7 +171,7 @@ impl Rig {
         let connect = format!(r#"{{"id":1,"connect":{{"token":"{user}"}}}}"#);
         let key = {
             let mut shard = self.shard.borrow_mut();
-            let key = shard.open(now, Wire::WebSocket(Encoding::Json), random);
+            let key = shard.open(now, Wire::WebSocket(Encoding::Json), random, None);
             shard.receive(
                 now,
                 key,

@@ -57,7 +57,6 @@ const fn noted(path: &'static str, note: &'static str) -> Foreign {
 
 const TLS_CLIENTS: &str = "without it clients would not be asked for certificates";
 const INTERNAL: &str = "internal endpoints are served on the main address and port";
-const HMAC_ONLY: &str = "only HMAC signatures are verified";
 
 const FOREIGN: &[Foreign] = &[
     noted("http_server.internal_address", INTERNAL),
@@ -90,13 +89,7 @@ const FOREIGN: &[Foreign] = &[
     but("map_broker.type", "memory"),
     key("map_broker"),
     key("node.info_metrics_aggregate_interval"),
-    noted("client.token.rsa_public_key", HMAC_ONLY),
-    noted("client.token.ecdsa_public_key", HMAC_ONLY),
-    noted("client.token.jwks_public_endpoint", HMAC_ONLY),
     key("client.token.jwks"),
-    noted("client.subscription_token.rsa_public_key", HMAC_ONLY),
-    noted("client.subscription_token.ecdsa_public_key", HMAC_ONLY),
-    noted("client.subscription_token.jwks_public_endpoint", HMAC_ONLY),
     key("client.subscription_token.jwks"),
     key("client.connect_code_to_unidirectional_disconnect"),
     key("client.proxy"),

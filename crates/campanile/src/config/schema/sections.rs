@@ -189,8 +189,7 @@ const CLIENT: &[Setting] = &[
         "user_id_http_header",
         "",
         "Header of a trusted proxy that carries the user's id.",
-    )
-    .not_yet(),
+    ),
 ];
 
 /// The settings of token verification. A macro, as a constant list cannot be spliced into another.
@@ -207,6 +206,21 @@ macro_rules! token_settings {
                 "hmac_previous_secret_key_valid_until",
                 "0",
                 "Unix time in seconds until when it is tried; 0 for always.",
+            ),
+            Setting::text(
+                "rsa_public_key",
+                "",
+                "Key of RS and PS tokens: PEM, base64 of PEM, or the path of a PEM file.",
+            ),
+            Setting::text(
+                "ecdsa_public_key",
+                "",
+                "Key of ES256 or ES384 tokens: PEM, base64 of PEM, or the path of a PEM file.",
+            ),
+            Setting::text(
+                "jwks_public_endpoint",
+                "",
+                "URL of a JSON Web Key Set, which is then all that counts; {{name}} stands for a group.",
             ),
             Setting::text("audience", "", "The aud claim that tokens must have."),
             Setting::regex("audience_regex", "What the aud claim must match."),

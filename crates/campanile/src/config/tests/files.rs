@@ -178,14 +178,12 @@ fn an_unknown_key_is_an_error_when_strict() {
 fn what_only_centrifugo_does_is_a_warning() {
     assert_eq!(
         warnings(
-            "[engine]\ntype = 'redis'\n[client.token]\njwks_public_endpoint = 'https://a.b'\n\
+            "[engine]\ntype = 'redis'\n[client.token]\naudience = 'a'\n\
              [channel.without_namespace]\nallowed_delta_types = ['fossil']\n\
              subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n[sse]\nenabled = true\n"
         ),
         [
             "campanile.toml:2:1: engine.type: not supported by Campanile yet; it has no effect",
-            "campanile.toml:4:1: client.token.jwks_public_endpoint: \
-             not supported by Campanile yet; only HMAC signatures are verified",
             "campanile.toml:6:1: channel.without_namespace.allowed_delta_types: \
              not supported by Campanile yet; it has no effect",
             "campanile.toml:7:1: channel.without_namespace.subscribe_proxy_enabled: \

@@ -2,6 +2,7 @@
 
 mod files;
 mod sources;
+mod tokens;
 
 use super::source::{self, Format};
 use super::{ConfigError, Loaded, Sources, load_over};

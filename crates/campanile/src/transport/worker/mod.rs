@@ -31,6 +31,7 @@ use super::admission::Place;
 use super::connection::{Connection, Speech};
 use super::io::Io;
 use super::sockets::SocketSet;
+use super::upgrade::Opening;
 pub use pool::WorkerPool;
 use state::State;
 use turns::Turns;
@@ -92,22 +93,20 @@ impl Worker {
         self.node.clock().now()
     }
 
-    /// Takes over a connection: `head` is written first, `read` has been read from it already.
-    pub(super) fn adopt(
-        self: &Rc<Self>,
-        io: Io,
-        speech: Speech,
-        head: Vec<u8>,
-        read: &mut [u8],
-        place: Place,
-    ) {
-        self.take_over(io, speech, head, read, Some(place));
+    /// Takes over a connection; `read` has been read from it already.
+    pub(super) fn adopt(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Place) {
+        self.take_over(io, opening, read, Some(place));
     }
 
     /// Says a last word over a connection that is not let in.
     pub(super) fn refuse(self: &Rc<Self>, io: Io, head: Vec<u8>) {
         if self.state.borrow().refusals < REFUSALS_MAX {
-            self.take_over(io, Speech::Nothing, head, &mut [], None);
+            let opening = Opening {
+                speech: Speech::Nothing,
+                head,
+                handshake: None,
+            };
+            self.take_over(io, opening, &mut [], None);
         } else if let Io::Plain(stream) = io {
             // Those that are turned away must not keep descriptors from those that are served. The
             // word fits into an empty socket; whether it is read before the end is up to luck.
@@ -115,14 +114,12 @@ impl Worker {
         }
     }
 
-    fn take_over(
-        self: &Rc<Self>,
-        io: Io,
-        speech: Speech,
-        head: Vec<u8>,
-        read: &mut [u8],
-        place: Option<Place>,
-    ) {
+    fn take_over(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Option<Place>) {
+        let Opening {
+            speech,
+            head,
+            handshake,
+        } = opening;
         let now = self.node.clock().now();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -130,7 +127,7 @@ impl Worker {
             Speech::Session(wire) => {
                 let mut random = [0; 16];
                 getrandom::fill(&mut random).expect("the system has random numbers");
-                state.shard.open(now, wire, random)
+                state.shard.open(now, wire, random, handshake)
             }
             Speech::Echo | Speech::Nothing => state.shard.open_bare(now),
         };

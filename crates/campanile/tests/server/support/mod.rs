@@ -7,6 +7,7 @@
 pub(crate) mod bystander;
 pub(crate) mod client;
 pub(crate) mod http;
+pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod server;
