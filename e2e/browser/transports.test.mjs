@@ -13,6 +13,7 @@ import { until } from '../lib/wait.mjs';
 import { EVERY_TRANSPORT, WAYS } from '../lib/ways.mjs';
 
 const PATIENCE_MS = 10_000;
+const WRITABLE = { allow_subscribe_for_client: true, allow_publish_for_client: true };
 const BUNDLES = new URL('../node_modules/centrifuge/dist/', import.meta.url);
 
 let pages;
@@ -23,7 +24,10 @@ before(async () => {
   server = await Server.start({
     client: { allowed_origins: [pages.allowed] },
     // Nothing but publications: no joins among what is counted.
-    namespaces: [{ name: 'news', allow_subscribe_for_client: true, history_size: 10, history_ttl: '300s', force_recovery: true }],
+    namespaces: [
+      { name: 'news', allow_subscribe_for_client: true, history_size: 10, history_ttl: '300s', force_recovery: true },
+      { name: 'bytes', ...WRITABLE, presence: true, publication_data_format: 'binary' },
+    ],
     websocket: { compression: true },
     ...EVERY_TRANSPORT,
   });
@@ -239,6 +243,73 @@ describe('without an SDK', () => {
       const socket = window.listen(new WebSocket(url));
       socket.onopen = () => socket.send(request);
     }));
+
+  /** Opens a plain socket in the page; `seen` gets what comes, and how it ends. */
+  async function openPlain(t, channel, query = {}) {
+    const page = await openPage(t);
+    const said = new URLSearchParams({ token: userToken(someone()), ...query });
+    const path = channel.split('/').map(encodeURIComponent).join('/');
+    await page.evaluate((url) => {
+      const socket = new WebSocket(url);
+      socket.binaryType = 'arraybuffer';
+      const shown = (data) => (typeof data === 'string' ? data : [...new Uint8Array(data)]);
+      socket.onmessage = ({ data }) => window.seen.push(shown(data));
+      socket.onclose = ({ code, reason }) => window.seen.push({ code, reason });
+      window.socket = socket;
+    }, `ws://127.0.0.1:${server.port}/connection/plain/${path}?${said}`);
+    return page;
+  }
+
+  /** Somebody in the channel: the socket of the page is there too. */
+  const arrival = (channel, count = 1) =>
+    until(async () => (await server.api('presence_stats', { channel })).num_clients === count, 'socket in its channel');
+
+  test('a plain WebSocket publishes to its channel and receives what others publish', async (t) => {
+    const channel = somewhere();
+    const page = await openPlain(t, channel);
+    const peer = await WAYS[0].connected(t, server);
+    const { inbox } = await peer.subscribe(channel);
+    await arrival(channel, 2);
+    await page.evaluate(() => window.socket.send('{"from":"page"}'));
+    assert.deepEqual((await inbox.atLeast(1))[0].data, { from: 'page' });
+    await peer.publish(channel, { from: 'SDK' });
+    await server.publish(channel, '\u{1F514}');
+    assert.deepEqual(await seen(page, 3), ['{"from":"page"}', '{"from":"SDK"}', '"\u{1F514}"']);
+  });
+
+  test('a plain WebSocket resumes after the publication it names', async (t) => {
+    const channel = somewhere('news');
+    const { offset, epoch } = await server.publish(channel, 1);
+    await server.publish(channel, 2);
+    await server.publish(channel, 3);
+    const page = await openPlain(t, channel, { since: `${epoch}:${offset}` });
+    assert.deepEqual(await seen(page, 2), ['2', '3']);
+    await server.publish(channel, 4);
+    assert.deepEqual(await seen(page, 3), ['2', '3', '4']);
+  });
+
+  test('a plain WebSocket that cannot be made whole is closed', async (t) => {
+    const channel = somewhere('news');
+    await server.publish(channel, 1);
+    const page = await openPlain(t, channel, { since: 'other:1' });
+    assert.deepEqual(await seen(page, 1), [{ code: 4512, reason: 'unrecoverable position' }]);
+  });
+
+  test('a plain WebSocket gets bytes if it asks for them', async (t) => {
+    const channel = somewhere('bytes');
+    const page = await openPlain(t, channel, { format: 'binary' });
+    await arrival(channel);
+    await page.evaluate(() => window.socket.send(new Uint8Array([0, 1, 254, 255])));
+    await server.publish(channel, 'é');
+    assert.deepEqual(await seen(page, 2), [[0, 1, 254, 255], [0x22, 0xc3, 0xa9, 0x22]]);
+  });
+
+  test('a plain WebSocket is refused what its user may not have', async (t) => {
+    const locked = await openPlain(t, 'locked:x');
+    assert.equal((await seen(locked, 1))[0].code, 3507);
+    const nobody = await openPlain(t, somewhere(), { token: '' });
+    assert.equal((await seen(nobody, 1))[0].code, 3501);
+  });
 
   test('Chromium and the server agree on permessage-deflate', async (t) => {
     const channel = somewhere();
