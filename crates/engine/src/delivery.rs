@@ -58,6 +58,9 @@ pub enum Event {
         publication: Arc<Publication>,
         /// The epoch that its offset counts in.
         epoch: Epoch,
+        /// The one with the offset before its own, if its publisher wants those who have that one to
+        /// be told the difference. Kept alive by this alone once the history has let go of it.
+        previous: Option<Arc<Publication>>,
     },
     /// A session subscribed.
     Join(Arc<ClientInfo>),
@@ -165,6 +168,7 @@ mod tests {
             event: Event::Publication {
                 publication: Arc::new(publication),
                 epoch: Epoch::EMPTY,
+                previous: None,
             },
             admission,
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use campanile_engine::broker::HistoryPage;
 use campanile_engine::delivery::{Admission, Delivery, Event};
 use campanile_engine::hub::{Entry, Hub, Reception};
-use campanile_engine::session::Membership;
+use campanile_engine::session::{Deltas, Membership};
 use campanile_engine::testkit::channel;
 use campanile_protocol::{Epoch, Position, Publication};
 
@@ -29,6 +29,7 @@ fn event(position: Position) -> Event {
     Event::Publication {
         publication: publication(position.offset),
         epoch: position.epoch,
+        previous: None,
     }
 }
 
@@ -44,8 +45,11 @@ fn deliver(hub: &mut Hub, position: Position) -> (Reception, Vec<u32>) {
     (reception, audience(hub, &event))
 }
 
-fn audience(hub: &Hub, event: &Event) -> Vec<u32> {
-    let mut audience: Vec<_> = hub.audience(&channel("c"), event).collect();
+fn audience(hub: &mut Hub, event: &Event) -> Vec<u32> {
+    let mut audience: Vec<_> = hub
+        .audience(&channel("c"), event)
+        .map(|(session, _)| session)
+        .collect();
     audience.sort_unstable();
     audience
 }
@@ -55,6 +59,7 @@ fn membership(position: Position, is_positioned: bool) -> Membership {
         position,
         is_positioned,
         wants_attendance: false,
+        deltas: Deltas::Off,
     }
 }
 
@@ -64,7 +69,7 @@ fn enter(hub: &mut Hub, session: u32, position: Position, is_positioned: bool) -
     match hub.enter(&channel("c"), session, membership) {
         Entry::Lost => None,
         Entry::Entered(backlog) => {
-            let offsets = backlog.iter().map(|event| match event {
+            let offsets = backlog.iter().map(|(event, _)| match event {
                 Event::Publication { publication, .. } => publication.offset,
                 other => panic!("nobody asked for {other:?}"),
             });
@@ -133,7 +138,7 @@ fn a_hole_that_a_repair_is_about_to_fill_is_no_loss() {
     assert_eq!(deliver(&mut hub, at("e", 7)).0, Reception::Gap(at("e", 5)));
     assert_eq!(enter(&mut hub, 2, at("e", 5), true), Some(vec![]));
     let repaired = hub.repaired(&channel("c"), page(6..=7, at("e", 7)));
-    let told = |offset| audience(&hub, &event(at("e", offset)));
+    let mut told = |offset| audience(&mut hub, &event(at("e", offset)));
     assert_eq!(offsets(&repaired.publications), [6, 7]);
     assert_eq!((told(6), told(7)), (vec![1, 2], vec![1, 2]));
 }
@@ -157,7 +162,7 @@ fn what_came_while_joining_is_not_delivered_again_by_a_repair() {
     assert_eq!(deliver(&mut hub, at("e", 8)).0, Reception::Skip);
     assert_eq!(enter(&mut hub, 2, at("e", 7), true), Some(vec![8]));
     hub.repaired(&channel("c"), page(6..=8, at("e", 8)));
-    assert_eq!(audience(&hub, &event(at("e", 8))), [1]);
+    assert_eq!(audience(&mut hub, &event(at("e", 8))), [1]);
     assert_eq!(deliver(&mut hub, at("e", 9)), (Reception::Pass, vec![1, 2]));
 }
 

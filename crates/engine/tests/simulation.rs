@@ -1,10 +1,12 @@
 //! A node under a seeded storm: clients come, recover and vanish, errands take their time and fail,
-//! deliveries are lost and repeated. Whatever a client with a position is told has to be true.
+//! deliveries are lost and repeated. Whatever a client with a position is told has to be true, and
+//! whatever payload it is told as a difference from another, it has to have that.
 
 use std::collections::BTreeMap;
 
-use campanile_engine::channel::options::ChannelOptions;
-use campanile_engine::testkit::{Driver, Peer, Random, Setup};
+use campanile_engine::channel::options::{ChannelOptions, DeltaType};
+use campanile_engine::node::ApiPublication;
+use campanile_engine::testkit::{Driver, PayloadReader, Peer, Random, Setup};
 use serde_json::Value;
 
 const CHANNELS: [&str; 2] = ["a", "b"];
@@ -17,6 +19,19 @@ struct Place {
     epoch: String,
     offset: u64,
     is_subscribed: bool,
+    /// Set when payloads come as deltas.
+    reader: Option<PayloadReader>,
+}
+
+/// What was published, by channel and offset.
+type Documents = BTreeMap<(&'static str, u64), String>;
+
+/// What clients have been told.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    /// Recoveries with something to bring.
+    recoveries: usize,
+    deltas: usize,
 }
 
 #[derive(Default)]
@@ -36,7 +51,8 @@ struct Storm {
     random: Random,
     clients: Vec<Client>,
     published: BTreeMap<&'static str, u64>,
-    recovered: usize,
+    documents: Documents,
+    heard: Heard,
 }
 
 impl Storm {
@@ -47,7 +63,9 @@ impl Storm {
             force_recovery: true,
             join_leave: true,
             force_push_join_leave: random.one_in(2),
-            history_size: [3, 1000][random.below(2)],
+            history_size: [1, 3, 1000][random.below(3)],
+            allowed_delta_types: vec![DeltaType::Fossil],
+            delta_publish: random.one_in(2),
             ..setup.options.clone()
         };
         let driver = Driver::new(Setup {
@@ -62,7 +80,8 @@ impl Storm {
             random,
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             published: BTreeMap::new(),
-            recovered: 0,
+            documents: BTreeMap::new(),
+            heard: Heard::default(),
         }
     }
 
@@ -87,8 +106,20 @@ impl Storm {
     }
 
     fn publish(&mut self, channel: &'static str) {
-        if let Some(offset) = self.driver.publish(channel, "1") {
-            self.published.insert(channel, offset);
+        let faces = "🙂🙃".repeat(self.random.below(3));
+        let number = self.random.below(1000);
+        let text = format!(r#"{{"number":{number},"text":"much of it stays","faces":"{faces}"}}"#);
+        let publication = ApiPublication {
+            data: text.as_bytes().into(),
+            wants_delta: self.random.one_in(2),
+            skips_history: self.random.one_in(6),
+            ..ApiPublication::default()
+        };
+        if let Some(offset) = self.driver.publish_as(channel, publication) {
+            if offset != 0 {
+                self.published.insert(channel, offset);
+            }
+            self.documents.insert((channel, offset), text);
         }
     }
 
@@ -140,11 +171,12 @@ impl Storm {
                     place.epoch, place.offset
                 )
             });
+            let delta = ["", r#","delta":"fossil""#][self.random.below(2)];
             client
                 .asked
                 .insert(id, (channel, place.map(|place| place.offset)));
             let command =
-                format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"{recover}}}}}"#);
+                format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"{recover}{delta}}}}}"#);
             self.driver.send(&mut peer, &command);
         }
         self.clients[number].peer = Some(peer);
@@ -163,7 +195,7 @@ impl Storm {
             );
             is_open &= !message.starts_with("close");
             if let Ok(value) = serde_json::from_str::<Value>(&message) {
-                self.recovered += self.clients[number].hear(&value);
+                self.clients[number].hear(&value, &self.documents, &mut self.heard);
             }
         }
         if is_open {
@@ -182,7 +214,10 @@ impl Storm {
         for _ in 0..2 {
             // One that nothing disturbs, so that earlier losses show.
             for channel in CHANNELS {
-                self.publish(channel);
+                let before = self.published.get(channel).copied();
+                while self.published.get(channel).copied() == before {
+                    self.publish(channel);
+                }
             }
             self.driver.settle();
             for client in 0..CLIENTS {
@@ -206,7 +241,7 @@ impl Storm {
         }
     }
 
-    fn end(mut self) -> usize {
+    fn end(mut self) -> Heard {
         for client in &mut self.clients {
             if let Some(peer) = client.peer.take() {
                 self.driver.release(&peer);
@@ -224,7 +259,7 @@ impl Storm {
             assert_eq!(worker.shard.stats(), Default::default());
             assert_eq!(worker.shard.connection_count(), 0);
         }
-        self.recovered
+        self.heard
     }
 
     fn deliveries(&self) -> u64 {
@@ -242,8 +277,8 @@ impl Client {
         }
     }
 
-    /// Takes notice of a message; returns 1 when it was a recovery with something to bring.
-    fn hear(&mut self, message: &Value) -> usize {
+    /// Takes notice of a message.
+    fn hear(&mut self, message: &Value, documents: &Documents, heard: &mut Heard) {
         let left = message["id"]
             .as_u64()
             .and_then(|id| self.leaving.remove(&id));
@@ -257,13 +292,21 @@ impl Client {
         {
             let (channel, from) = self.asked.remove(&id).expect("just seen");
             if message.get("subscribe").is_some() {
-                return self.begin(channel, from, &message["subscribe"]);
+                let result = &message["subscribe"];
+                self.begin(channel, from, result);
+                let publications = result["publications"].as_array();
+                for publication in publications.into_iter().flatten() {
+                    self.take(channel, publication, documents, heard);
+                }
+                let is_brought = result["recovered"] == true && publications.is_some();
+                heard.recoveries += usize::from(is_brought);
+                return;
             }
             assert_eq!(message["error"]["code"], 100, "{message}");
         }
         let push = &message["push"];
         let Some(name) = push["channel"].as_str() else {
-            return 0;
+            return;
         };
         let channel = CHANNELS
             .into_iter()
@@ -272,11 +315,27 @@ impl Client {
         if push.get("unsubscribe").is_some() {
             self.end(channel);
         } else if push.get("pub").is_some() {
-            let place = self.places.get_mut(channel).expect("a reply comes first");
-            assert!(place.is_subscribed, "{channel}: {message}");
-            place.take(&push["pub"]);
+            self.take(channel, &push["pub"], documents, heard);
         }
-        0
+    }
+
+    fn take(
+        &mut self,
+        channel: &'static str,
+        publication: &Value,
+        documents: &Documents,
+        heard: &mut Heard,
+    ) {
+        let place = self.places.get_mut(channel).expect("a reply comes first");
+        assert!(place.is_subscribed, "{channel}: {publication}");
+        let offset = publication["offset"].as_u64().unwrap_or(0);
+        let text = place.take(offset, publication);
+        if offset != 0 {
+            let published: Value =
+                serde_json::from_str(&documents[&(channel, offset)]).expect("JSON");
+            assert_eq!(text, published, "{channel} {offset}");
+        }
+        heard.deltas += usize::from(publication["delta"] == true);
     }
 
     fn end(&mut self, channel: &'static str) {
@@ -285,33 +344,43 @@ impl Client {
             .and_modify(|place| place.is_subscribed = false);
     }
 
-    fn begin(&mut self, channel: &'static str, from: Option<u64>, result: &Value) -> usize {
+    fn begin(&mut self, channel: &'static str, from: Option<u64>, result: &Value) {
         let offset = result["offset"].as_u64().unwrap_or(0);
         let is_recovered = result["recovered"] == true;
         assert_eq!(result["was_recovering"] == true, from.is_some());
         if is_recovered {
             assert_eq!(Some(offset), from, "goes on where the client stood");
         }
-        let mut place = Place {
+        let place = Place {
             epoch: result["epoch"].as_str().expect("positioned").into(),
             offset,
             is_subscribed: true,
+            // What it had before it counts for nothing.
+            reader: (result["delta"] == true).then(PayloadReader::default),
         };
-        let publications = result["publications"].as_array();
-        let publications = publications.map_or(&[][..], Vec::as_slice);
-        for publication in publications {
-            place.take(publication);
-        }
         self.places.insert(channel, place);
-        usize::from(is_recovered && !publications.is_empty())
     }
 }
 
 impl Place {
-    fn take(&mut self, publication: &Value) {
-        let offset = publication["offset"].as_u64().expect("history is kept");
-        assert_eq!(offset, self.offset + 1, "offsets are consecutive");
-        self.offset = offset;
+    /// Gives the payload.
+    fn take(&mut self, offset: u64, publication: &Value) -> Value {
+        if offset != 0 {
+            assert_eq!(offset, self.offset + 1, "offsets are consecutive");
+            self.offset = offset;
+        }
+        let data = &publication["data"];
+        let is_delta = publication["delta"] == true;
+        match &mut self.reader {
+            None => {
+                assert!(!is_delta, "{publication} to who did not ask for it");
+                data.clone()
+            }
+            Some(reader) => {
+                let data = data.as_str().expect("always a string");
+                serde_json::from_str(reader.read(data, is_delta)).expect("JSON")
+            }
+        }
     }
 }
 
@@ -330,7 +399,7 @@ impl Drop for Named {
     }
 }
 
-fn storm(seed: u64) -> usize {
+fn storm(seed: u64) -> Heard {
     let _named = Named(seed);
     let mut storm = Storm::new(seed);
     for _ in 0..STEPS {
@@ -345,6 +414,9 @@ fn nobody_is_told_anything_untrue() {
     let seeds = std::env::var("STORM_SEEDS")
         .ok()
         .and_then(|seeds| seeds.parse().ok());
-    let recovered: usize = (0..seeds.unwrap_or(1500)).map(storm).sum();
-    assert!(recovered > 100, "storms reach recoveries: {recovered}");
+    let heard: Vec<_> = (0..seeds.unwrap_or(1500)).map(storm).collect();
+    let recoveries: usize = heard.iter().map(|heard| heard.recoveries).sum();
+    let deltas: usize = heard.iter().map(|heard| heard.deltas).sum();
+    assert!(recoveries > 100, "storms reach recoveries: {recoveries}");
+    assert!(deltas > 1000, "storms reach deltas: {deltas}");
 }

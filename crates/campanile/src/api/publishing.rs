@@ -52,6 +52,7 @@ fn publication(request: Publish<'_>) -> Result<ApiPublication, Refusal> {
             epoch: request.version_epoch.unwrap_or_default(),
         }),
         skips_history: request.skip_history.unwrap_or_default(),
+        wants_delta: request.delta.unwrap_or_default(),
     })
 }
 

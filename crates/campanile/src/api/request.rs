@@ -24,9 +24,7 @@ pub(super) struct Publish<'a> {
     pub(super) idempotency_key: Option<Box<str>>,
     pub(super) version: Option<u64>,
     pub(super) version_epoch: Option<Box<str>>,
-    /// Taken, so that a wrong type is noticed; without effect while no client receives deltas.
-    #[serde(rename = "delta")]
-    pub(super) _delta: Option<bool>,
+    pub(super) delta: Option<bool>,
 }
 
 /// `subscribe`

@@ -191,11 +191,9 @@ fn recovery_mode<'de, D: Deserializer<'de>>(input: D) -> Result<RecoveryMode, D:
 
 fn delta_types<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<DeltaType>, D::Error> {
     let names = Vec::<String>::deserialize(input)?;
-    let known = |name: &String| match name.as_str() {
-        "fossil" => Ok(DeltaType::Fossil),
-        _ => Err(D::Error::custom("not a delta type")),
-    };
-    names.iter().map(known).collect()
+    let known = |name: &String| DeltaType::named(name);
+    let types: Option<_> = names.iter().map(known).collect();
+    types.ok_or_else(|| D::Error::custom("not a delta type"))
 }
 
 fn data_format<'de, D: Deserializer<'de>>(input: D) -> Result<DataFormat, D::Error> {

@@ -7,6 +7,7 @@
 mod support;
 
 mod commands;
+mod deltas;
 mod echo;
 mod embedding;
 mod floods;

@@ -146,9 +146,16 @@ impl MemoryBroker {
         let entry = stripe.entry(&new.channel, || self.era_epoch(now));
         entry.is_charged |= cost > 0;
         let mut position = None;
+        let mut previous = None;
         let publication = if let Some(retention) = new.retention {
             publication.offset = entry.stream.next_offset();
             let publication = Arc::new(publication);
+            // Before it makes room: a history of one is enough for deltas.
+            previous = entry
+                .stream
+                .latest(now)
+                .filter(|_| new.wants_delta)
+                .cloned();
             self.budget.release(
                 entry
                     .stream
@@ -172,6 +179,7 @@ impl MemoryBroker {
         let event = Event::Publication {
             publication,
             epoch: entry.stream.top().epoch,
+            previous,
         };
         self.hand_off(entry.shards, &new.channel, event, new.admission);
         stripe.schedule(&new.channel);

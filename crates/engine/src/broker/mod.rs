@@ -52,6 +52,9 @@ pub struct NewPublication {
     pub idempotency_key: Option<Box<str>>,
     /// Makes an older state of the same thing a no-operation. Ignored without retention.
     pub version: Option<Version>,
+    /// Whether deliveries bring the publication before it, where the history has that. Ignored
+    /// without retention.
+    pub wants_delta: bool,
     /// The share of the inboxes that delivery will use.
     pub admission: Admission,
 }

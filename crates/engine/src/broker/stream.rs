@@ -109,6 +109,12 @@ impl Stream {
         self.top + 1
     }
 
+    /// The publication at the top, while it is kept.
+    pub(super) fn latest(&self, now: Moment) -> Option<&Arc<Publication>> {
+        let latest = self.history.back();
+        latest.filter(|latest| now < self.history_expires && latest.offset == self.top)
+    }
+
     /// Appends a publication with the next offset; returns the bytes of those that made room.
     pub(super) fn append(
         &mut self,

@@ -108,6 +108,14 @@ pub enum DeltaType {
     Fossil,
 }
 
+impl DeltaType {
+    /// The encoding that clients and configurations call `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        (name == "fossil").then_some(Self::Fossil)
+    }
+}
+
 /// What a publication's data must be (`publication_data_format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DataFormat {

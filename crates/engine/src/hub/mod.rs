@@ -2,9 +2,10 @@
 //!
 //! Memory only, and of one thread: no locks. The hub knows sessions by their index in the shard and
 //! deliveries by their offsets; it has never heard of brokers, of encodings or of who the sessions
-//! are. A stream's position is kept once per channel, not per subscriber; a member has one of its
+//! are, but it knows who has a publication that the next one may be told as a difference from. A stream's position is kept once per channel, not per subscriber; a member has one of its
 //! own only to pass over what it was told of when it joined.
 
+mod member;
 mod table;
 
 use std::collections::HashMap;
@@ -18,7 +19,10 @@ use crate::delivery::{Delivery, Event};
 use crate::limits::JOIN_BUFFER_BYTES_MAX;
 use crate::recovery;
 use crate::session::Membership;
+use member::Member;
 use table::SessionTable;
+
+pub use member::Telling;
 
 /// A session by its index in the shard.
 pub type SessionIndex = u32;
@@ -39,15 +43,6 @@ struct Channel {
     /// What this shard has delivered; `None` until the first member is in.
     position: Option<Position>,
     repair: Option<Repair>,
-}
-
-/// A session that is in a channel.
-#[derive(Clone, Copy, Debug)]
-pub struct Member {
-    /// The offset up to which it needs nothing from here.
-    joined_at: u64,
-    is_positioned: bool,
-    wants_attendance: bool,
 }
 
 /// A session that is about to be in a channel.
@@ -84,8 +79,8 @@ pub enum Reception {
 /// How a session came into a channel.
 #[derive(Debug)]
 pub enum Entry {
-    /// It is in; these came while it was joining, and are for it alone.
-    Entered(Vec<Event>),
+    /// It is in; these came while it was joining, and are for it alone, in these forms.
+    Entered(Vec<(Event, Telling)>),
     /// It is in, but something that came while it was joining is missing.
     Lost,
 }
@@ -184,11 +179,15 @@ impl Hub {
         };
         let mut position = membership.position;
         let (backlog, highest) = joining.merge(&mut position, membership.wants_attendance);
-        let member = Member {
-            joined_at: position.offset,
+        let mut member = Member {
+            told_up_to: membership.position.offset,
             is_positioned: membership.is_positioned,
             wants_attendance: membership.wants_attendance,
+            deltas: membership.deltas,
         };
+        let told = |event: Event| member.hear(&event).map(|telling| (event, telling));
+        let backlog = backlog.into_iter().filter_map(told).collect();
+        member.told_up_to = position.offset;
         if channel.members.insert(session, member) {
             self.memberships += 1;
         }
@@ -231,27 +230,28 @@ impl Hub {
             joining.keep(&delivery.event);
         }
         match &delivery.event {
-            Event::Publication { publication, epoch } if publication.offset != 0 => channel
-                .advance(Position {
-                    epoch: *epoch,
-                    offset: publication.offset,
-                }),
+            Event::Publication {
+                publication, epoch, ..
+            } if publication.offset != 0 => channel.advance(Position {
+                epoch: *epoch,
+                offset: publication.offset,
+            }),
             _ => Reception::Pass,
         }
     }
 
-    /// The members of a channel that are to be told of `event`.
+    /// The members of a channel that are to be told of `event`, in which form. Each is taken to have
+    /// been told when it is named.
     pub fn audience<'a>(
-        &'a self,
+        &'a mut self,
         channel: &ChannelName,
         event: &'a Event,
-    ) -> impl Iterator<Item = SessionIndex> + 'a {
-        let members = self.channels.get(channel).map(|channel| &channel.members);
-        members
+    ) -> impl Iterator<Item = (SessionIndex, Telling)> + 'a {
+        let channel = self.channels.get_mut(channel);
+        channel
             .into_iter()
-            .flat_map(SessionTable::iter)
-            .filter(|(_, member)| member.wants(event))
-            .map(|(session, _)| session)
+            .flat_map(|channel| channel.members.iter_mut())
+            .filter_map(|(session, member)| member.hear(event).map(|telling| (session, telling)))
     }
 
     /// Takes notice of the history that [`Reception::Gap`] wanted; `None` when it cannot be read.
@@ -295,7 +295,7 @@ impl Hub {
             // Where the stream is, and even in which epoch, is open now; whoever does not care
             // for gaps goes on with what comes.
             for (session, member) in channel.members.iter_mut() {
-                member.joined_at = 0;
+                member.lose_place();
                 if member.is_positioned {
                     repaired.lost.push(session);
                 }
@@ -350,6 +350,7 @@ impl Channel {
                 joining.keep(&Event::Publication {
                     publication: Arc::clone(publication),
                     epoch: repaired.epoch,
+                    previous: None,
                 });
             }
         }
@@ -380,17 +381,6 @@ impl Channel {
     }
 }
 
-impl Member {
-    fn wants(&self, event: &Event) -> bool {
-        match event {
-            Event::Publication { publication, .. } => {
-                publication.offset == 0 || publication.offset > self.joined_at
-            }
-            Event::Join(_) | Event::Leave(_) => self.wants_attendance,
-        }
-    }
-}
-
 impl Joining {
     fn keep(&mut self, event: &Event) {
         self.bytes += event.bytes();
@@ -409,7 +399,10 @@ impl Joining {
         let mut highest = (!self.has_overflowed).then_some(0);
         let mut backlog = self.backlog;
         backlog.retain(|event| {
-            let Event::Publication { publication, epoch } = event else {
+            let Event::Publication {
+                publication, epoch, ..
+            } = event
+            else {
                 return wants_attendance;
             };
             if publication.offset == 0 {

@@ -35,6 +35,9 @@ pub struct ApiPublication {
     pub version: Option<Version>,
     /// Whether it stays out of the channel's history.
     pub skips_history: bool,
+    /// Whether subscribers that take deltas may be told the difference from the publication before
+    /// it. All publications of a namespace with `delta_publish` are such.
+    pub wants_delta: bool,
 }
 
 /// Which part of a history the application wants.
@@ -93,6 +96,7 @@ impl Node {
             retention,
             idempotency_key: new.idempotency_key.filter(|key| !key.is_empty()),
             version: new.version,
+            wants_delta: new.wants_delta || resolved.options.delta_publish,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)

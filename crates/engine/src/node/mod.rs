@@ -322,6 +322,7 @@ impl Node {
             .resolve(channel.as_str())
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
         let retention = resolved.options.retention();
+        let wants_delta = resolved.options.delta_publish;
         let admission = self.inboxes.admit(data.len()).await;
         let publication = NewPublication {
             channel,
@@ -331,6 +332,7 @@ impl Node {
             retention,
             idempotency_key: None,
             version: None,
+            wants_delta,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)?;

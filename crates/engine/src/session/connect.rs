@@ -8,6 +8,7 @@ use campanile_protocol::reply::ConnectResult;
 use campanile_protocol::{ClientInfo, Disconnect, Payload, Refusal, ReplyBody};
 
 use super::plan::Plan;
+use super::subscribe::check_delta;
 use super::{Context, Effect, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::ask::{Ask, Joined};
 use crate::authority::{Credentials, Grant, TokenRefusal};
@@ -178,10 +179,12 @@ impl Session {
             .namespaces
             .resolve(channel)
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
-        let request = SubscribeRequest {
-            recover: hint.and_then(|hint| hint.recover),
-            ..SubscribeRequest::default()
-        };
+        let mut request = SubscribeRequest::default();
+        if let Some(hint) = hint {
+            check_delta(hint)?;
+            request.recover = hint.recover;
+            request.delta.clone_from(&hint.delta);
+        }
         Ok(self.plan(context, &resolved, grant, &request, true))
     }
 

@@ -42,6 +42,20 @@ pub struct Membership {
     pub is_positioned: bool,
     /// Whether it is told who joins and leaves.
     pub wants_attendance: bool,
+    /// In which form it is told of publications.
+    pub deltas: Deltas,
+}
+
+/// Whether a client is told differences between payloads: section 10 of the client protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Deltas {
+    /// It has not asked for them: payloads come as they are.
+    #[default]
+    Off,
+    /// When it has been told of a whole payload.
+    AfterWhole,
+    /// At once: what it was told last is the publication at its position.
+    Ready,
 }
 
 /// A push that concerns this session alone.

@@ -37,7 +37,7 @@ use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
 use connect::Bequest;
-pub use effect::{Effect, Membership, Notice};
+pub use effect::{Deltas, Effect, Membership, Notice};
 pub use order::Order;
 use plan::Plan;
 use subscribe::Subscription;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::reply::SubscribeResult;
-use campanile_protocol::{ClientInfo, Payload, Position};
+use campanile_protocol::{ClientInfo, Payload, Position, Publication};
 
-use super::{Context, Membership, Notice, Session};
+use super::{Context, Deltas, Membership, Notice, Session};
 use crate::ask::{JoinRequest, Joined};
 use crate::authority::Grant;
+use crate::channel::options::DeltaType;
 use crate::channel::permission::Requester;
 use crate::channel::{ChannelName, Resolved};
 
@@ -29,6 +30,7 @@ pub(super) struct Plan {
     pub(super) is_positioned: bool,
     pub(super) is_recoverable: bool,
     pub(super) rejects_unrecovered: bool,
+    pub(super) takes_deltas: bool,
 }
 
 impl Session {
@@ -62,6 +64,11 @@ impl Session {
                 .force_positioning
                 .unwrap_or(options.force_positioning)
             || (request.positioned && (options.allow_positioning || reads_history));
+        // Not together with a filter: whoever does not get all publications has not what the next
+        // one is a difference from.
+        let takes_deltas = DeltaType::named(&request.delta)
+            .is_some_and(|delta| options.allowed_delta_types.contains(&delta))
+            && request.filter.is_none();
         let info = match grant.info {
             None => Arc::clone(&self.info),
             chan_info => Arc::new(ClientInfo {
@@ -82,6 +89,7 @@ impl Session {
             is_positioned,
             is_recoverable,
             rejects_unrecovered: request.rejects_unrecovered(),
+            takes_deltas,
         }
     }
 }
@@ -102,14 +110,16 @@ impl Plan {
         joined: Joined,
     ) -> (SubscribeResult, Membership) {
         let Joined { top, recovery } = joined;
+        let is_recovered = recovery
+            .as_ref()
+            .is_some_and(|recovery| recovery.is_recovered);
+        let publications = recovery.map_or_else(Vec::new, |recovery| recovery.publications);
         let membership = Membership {
             position: top,
             is_positioned: self.is_positioned,
             wants_attendance: self.wants_attendance,
+            deltas: self.deltas(&publications, top),
         };
-        let is_recovered = recovery
-            .as_ref()
-            .is_some_and(|recovery| recovery.is_recovered);
         // Whoever recovers goes on from where it stood, through the publications that follow.
         let position = match self.recover {
             Some(from) if is_recovered => Position {
@@ -124,13 +134,25 @@ impl Plan {
             recoverable: self.is_recoverable,
             positioned: self.is_positioned,
             position: self.is_positioned.then_some(position),
-            publications: recovery.map_or_else(Vec::new, |recovery| recovery.publications),
+            publications,
             recovered: is_recovered,
             was_recovering: self.recover.is_some(),
-            delta: false,
+            delta: self.takes_deltas,
             data: self.data.clone(),
         };
         (result, membership)
+    }
+
+    /// A client that names a position need not hold the payload there: it may have the position from
+    /// its application, or have been told since of something that is in no history. So it is ready
+    /// only when this reply tells it of the publication at the top.
+    fn deltas(&self, told: &[Arc<Publication>], top: Position) -> Deltas {
+        let has_top = told.last().is_some_and(|last| last.offset == top.offset);
+        match (self.takes_deltas, has_top) {
+            (false, _) => Deltas::Off,
+            (true, false) => Deltas::AfterWhole,
+            (true, true) => Deltas::Ready,
+        }
     }
 
     pub(super) fn notice(&self, top: Position) -> Notice {

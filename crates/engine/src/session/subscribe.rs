@@ -12,6 +12,7 @@ use crate::ask::{Ask, Joined, Tell};
 use crate::authority::{Grant, TokenGrant, TokenRefusal};
 use crate::broker::Attendance;
 use crate::channel::ChannelName;
+use crate::channel::options::DeltaType;
 use crate::channel::permission::Requester;
 use crate::time::Moment;
 
@@ -96,9 +97,7 @@ impl Session {
             4 => return Err(Refusal::NOT_AVAILABLE.into()),
             _ => return Err(Refusal::BAD_REQUEST.into()),
         }
-        if !matches!(request.delta.as_str(), "" | "fossil") {
-            return Err(Disconnect::BAD_REQUEST.into());
-        }
+        check_delta(request)?;
         if !context.namespaces.allows_length_of(name) {
             return Err(Refusal::BAD_REQUEST.into());
         }
@@ -415,6 +414,15 @@ impl Session {
             .ok()
             .and_then(|index| self.subscriptions[index].info.as_ref());
         Arc::clone(own.unwrap_or(&self.info))
+    }
+}
+
+/// A kind of deltas that nobody knows is a mistake, not a wish (section 10.1).
+pub(super) fn check_delta(request: &SubscribeRequest) -> Result<(), Disconnect> {
+    if request.delta.is_empty() || DeltaType::named(&request.delta).is_some() {
+        Ok(())
+    } else {
+        Err(Disconnect::BAD_REQUEST)
     }
 }
 

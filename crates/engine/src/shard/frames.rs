@@ -6,18 +6,21 @@ use campanile_protocol::{Encoder, Push, Wire};
 
 use crate::channel::ChannelName;
 use crate::delivery::Event;
+use crate::hub::Telling;
 use crate::outbox::Frame;
 use crate::session::Notice;
 
-/// The frames of one delivery, by what makes them different. A delivery needs one or two, which a
-/// list finds faster than any table.
+/// The frames of one delivery, by what makes them different: at most three for a wire. A delivery
+/// needs one or two, which a list finds faster than any table.
 #[derive(Default)]
-pub(super) struct FrameCache(Vec<(Wire, Result<Frame, InappropriatePayload>)>);
+pub(super) struct FrameCache(Vec<(FrameKey, Result<Frame, InappropriatePayload>)>);
+
+type FrameKey = (Wire, Telling);
 
 impl FrameCache {
     pub(super) fn get_or_make(
         &mut self,
-        key: Wire,
+        key: FrameKey,
         make: impl FnOnce() -> Result<Frame, InappropriatePayload>,
     ) -> Result<Frame, InappropriatePayload> {
         if let Some((_, frame)) = self.0.iter().find(|(made, _)| *made == key) {
@@ -38,15 +41,26 @@ pub(super) fn encode_event(
     wire: Wire,
     channel: &ChannelName,
     event: &Event,
+    telling: Telling,
     out: &mut Vec<u8>,
 ) -> Result<(), InappropriatePayload> {
     let channel = channel.as_str();
     let push = match event {
-        Event::Publication { publication, epoch } => Push::Publication {
+        Event::Publication {
+            publication,
+            epoch,
+            previous,
+        } => Push::Publication {
             channel,
             publication,
             epoch: *epoch,
-            form: Form::Plain,
+            form: match (telling, previous) {
+                (Telling::Plain, _) => Form::Plain,
+                (Telling::Delta, Some(previous)) => Form::Delta {
+                    previous: &previous.data,
+                },
+                (Telling::Whole | Telling::Delta, _) => Form::Whole,
+            },
         },
         Event::Join(info) => Push::Join { channel, info },
         Event::Leave(info) => Push::Leave { channel, info },

@@ -387,6 +387,7 @@ impl Shard {
             let event = Event::Publication {
                 publication,
                 epoch: repaired.epoch,
+                previous: None,
             };
             self.fan_out(channel, &event);
         }

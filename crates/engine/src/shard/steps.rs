@@ -11,7 +11,7 @@ use super::{CLOSE_LINGER, Errand, SessionKey, Shard};
 use crate::ask::Tell;
 use crate::channel::ChannelName;
 use crate::delivery::Event;
-use crate::hub::Entry;
+use crate::hub::{Entry, Telling};
 use crate::outbox::Frame;
 use crate::session::{Context, Effect, Input, Notice};
 use crate::time::Now;
@@ -104,17 +104,17 @@ impl Shard {
         }
     }
 
-    fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[Event]) {
-        for event in backlog {
+    fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[(Event, Telling)]) {
+        for (event, telling) in backlog {
             self.encode(key, |encoder, wire, out| {
-                encode_event(encoder, wire, channel, event, out)
+                encode_event(encoder, wire, channel, event, *telling, out)
             });
         }
     }
 
     pub(super) fn fan_out(&mut self, channel: &ChannelName, event: &Event) {
         let mut frames = std::mem::take(&mut self.frames);
-        for index in self.hub.audience(channel, event) {
+        for (index, telling) in self.hub.audience(channel, event) {
             let Some(slot) = self.slots.get_mut(index as usize) else {
                 continue;
             };
@@ -126,9 +126,9 @@ impl Shard {
                 generation: slot.generation,
             };
             let wire = slot.wire;
-            let frame = frames.get_or_make(wire, || {
+            let frame = frames.get_or_make((wire, telling), || {
                 let mut out = Vec::with_capacity(256);
-                encode_event(&mut self.encoder, wire, channel, event, &mut out)
+                encode_event(&mut self.encoder, wire, channel, event, telling, &mut out)
                     .map(|()| Frame::new(out, &self.held))
             });
             match frame {

@@ -274,6 +274,11 @@ impl Driver {
             data: data.as_bytes().into(),
             ..ApiPublication::default()
         };
+        self.publish_as(channel, publication)
+    }
+
+    /// The same, with all that can be said about a publication.
+    pub fn publish_as(&mut self, channel: &str, publication: ApiPublication) -> Option<u64> {
         let mut publish = Box::pin(self.node.publish(channel, publication));
         let outcome = loop {
             if let Some(outcome) = publish.as_mut().now_or_never() {

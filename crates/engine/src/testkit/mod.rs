@@ -10,6 +10,7 @@ mod clock;
 pub mod contract;
 mod driver;
 mod random;
+mod reader;
 
 use crate::channel::ChannelName;
 
@@ -18,6 +19,7 @@ pub use broker::StubBroker;
 pub use clock::ManualClock;
 pub use driver::{Driver, Peer, Setup, Worker};
 pub use random::Random;
+pub use reader::PayloadReader;
 
 /// The channel of this name, in whatever namespace it pretends to be.
 #[must_use]

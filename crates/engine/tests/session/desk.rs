@@ -10,7 +10,9 @@ use campanile_engine::broker::{Attendance, HistoryPage};
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
 use campanile_engine::recovery;
-use campanile_engine::session::{Context, Effect, Input, Membership, Notice, Order, Session};
+use campanile_engine::session::{
+    Context, Deltas, Effect, Input, Membership, Notice, Order, Session,
+};
 use campanile_engine::settings::Settings;
 use campanile_engine::testkit::ManualClock;
 use campanile_engine::time::Clock;
@@ -286,6 +288,7 @@ fn spell_result(result: &SubscribeResult) -> String {
     word(result.was_recovering, "was_recovering".into());
     word(result.recovered, "recovered".into());
     word(!offsets.is_empty(), format!("{offsets:?}"));
+    word(result.delta, "delta".into());
     word(
         result.expiry.ttl.is_some(),
         spell_expiry(result.expiry).trim().into(),
@@ -330,8 +333,13 @@ fn spell_membership(membership: &Membership) -> String {
     } else {
         ""
     };
+    let deltas = match membership.deltas {
+        Deltas::Off => "",
+        Deltas::AfterWhole => " deltas after a whole",
+        Deltas::Ready => " deltas",
+    };
     format!(
-        "{}{positioned}{attendance}",
+        "{}{positioned}{attendance}{deltas}",
         spell_position(membership.position)
     )
 }

@@ -1,6 +1,7 @@
 //! Tables of what happens to a session and what must happen then, with time moved by hand.
 
 mod connect;
+mod deltas;
 mod desk;
 mod dispatch;
 mod expiry;

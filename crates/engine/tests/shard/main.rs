@@ -1,6 +1,7 @@
 //! Shards, a node, a memory broker and clients wired together in one thread.
 
 mod bare;
+mod deltas;
 mod fanout;
 mod gaps;
 mod joining;

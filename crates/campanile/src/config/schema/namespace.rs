@@ -48,13 +48,11 @@ pub(crate) const NAMESPACE_OPTIONS: &[Setting] = &[
         Kind::ListOf(&["fossil"]),
         "",
         "Delta encodings that clients may negotiate.",
-    )
-    .not_yet(),
+    ),
     Setting::flag(
         "delta_publish",
         "Treat every publish as one that asks for deltas.",
-    )
-    .not_yet(),
+    ),
     Setting::flag(
         "allow_tags_filter",
         "Let subscribers filter publications by tags.",

@@ -179,28 +179,44 @@ fn what_only_centrifugo_does_is_a_warning() {
     assert_eq!(
         warnings(
             "[engine]\ntype = 'redis'\n[client.token]\naudience = 'a'\n\
-             [channel.without_namespace]\nallowed_delta_types = ['fossil']\n\
+             [admin]\nenabled = true\n[channel.without_namespace]\n\
              subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n[sse]\nenabled = true\n"
         ),
         [
             "campanile.toml:2:1: engine.type: not supported by Campanile yet; it has no effect",
-            "campanile.toml:6:1: channel.without_namespace.allowed_delta_types: \
+            "campanile.toml:6:1: admin.enabled: not supported by Campanile yet; it has no effect",
+            "campanile.toml:8:1: channel.without_namespace.subscribe_proxy_enabled: \
              not supported by Campanile yet; it has no effect",
-            "campanile.toml:7:1: channel.without_namespace.subscribe_proxy_enabled: \
-             not supported by Campanile yet; it has no effect",
-            "campanile.toml:8:1: channel.without_namespace.force_recovery_mode: \
+            "campanile.toml:9:1: channel.without_namespace.force_recovery_mode: \
              not supported by Campanile yet; recovery returns every missed publication",
-            "campanile.toml:9:2: sse: not supported by Campanile yet; it has no effect",
+            "campanile.toml:10:2: sse: not supported by Campanile yet; it has no effect",
         ]
     );
 }
 
 #[test]
 fn what_is_not_supported_yet_is_still_kept() {
-    let text = "[channel.without_namespace]\nallowed_delta_types = ['fossil']\n";
+    let text = "[admin]\nenabled = true\n";
+    let config = load_toml(text, &Sources::default()).unwrap().config;
+    assert!(config.admin.enabled);
+}
+
+#[test]
+fn deltas_are_configured_per_namespace_by_names_that_are_known() {
+    let text = "[channel.without_namespace]\n\
+                allowed_delta_types = ['fossil']\ndelta_publish = true\n";
+    assert!(warnings(text).is_empty());
     let config = load_toml(text, &Sources::default()).unwrap().config;
     let options = config.channel.without_namespace;
     assert_eq!(options.allowed_delta_types, [DeltaType::Fossil]);
+    assert!(options.delta_publish);
+    assert_eq!(
+        errors("[channel.without_namespace]\nallowed_delta_types = ['xdelta3']\n"),
+        [
+            "campanile.toml:2:1: channel.without_namespace.allowed_delta_types: \
+          expected a list of \"fossil\", found \"xdelta3\""
+        ]
+    );
 }
 
 #[test]

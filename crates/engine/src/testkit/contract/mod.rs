@@ -4,6 +4,7 @@
 //! Cases await deliveries and never sleep, so that they hold for a broker behind a network too;
 //! those in [`lifetimes`] and [`memory`] want a broker that lives by the bench's clock and budget.
 
+pub mod deltas;
 pub mod history;
 pub mod keys;
 pub mod lifetimes;
@@ -165,6 +166,7 @@ pub fn passing(name: &str, data: &str) -> NewPublication {
         retention: None,
         idempotency_key: None,
         version: None,
+        wants_delta: false,
         admission: Admission::default(),
     }
 }
@@ -216,6 +218,12 @@ macro_rules! broker_contract {
                 removing_history_keeps_the_position,
                 an_unknown_channel_is_empty,
                 publications_keep_all_that_they_came_with;
+            deltas: a_publication_that_asks_brings_the_one_before,
+                a_history_of_one_has_the_one_before,
+                what_stays_out_of_history_has_nothing_to_do_with_it,
+                what_was_removed_is_not_brought,
+                what_expired_is_not_brought,
+                a_repeat_is_not_what_the_next_one_follows;
             keys: a_repeat_has_the_first_outcome_and_is_not_delivered,
                 keys_work_without_history,
                 keys_of_channels_do_not_mix,

@@ -1,3 +1,5 @@
+//! What clients may spell, and what they may not.
+
 use super::*;
 
 fn decode(frame: &str) -> Vec<Result<Command, DecodeError>> {

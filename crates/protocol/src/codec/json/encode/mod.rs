@@ -376,7 +376,8 @@ impl<'a> Object<'a> {
     }
 
     /// The difference between two payloads, and `true`; the later one as a whole where that is
-    /// shorter, or where the difference cuts a character and is no text (section 10.3).
+    /// shorter, or where the difference is no text (section 10.3). What could not be carried as a
+    /// whole is not carried as a difference either.
     fn delta(
         &mut self,
         key: &str,
@@ -385,7 +386,7 @@ impl<'a> Object<'a> {
     ) -> Result<bool, InappropriatePayload> {
         let patch = delta::patch(previous, payload);
         match patch.as_deref().map(std::str::from_utf8) {
-            Some(Ok(text)) => {
+            Some(Ok(text)) if super::is_json(payload) => {
                 self.text(key, text);
                 Ok(true)
             }

@@ -255,3 +255,90 @@ fn joins_leaves_and_refreshes_are_pushes() {
         r#"{"push":{"refresh":{}}}"#
     );
 }
+
+/// A publication as the last of two, told in this form.
+fn told(previous: &str, data: &str, form: impl Fn(&Publication) -> Form<'_>) -> String {
+    let previous = publication(1, previous);
+    pushed(&Push::Publication {
+        channel: "c",
+        publication: &publication(2, data),
+        epoch: Epoch::new("e"),
+        form: form(&previous),
+    })
+}
+
+fn as_delta(previous: &Publication) -> Form<'_> {
+    Form::Delta {
+        previous: &previous.data,
+    }
+}
+
+#[test]
+fn who_takes_deltas_gets_strings() {
+    let before = r#"{"n":1,"text":"abcdefghijklmnop"}"#;
+    let after = r#"{"n":2,"text":"abcdefghijklmnop"}"#;
+    assert_eq!(
+        told(before, after, |_| Form::Whole),
+        r#"{"push":{"channel":"c","pub":{"data":"{\"n\":2,\"text\":\"abcdefghijklmnop\"}","offset":2}}}"#
+    );
+    assert_eq!(
+        told(before, after, as_delta),
+        r#"{"push":{"channel":"c","pub":{"data":"X\n6:{\"n\":2R@6,1fbTur;","offset":2,"delta":true}}}"#
+    );
+    assert_eq!(
+        told("[]", "{\n}", as_delta),
+        r#"{"push":{"channel":"c","pub":{"data":"{\n}","offset":2}}}"#,
+        "what would not be shorter is told as a whole, with its line breaks"
+    );
+}
+
+#[test]
+fn a_character_that_changed_is_told_as_a_character() {
+    let text = |mood: &str| format!(r#"{{"who":"somebody with a name","mood":"{mood}"}}"#);
+    let said = told(&text("🙂"), &text("🙃"), as_delta);
+    assert!(
+        said.contains("🙃") && said.contains(r#""delta":true"#),
+        "{said}"
+    );
+}
+
+#[test]
+fn no_form_carries_what_is_no_json() {
+    let previous = publication(1, "a text of which much stays as it was");
+    let next = publication(2, "a text of which much stays as it is");
+    for form in [Form::Plain, Form::Whole, as_delta(&previous)] {
+        let message = Push::Publication {
+            channel: "c",
+            publication: &next,
+            epoch: Epoch::EMPTY,
+            form,
+        };
+        assert_eq!(push(&message, &mut Vec::new()), Err(InappropriatePayload));
+    }
+}
+
+#[test]
+fn recovered_publications_are_a_whole_one_and_deltas() {
+    let text = |n: u32| format!(r#"{{"n":{n},"text":"abcdefghijklmnop"}}"#);
+    let result = |delta| {
+        let publications = (1..=3).map(|n| Arc::new(publication(n.into(), &text(n))));
+        replied(ReplyBody::Subscribe(Box::new(SubscribeResult {
+            publications: publications.collect(),
+            delta,
+            ..SubscribeResult::default()
+        })))
+    };
+    let deltas = result(true);
+    let whole = r#"[{"data":"{\"n\":1,\"text\":\"abcdefghijklmnop\"}","offset":1},"#;
+    assert!(deltas.contains(whole), "{deltas}");
+    assert_eq!(
+        deltas.matches(r#""delta":true}"#).count(),
+        3,
+        "two, and the result's own"
+    );
+    let plain = result(false);
+    assert!(
+        plain.contains(r#"{"data":{"n":3,"text":"abcdefghijklmnop"},"offset":3}"#),
+        "{plain}"
+    );
+}
