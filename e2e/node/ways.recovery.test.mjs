@@ -21,7 +21,10 @@ const namespaces = [
 ];
 
 let server;
-before(async () => (server = await Server.start({ namespaces, ...EVERY_TRANSPORT })));
+// Compressed where the transport is a WebSocket: deltas, cuts and all have to survive that too.
+before(async () => {
+  server = await Server.start({ namespaces, websocket: { compression: true }, ...EVERY_TRANSPORT });
+});
 after(() => server.stop());
 
 let channels = 0;
