@@ -8,20 +8,22 @@ need() { command -v "$1" >/dev/null || { say "$1 is missing: $2" >&2; exit 1; };
 
 need node "install Node.js 20 or newer"
 need npm "it comes with Node.js"
-need python3 "install Python 3.9 or newer"
+need python3 "install Python 3.10 or newer"
 
 say "JavaScript packages (npm ci)"
 npm ci --no-fund --no-audit
 
-if ! cmp -s python/requirements.txt python/.venv/installed.txt; then
-    say "Python packages (python/.venv)"
-    rm -rf python/.venv
-    python3 -m venv python/.venv
-    python/.venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
-    cp python/requirements.txt python/.venv/installed.txt
-else
-    say "Python packages are up to date"
-fi
+for suite in python autobahn; do
+    if cmp -s "$suite/requirements.txt" "$suite/.venv/installed.txt"; then
+        say "Python packages of $suite are up to date"
+        continue
+    fi
+    say "Python packages ($suite/.venv)"
+    rm -rf "$suite/.venv"
+    python3 -m venv "$suite/.venv"
+    "$suite/.venv/bin/pip" install --quiet --disable-pip-version-check -r "$suite/requirements.txt"
+    cp "$suite/requirements.txt" "$suite/.venv/installed.txt"
+done
 
 if [ -x "${CHROMIUM_BIN:-/usr/bin/chromium}" ]; then
     say "Chromium is there: ${CHROMIUM_BIN:-/usr/bin/chromium}"

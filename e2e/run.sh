@@ -18,6 +18,7 @@ suite() {
 
 suite node npm run --silent test:node
 suite python python/.venv/bin/python -m pytest -q python
+suite autobahn autobahn/.venv/bin/python autobahn/run.py
 suite browser npm run --silent test:browser
 
 if [ -n "$failed" ]; then

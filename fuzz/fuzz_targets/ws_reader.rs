@@ -9,6 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits {
     message_bytes_max: 512,
+    inflated_bytes_max: 512,
     fragments_max: 8,
 };
 const CONTROL_BYTES_MAX: usize = 125;

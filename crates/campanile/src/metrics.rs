@@ -112,6 +112,11 @@ impl Metrics {
                 totals.deliveries,
             ),
             (
+                "compressions",
+                "Messages compressed, each once for all who get it",
+                totals.compressions,
+            ),
+            (
                 "transport_messages_received",
                 "Commands of clients",
                 totals.commands,

@@ -21,6 +21,10 @@ pub struct Settings {
     pub channel_limit: usize,
     /// Bytes waiting to be written to one client; beyond it is too slow.
     pub queue_bytes_max: usize,
+    /// Bytes from which on a message is compressed for clients who agreed to that.
+    pub compression_bytes_min: usize,
+    /// How hard it is tried, 1 to 9.
+    pub compression_level: u8,
     /// Publications in one answer to a client's history command.
     pub history_publications_max: usize,
     /// Publications that a recovery may bring.
@@ -53,6 +57,8 @@ impl Default for Settings {
             expired_sub_close_delay: Duration::from_secs(25),
             channel_limit: 128,
             queue_bytes_max: 1024 * 1024,
+            compression_bytes_min: 512,
+            compression_level: 1,
             history_publications_max: 300,
             recovery_publications_max: 300,
             concurrency: 1,

@@ -126,6 +126,7 @@ fn read_in_pieces(
 
 const SMALL: Limits = Limits {
     message_bytes_max: 200,
+    inflated_bytes_max: 200,
     fragments_max: 4,
 };
 

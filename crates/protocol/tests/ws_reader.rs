@@ -375,6 +375,7 @@ fn million_tiny_fragments_end_at_the_size_limit_in_flat_memory() {
     let limits = Limits {
         message_bytes_max: 1_000,
         fragments_max: u32::MAX,
+        ..Limits::default()
     };
     for opcode in [0x01, 0x02] {
         let mut reader = Reader::new(Role::Server);

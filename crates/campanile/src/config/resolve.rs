@@ -56,6 +56,9 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         admin: raw.admin,
     };
     resolver.paths(&config);
+    if !(1..=9).contains(&config.websocket.compression_level) {
+        resolver.invalid("websocket.compression_level", "expected 1 to 9");
+    }
     (Some(config), resolver.problems)
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
+use campanile_protocol::ws;
 use regex::Regex;
 use serde::Deserialize;
 
@@ -314,9 +315,41 @@ pub struct WebSocket {
     pub handler_prefix: String,
     /// Bytes of one incoming message.
     pub message_size_limit: usize,
+    /// Whether messages are compressed for clients that offer to read them so.
+    pub compression: bool,
+    /// Bytes from which on they are; 0 for 512.
+    pub compression_min_size: usize,
+    /// How hard it is tried, 1 to 9.
+    pub compression_level: usize,
+    /// Bytes that a compressed incoming message may become; 0 for `message_size_limit`.
+    pub decompressed_message_size_limit: usize,
     /// How long a write may make no progress.
     #[serde(deserialize_with = "duration::deserialize")]
     pub write_timeout: Duration,
+}
+
+/// Below this the headers of a packet outweigh what compression would save.
+const COMPRESSION_BYTES_MIN: usize = 512;
+
+impl WebSocket {
+    /// Bytes from which on a message is compressed.
+    #[must_use]
+    pub const fn compression_bytes_min(&self) -> usize {
+        match self.compression_min_size {
+            0 => COMPRESSION_BYTES_MIN,
+            bytes => bytes,
+        }
+    }
+
+    /// What one incoming message may cost.
+    #[must_use]
+    pub fn limits(&self) -> ws::Limits {
+        let mut limits = ws::Limits::of_messages(self.message_size_limit);
+        if self.decompressed_message_size_limit > 0 {
+            limits.inflated_bytes_max = self.decompressed_message_size_limit;
+        }
+        limits
+    }
 }
 
 /// `shutdown`

@@ -15,7 +15,6 @@ use campanile_engine::node::{Node, Parts, ShardSeat};
 use campanile_engine::presence::MemoryPresence;
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
-use campanile_protocol::ws;
 
 use super::dev::Dev;
 use super::{ServeError, machine, tls};
@@ -96,10 +95,7 @@ pub(super) fn assemble(
 ) -> Result<Assembled, ServeError> {
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let (node, seats) = node(config, worker_count);
-    let limits = ws::Limits {
-        message_bytes_max: config.websocket.message_size_limit,
-        ..ws::Limits::default()
-    };
+    let limits = config.websocket.limits();
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
     let connections_max = machine::connections_max().map_err(ServeError::Io)?;
     let limit = config.client.limits.connection_limit;
@@ -119,6 +115,7 @@ pub(super) fn assemble(
         websocket_path: (!config.websocket.disabled)
             .then(|| config.websocket.handler_prefix.clone()),
         echo_path: ECHO_PATH.into(),
+        compresses: config.websocket.compression,
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
         requests_max: machine::requests_max(),
         handshakes: HandshakeRules {
@@ -211,6 +208,8 @@ fn settings(config: &Config) -> Settings {
         expired_sub_close_delay: client.timing.expired_sub_close_delay,
         channel_limit: client.limits.channel_limit,
         queue_bytes_max: client.limits.queue_max_size,
+        compression_bytes_min: config.websocket.compression_bytes_min(),
+        compression_level: u8::try_from(config.websocket.compression_level).unwrap_or(u8::MAX),
         history_publications_max: client.limits.history_max_publication_limit,
         recovery_publications_max: client.limits.recovery_max_publication_limit,
         concurrency: client.limits.concurrency.get(),

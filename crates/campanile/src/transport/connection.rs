@@ -2,9 +2,15 @@
 
 use campanile_engine::shard::{SessionKey, Shard};
 use campanile_engine::time::Now;
+use campanile_protocol::ws::deflate::Inflater;
 use campanile_protocol::{Disconnect, Wire, ws};
 
 use crate::throttle::CLIENT_FAULTS;
+
+/// Pongs that wait for a client. One that pings and does not read gets no more: RFC 6455 section 5.5.3
+/// allows to leave pings out, though it is the last that should be answered. To keep that one would
+/// cost every idle connection its place.
+const PONGS_MAX: u8 = 16;
 
 /// What is spoken over a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,11 +23,29 @@ pub(super) enum Speech {
     Nothing,
 }
 
+/// What all connections of a worker read with.
+#[derive(Debug)]
+pub(super) struct Input {
+    limits: ws::Limits,
+    inflater: Inflater,
+}
+
+impl Input {
+    pub(super) fn new(limits: ws::Limits) -> Self {
+        Self {
+            limits,
+            inflater: Inflater::default(),
+        }
+    }
+}
+
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) key: SessionKey,
     speech: Speech,
+    /// Whether permessage-deflate was agreed to.
+    inflates: bool,
     reader: ws::Reader,
     /// What came behind a command that has to wait: undecoded commands of its frame, and bytes
     /// behind the frame. No more than one read's worth, since nothing is read meanwhile.
@@ -30,8 +54,8 @@ pub(super) struct Connection {
     pub(super) is_shut: bool,
     /// Whether the socket had no room for everything, so that room is what it may be ready with.
     pub(super) is_blocked: bool,
-    /// Whether a pong waits already; one is enough for all pings before it.
-    owes_pong: bool,
+    /// Pongs put into the outbox since it was last empty.
+    pongs: u8,
 }
 
 #[derive(Debug)]
@@ -41,15 +65,16 @@ struct Waiting {
 }
 
 impl Connection {
-    pub(super) const fn new(key: SessionKey, speech: Speech) -> Self {
+    pub(super) const fn new(key: SessionKey, speech: Speech, inflates: bool) -> Self {
         Self {
             key,
             speech,
+            inflates,
             reader: ws::Reader::new(ws::Role::Server),
             waiting: None,
             is_shut: false,
             is_blocked: false,
-            owes_pong: false,
+            pongs: 0,
         }
     }
 
@@ -66,7 +91,7 @@ impl Connection {
     /// Notes that everything has been written.
     pub(super) const fn drained(&mut self) {
         self.is_blocked = false;
-        self.owes_pong = false;
+        self.pongs = 0;
     }
 
     /// Takes bytes of the client. They are unmasked in place.
@@ -74,7 +99,7 @@ impl Connection {
         &mut self,
         shard: &mut Shard,
         now: Now,
-        limits: &ws::Limits,
+        input: &mut Input,
         bytes: &mut [u8],
     ) {
         let mut taken = 0;
@@ -89,7 +114,9 @@ impl Connection {
                 }
                 return;
             }
-            let (consumed, event) = match self.reader.read(limits, &mut bytes[taken..]) {
+            let inflater = self.inflates.then_some(&mut input.inflater);
+            let bytes = &mut bytes[taken..];
+            let (consumed, event) = match self.reader.read_with(&input.limits, inflater, bytes) {
                 Ok(read) => read,
                 Err(error) => return self.refuse(shard, now, error),
             };
@@ -97,14 +124,7 @@ impl Connection {
             match event {
                 None => return,
                 Some(event) => {
-                    let rest = hear(
-                        self.speech,
-                        self.key,
-                        &mut self.owes_pong,
-                        shard,
-                        now,
-                        event,
-                    );
+                    let rest = hear(self.speech, self.key, &mut self.pongs, shard, now, event);
                     if !rest.is_empty() || self.must_wait(shard) {
                         self.waiting = Some(Box::new(Waiting {
                             commands: rest,
@@ -117,7 +137,7 @@ impl Connection {
     }
 
     /// Goes on with what waited, once the session listens again.
-    pub(super) fn resume(&mut self, shard: &mut Shard, now: Now, limits: &ws::Limits) {
+    pub(super) fn resume(&mut self, shard: &mut Shard, now: Now, input: &mut Input) {
         if self.must_wait(shard) {
             return;
         }
@@ -137,7 +157,7 @@ impl Connection {
                 bytes,
             }));
         } else {
-            self.receive(shard, now, limits, &mut bytes);
+            self.receive(shard, now, input, &mut bytes);
         }
     }
 
@@ -162,7 +182,7 @@ impl Connection {
 fn hear(
     speech: Speech,
     key: SessionKey,
-    owes_pong: &mut bool,
+    pongs: &mut u8,
     shard: &mut Shard,
     now: Now,
     event: ws::Event<'_>,
@@ -172,8 +192,8 @@ fn hear(
         ws::Event::Binary(bytes) => (ws::Opcode::Binary, bytes),
         ws::Event::Pong(_) => return Vec::new(),
         ws::Event::Ping(payload) => {
-            // A client that pings and never reads makes one pong wait, not many.
-            if !std::mem::replace(owes_pong, true) {
+            if *pongs < PONGS_MAX {
+                *pongs += 1;
                 shard.send(now, key, framed(ws::Opcode::Pong, payload));
             }
             return Vec::new();
@@ -191,7 +211,7 @@ fn hear(
     match speech {
         Speech::Session(wire) => shard.receive(now, key, wire.commands(message)).to_vec(),
         Speech::Echo => {
-            shard.send(now, key, framed(opcode, message));
+            shard.send_frames(now, key, framed(opcode, message));
             Vec::new()
         }
         Speech::Nothing => {
@@ -205,4 +225,14 @@ fn framed(opcode: ws::Opcode, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(payload.len() + 10);
     ws::encode(opcode, payload, &mut frame);
     frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_five_words() {
+        assert_eq!(size_of::<Connection>(), 40);
+    }
 }

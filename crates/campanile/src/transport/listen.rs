@@ -50,6 +50,8 @@ pub struct Listener {
     pub websocket_path: Option<String>,
     /// The echo endpoint's path.
     pub echo_path: String,
+    /// Whether clients that offer permessage-deflate get it.
+    pub compresses: bool,
     /// Which pages may connect.
     pub origins: Origins,
     /// What is read from the request that brings a client.
@@ -101,6 +103,7 @@ pub fn listen(
             echo: listener.echo_path,
             origins: listener.origins,
             handshakes: listener.handshakes,
+            compresses: listener.compresses,
         },
         workers: listener.workers,
         admission: listener.admission,

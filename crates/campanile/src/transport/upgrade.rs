@@ -7,6 +7,7 @@ use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
 use campanile_engine::authority::Handshake;
 use campanile_protocol::wire::Encoding;
+use campanile_protocol::ws::deflate::{self, Window};
 use campanile_protocol::{Wire, ws};
 
 use super::connection::Speech;
@@ -20,6 +21,8 @@ pub(super) struct Paths {
     pub(super) echo: String,
     pub(super) origins: Origins,
     pub(super) handshakes: HandshakeRules,
+    /// Whether permessage-deflate is agreed to.
+    pub(super) compresses: bool,
 }
 
 /// What becomes of a request for an upgrade.
@@ -38,6 +41,8 @@ pub(super) enum Verdict {
 pub(super) struct Opening {
     /// What is spoken.
     pub(super) speech: Speech,
+    /// Set when messages may be compressed.
+    pub(super) window: Option<Window>,
     /// What is written first.
     pub(super) head: Vec<u8>,
     /// What is known of the client already.
@@ -65,14 +70,29 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
         Ok(key) => key,
     };
-    match paths.handshakes.read(headers) {
-        Err(AmbiguousUser) => refuse("400 Bad Request", ""),
-        Ok(handshake) => Verdict::Accept(Opening {
+    match (paths.handshakes.read(headers), window(paths, headers)) {
+        (Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
             speech,
-            head: switching_protocols(headers, key),
+            window,
+            head: switching_protocols(headers, key, window),
             handshake,
         }),
+        (Err(AmbiguousUser), _) | (_, Err(deflate::MalformedExtensions)) => {
+            refuse("400 Bad Request", "")
+        }
     }
+}
+
+/// Extensions that nobody here speaks are not even read.
+fn window(
+    paths: &Paths,
+    headers: &HeaderMap,
+) -> Result<Option<Window>, deflate::MalformedExtensions> {
+    if !paths.compresses {
+        return Ok(None);
+    }
+    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    deflate::agree(offers.map(header::HeaderValue::as_bytes))
 }
 
 /// The subprotocols that are spoken: section 1.1 of the client protocol.
@@ -153,8 +173,8 @@ fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item =
     lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
-fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
-    let mut head = Vec::with_capacity(192);
+fn switching_protocols(headers: &HeaderMap, accept: [u8; 28], window: Option<Window>) -> Vec<u8> {
+    let mut head = Vec::with_capacity(320);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
@@ -163,6 +183,10 @@ fn switching_protocols(headers: &HeaderMap, accept: [u8; 28]) -> Vec<u8> {
     if let Some((name, _)) = subprotocol(headers) {
         head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         head.extend_from_slice(name.as_bytes());
+    }
+    if let Some(window) = window {
+        head.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        head.extend_from_slice(window.response().as_bytes());
     }
     head.extend_from_slice(b"\r\n\r\n");
     head

@@ -62,6 +62,7 @@ async fn serve(started: Sender<(SocketAddr, ServerHandle)>) {
     let (node, seats) = node(1, &budget);
     let listener = Listener {
         workers: Arc::new(WorkerPool::new(node, seats, ws::Limits::default())),
+        compresses: false,
         worker_count: 1,
         websocket_path: None,
         echo_path: ECHO.into(),

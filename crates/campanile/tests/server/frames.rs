@@ -155,3 +155,15 @@ fn a_ping_is_answered_with_its_payload_also_inside_a_message() {
     assert!(client.reply()["subscribe"].is_object());
     server.stop();
 }
+
+#[test]
+fn pings_that_come_together_are_all_answered_in_order() {
+    let server = Server::start();
+    let mut client = Client::session(&server);
+    let pings = (0..10).map(|n| masked(Opcode::Ping, &[n]));
+    client.send_raw(&pings.collect::<Vec<_>>().concat());
+    for n in 0..10 {
+        assert_eq!(client.receive(), Received::Pong(vec![n]));
+    }
+    server.stop();
+}

@@ -88,10 +88,13 @@ fn the_encoding_follows_the_subprotocol_or_the_query() {
         "x, centrifuge-protobuf,centrifuge-json",
     ] {
         let upgrade = Upgrade::new(WEBSOCKET).header("Sec-WebSocket-Protocol", offer);
-        let (mut client, head) = Client::upgrade_with_head(server.tcp(), &upgrade.bytes());
+        let mut client = Client::upgrade(server.tcp(), &upgrade.bytes());
         assert!(
-            head.contains("\r\nSec-WebSocket-Protocol: centrifuge-protobuf\r\n"),
-            "{head}"
+            client
+                .head
+                .contains("\r\nSec-WebSocket-Protocol: centrifuge-protobuf\r\n"),
+            "{}",
+            client.head
         );
         log_in(&mut client);
     }

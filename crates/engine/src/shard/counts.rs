@@ -20,6 +20,8 @@ pub struct ShardStats {
 pub struct ShardTotals {
     /// Publications and announcements put into outboxes.
     pub deliveries: u64,
+    /// Messages compressed, however many sessions each of them was for.
+    pub compressions: u64,
     /// Commands received.
     pub commands: u64,
     /// Connections closed because they read too slowly.
@@ -67,6 +69,7 @@ impl ShardReport {
         stats.subscriptions += more.subscriptions;
         let (totals, more) = (&mut self.totals, other.totals);
         totals.deliveries += more.deliveries;
+        totals.compressions += more.compressions;
         totals.commands += more.commands;
         totals.slow += more.slow;
         totals.repairs += more.repairs;

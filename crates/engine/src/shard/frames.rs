@@ -2,6 +2,7 @@
 
 use campanile_protocol::codec::InappropriatePayload;
 use campanile_protocol::push::Form;
+use campanile_protocol::ws::deflate::Window;
 use campanile_protocol::{Encoder, Push, Wire};
 
 use crate::channel::ChannelName;
@@ -10,12 +11,18 @@ use crate::hub::Telling;
 use crate::outbox::Frame;
 use crate::session::Notice;
 
-/// The frames of one delivery, by what makes them different: at most three for a wire. A delivery
-/// needs one or two, which a list finds faster than any table.
+/// What makes the frames of one delivery different.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct FrameKey {
+    pub(super) wire: Wire,
+    pub(super) telling: Telling,
+    /// Set when they are compressed.
+    pub(super) window: Option<Window>,
+}
+
+/// The frames of one delivery. It needs one or two, which a list finds faster than any table.
 #[derive(Default)]
 pub(super) struct FrameCache(Vec<(FrameKey, Result<Frame, InappropriatePayload>)>);
-
-type FrameKey = (Wire, Telling);
 
 impl FrameCache {
     pub(super) fn get_or_make(

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_protocol::wire::Commands;
+use campanile_protocol::ws::deflate::{Deflater, Window};
 use campanile_protocol::{ClientId, Disconnect, Encoder, Position, Wire};
 use slab::Slab;
 
@@ -64,6 +65,8 @@ const CLOSE_LINGER: Duration = Duration::from_secs(5);
 struct Slot {
     generation: u32,
     wire: Wire,
+    /// Set when its messages are compressed.
+    window: Option<Window>,
     outbox: Outbox,
     /// `None` for a connection that has no protocol of ours.
     session: Option<Box<Session>>,
@@ -96,6 +99,7 @@ pub struct Shard {
     totals: ShardTotals,
     codes: CodeTotals,
     encoder: Encoder,
+    deflater: Deflater,
     /// Those of the delivery under way; kept for its room.
     frames: FrameCache,
     /// Sessions whose outbox has outgrown its bound, to be closed when the step is over.
@@ -118,6 +122,7 @@ impl Shard {
         budget: Arc<MemoryBudget>,
         now: Now,
     ) -> Self {
+        let deflater = Deflater::new(settings.compression_level, settings.compression_bytes_min);
         Self {
             id,
             settings,
@@ -134,6 +139,7 @@ impl Shard {
             totals: ShardTotals::default(),
             codes: CodeTotals::default(),
             encoder: Encoder::default(),
+            deflater,
             frames: FrameCache::default(),
             too_slow: Vec::new(),
             unfit: Vec::new(),
@@ -220,12 +226,20 @@ impl Shard {
         key
     }
 
+    /// From now on compresses the messages of a connection whose client agreed to permessage-deflate.
+    pub fn compress(&mut self, key: SessionKey, window: Window) {
+        if let Some(slot) = self.slot_mut(key) {
+            slot.window = Some(window);
+        }
+    }
+
     fn insert(&mut self, wire: Wire, session: Option<Box<Session>>) -> SessionKey {
         let generation = self.next_generation;
         self.next_generation = self.next_generation.wrapping_add(1);
         let index = self.slots.insert(Slot {
             generation,
             wire,
+            window: None,
             outbox: Outbox::default(),
             session,
             is_dirty: false,
@@ -440,7 +454,14 @@ impl Shard {
         }
     }
 
-    /// Sends bytes to a connection. One that does not read them is closed as slow.
+    /// Sends whole frames to a connection, compressed if its client agreed.
+    pub fn send_frames(&mut self, now: Now, key: SessionKey, mut frames: Vec<u8>) {
+        let window = self.slot(key).and_then(|slot| slot.window);
+        self.totals.compressions += self.deflater.shrink(window, &mut frames);
+        self.send(now, key, frames);
+    }
+
+    /// Sends bytes to a connection as they are. One that does not read them is closed as slow.
     pub fn send(&mut self, now: Now, key: SessionKey, bytes: Vec<u8>) {
         if let Some(slot) = self.slot_mut(key) {
             slot.is_in_use = true;

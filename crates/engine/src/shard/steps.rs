@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use campanile_protocol::codec::InappropriatePayload;
 use campanile_protocol::{Disconnect, Encoder, Wire};
 
-use super::frames::{encode_event, encode_notice};
+use super::frames::{FrameKey, encode_event, encode_notice};
 use super::{CLOSE_LINGER, Errand, SessionKey, Shard};
 use crate::ask::Tell;
 use crate::channel::ChannelName;
@@ -125,11 +125,17 @@ impl Shard {
                 index,
                 generation: slot.generation,
             };
-            let wire = slot.wire;
-            let frame = frames.get_or_make((wire, telling), || {
+            let (wire, window) = (slot.wire, slot.window);
+            let frame_key = FrameKey {
+                wire,
+                telling,
+                window,
+            };
+            let frame = frames.get_or_make(frame_key, || {
                 let mut out = Vec::with_capacity(256);
-                encode_event(&mut self.encoder, wire, channel, event, telling, &mut out)
-                    .map(|()| Frame::new(out, &self.held))
+                encode_event(&mut self.encoder, wire, channel, event, telling, &mut out)?;
+                self.totals.compressions += self.deflater.shrink(window, &mut out);
+                Ok(Frame::new(out, &self.held))
             });
             match frame {
                 // Some wires have no word for some events.
@@ -158,12 +164,15 @@ impl Shard {
         key: SessionKey,
         encode: impl FnOnce(&mut Encoder, Wire, &mut Vec<u8>) -> Result<(), InappropriatePayload>,
     ) {
-        let Some(wire) = self.slot(key).map(|slot| slot.wire) else {
+        let Some((wire, window)) = self.slot(key).map(|slot| (slot.wire, slot.window)) else {
             return;
         };
         let mut out = Vec::with_capacity(128);
         match encode(&mut self.encoder, wire, &mut out) {
-            Ok(()) => self.send_to(key, out),
+            Ok(()) => {
+                self.totals.compressions += self.deflater.shrink(window, &mut out);
+                self.send_to(key, out);
+            }
             Err(InappropriatePayload) => self.unfit.push(key),
         }
     }

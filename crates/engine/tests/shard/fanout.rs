@@ -5,6 +5,7 @@ use campanile_engine::settings::Settings;
 use campanile_engine::shard::Target;
 use campanile_engine::testkit::{Driver, Setup};
 use campanile_protocol::Disconnect;
+use campanile_protocol::ws::deflate::Window;
 
 use super::{SECOND, offsets, subscriber};
 
@@ -46,6 +47,36 @@ fn subscribers_share_the_bytes_of_a_publication() {
     });
     let addresses: Vec<_> = addresses.collect();
     assert_eq!(addresses[0], addresses[1]);
+}
+
+#[test]
+fn subscribers_with_the_same_window_share_one_compression() {
+    let mut driver = Driver::new(Setup::default());
+    let peers: Vec<_> = (0..102).map(|_| subscriber(&mut driver, 0)).collect();
+    for (n, peer) in peers.iter().enumerate().take(101) {
+        let window = if n < 100 { Window::Full } else { Window::Small };
+        driver.workers[0].shard.compress(peer.key, window);
+    }
+    driver.publish("c", &format!("\"{}\"", "ding dong ".repeat(200)));
+    let shard = &driver.workers[0].shard;
+    assert_eq!(shard.totals().compressions, 2);
+    let sent = |n: usize| {
+        let mut slices = [std::io::IoSlice::new(&[])];
+        let outbox = shard.outbox(peers[n].key).expect("it is connected");
+        assert_eq!(outbox.slices(&mut slices), 1);
+        (slices[0].as_ptr(), slices[0][0], slices[0].len())
+    };
+    const TEXT: u8 = 0x81;
+    const COMPRESSED_TEXT: u8 = 0xC1;
+    let (address, first, length) = sent(0);
+    assert_eq!(first, COMPRESSED_TEXT);
+    assert!(length < 200, "{length} bytes");
+    assert!((1..100).all(|n| sent(n).0 == address));
+    assert_eq!((sent(100).1, sent(101).1), (COMPRESSED_TEXT, TEXT));
+    assert!(sent(100).0 != address);
+
+    driver.publish("c", "\"short\"");
+    assert_eq!(driver.workers[0].shard.totals().compressions, 2);
 }
 
 #[test]

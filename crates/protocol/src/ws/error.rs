@@ -7,7 +7,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// An RSV bit is set that no negotiated extension defines (section 5.2).
+    /// An RSV bit is set that no negotiated extension defines (section 5.2), or RSV1 on another frame
+    /// than the first of a message (RFC 7692 section 6.1).
     ReservedBits,
     /// Opcodes 3–7 and 11–15 are reserved (section 5.2).
     UnknownOpcode,
@@ -33,19 +34,26 @@ pub enum ProtocolError {
     CloseCode,
     /// Text or a close reason that is not UTF-8 (section 8.1).
     InvalidUtf8,
+    /// A compressed message that no compressor made (RFC 7692 section 7.2.2).
+    NotDeflate,
     /// More than [`Limits::message_bytes_max`](super::Limits::message_bytes_max).
     MessageTooBig,
+    /// A compressed message that becomes more than
+    /// [`Limits::inflated_bytes_max`](super::Limits::inflated_bytes_max).
+    InflatedTooBig,
     /// More than [`Limits::fragments_max`](super::Limits::fragments_max).
     TooManyFragments,
 }
 
 impl ProtocolError {
-    /// The status code for the close frame (RFC 6455 section 7.4.1): 1002, 1007 or 1009.
+    /// The status code for the close frame (RFC 6455 section 7.4.1): 1002, 1007 or 1009. RFC 7692 names
+    /// none for a message that cannot be inflated; it is a payload that is not what its frame says,
+    /// like text that is not UTF-8.
     #[must_use]
     pub const fn close_code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 => 1007,
-            Self::MessageTooBig | Self::TooManyFragments => 1009,
+            Self::InvalidUtf8 | Self::NotDeflate => 1007,
+            Self::MessageTooBig | Self::InflatedTooBig | Self::TooManyFragments => 1009,
             _ => 1002,
         }
     }
@@ -65,7 +73,9 @@ impl ProtocolError {
             Self::CloseTooShort => "close payload of one byte",
             Self::CloseCode => "invalid close code",
             Self::InvalidUtf8 => "invalid utf-8",
+            Self::NotDeflate => "invalid compressed message",
             Self::MessageTooBig => "message too big",
+            Self::InflatedTooBig => "message too big when inflated",
             Self::TooManyFragments => "too many fragments",
         }
     }

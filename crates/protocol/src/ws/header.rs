@@ -4,8 +4,9 @@
 use super::{Opcode, ProtocolError, Role};
 
 const FIN: u8 = 0x80;
-/// All three must be zero while no extension is negotiated. permessage-deflate takes 0x40 (RSV1) for
-/// the first frame of a message (RFC 7692 section 6); the other two stay refused.
+/// Of the three reserved bits, the one that permessage-deflate sets in the first frame of a compressed
+/// message (RFC 7692 section 6).
+const RSV1: u8 = 0x40;
 const RESERVED: u8 = 0x70;
 const MASK: u8 = 0x80;
 const LENGTH_16: u8 = 126;
@@ -20,6 +21,8 @@ pub(super) const HEADER_BYTES_MAX: usize = 14;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
     pub(super) fin: bool,
+    /// Whether it begins a compressed message.
+    pub(super) deflated: bool,
     pub(super) opcode: Opcode,
     pub(super) key: Option<[u8; 4]>,
     pub(super) payload_len: u64,
@@ -27,21 +30,29 @@ pub(super) struct FrameHeader {
 
 impl FrameHeader {
     /// Parses the header at the front of `bytes`; gives it with its size, or `None` while it is
-    /// incomplete.
+    /// incomplete. `deflates` says whether permessage-deflate was agreed upon.
     ///
     /// Each byte is judged as soon as it is there and in order, so the outcome does not depend on how
     /// the header was cut into reads.
-    pub(super) fn parse(role: Role, bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    pub(super) fn parse(
+        role: Role,
+        deflates: bool,
+        bytes: &[u8],
+    ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else {
             return Ok(None);
         };
-        if first & RESERVED != 0 {
+        let deflated = deflates && first & RESERVED == RSV1;
+        if first & RESERVED != 0 && !deflated {
             return Err(ProtocolError::ReservedBits);
         }
         let opcode = Opcode::from_wire(first & 0x0F).ok_or(ProtocolError::UnknownOpcode)?;
         let fin = first & FIN != 0;
         if opcode.is_control() && !fin {
             return Err(ProtocolError::FragmentedControl);
+        }
+        if deflated && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(ProtocolError::ReservedBits);
         }
 
         let Some(&second) = bytes.get(1) else {
@@ -72,6 +83,7 @@ impl FrameHeader {
         Ok(Some((
             Self {
                 fin,
+                deflated,
                 opcode,
                 key,
                 payload_len,
@@ -140,6 +152,10 @@ impl HeaderBytes {
         Self { bytes, len }
     }
 
+    pub(super) fn set_deflated(&mut self) {
+        self.bytes[0] |= RSV1;
+    }
+
     pub(super) fn set_masked(&mut self) {
         self.bytes[1] |= MASK;
     }
@@ -165,9 +181,10 @@ mod tests {
     fn encoded_header_parses_back_at_every_length_boundary() {
         for length in [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 40] {
             let encoded = HeaderBytes::new(Opcode::Binary, length);
-            let parsed = FrameHeader::parse(Role::Client, encoded.as_bytes()).unwrap();
+            let parsed = FrameHeader::parse(Role::Client, false, encoded.as_bytes()).unwrap();
             let expected = FrameHeader {
                 fin: true,
+                deflated: false,
                 opcode: Opcode::Binary,
                 key: None,
                 payload_len: length as u64,
@@ -180,9 +197,11 @@ mod tests {
     fn every_prefix_of_a_header_asks_for_more() {
         let header = [0x82, 0xFF, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4];
         for end in 0..header.len() {
-            assert_eq!(FrameHeader::parse(Role::Server, &header[..end]), Ok(None));
+            let parsed = FrameHeader::parse(Role::Server, false, &header[..end]);
+            assert_eq!(parsed, Ok(None));
         }
-        let (parsed, size) = FrameHeader::parse(Role::Server, &header).unwrap().unwrap();
+        let parsed = FrameHeader::parse(Role::Server, false, &header);
+        let (parsed, size) = parsed.unwrap().unwrap();
         assert_eq!(
             (parsed.payload_len, parsed.key, size),
             (1 << 32, Some([1, 2, 3, 4]), 14)

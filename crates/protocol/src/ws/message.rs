@@ -1,6 +1,7 @@
 //! A message that arrives in pieces: its bytes so far, and how its memory grows. Whether another
 //! piece may come at all is the reader's decision.
 
+use super::deflate::Inflater;
 use super::utf8::PartialText;
 use super::{Event, Opcode, ProtocolError};
 
@@ -14,11 +15,15 @@ pub(super) struct PartialMessage {
 enum Body {
     Text(PartialText),
     Binary(Vec<u8>),
+    /// Compressed, of text or bytes. It stays so until it is whole: an inflater serves all
+    /// connections of a worker, so none may keep it between two reads.
+    Deflated(Opcode, Vec<u8>),
 }
 
 impl PartialMessage {
-    pub(super) fn new(opcode: Opcode) -> Self {
+    pub(super) fn new(opcode: Opcode, deflated: bool) -> Self {
         let body = match opcode {
+            _ if deflated => Body::Deflated(opcode, Vec::new()),
             Opcode::Text => Body::Text(PartialText::default()),
             _ => Body::Binary(Vec::new()),
         };
@@ -43,7 +48,7 @@ impl PartialMessage {
                 text.reserve_to(capacity);
                 text.push(bytes)
             }
-            Body::Binary(binary) => {
+            Body::Binary(binary) | Body::Deflated(_, binary) => {
                 binary.reserve_exact(capacity - binary.len());
                 binary.extend_from_slice(bytes);
                 Ok(())
@@ -56,20 +61,21 @@ impl PartialMessage {
         match self.body {
             Body::Text(text) => text.finish().map(Held::Text),
             Body::Binary(binary) => Ok(Held::Bytes(Opcode::Binary, binary)),
+            Body::Deflated(opcode, deflated) => Ok(Held::Deflated(opcode, deflated)),
         }
     }
 
     pub(super) fn len(&self) -> usize {
         match &self.body {
             Body::Text(text) => text.len(),
-            Body::Binary(binary) => binary.len(),
+            Body::Binary(bytes) | Body::Deflated(_, bytes) => bytes.len(),
         }
     }
 
     pub(super) fn capacity(&self) -> usize {
         match &self.body {
             Body::Text(text) => text.capacity(),
-            Body::Binary(binary) => binary.capacity(),
+            Body::Binary(bytes) | Body::Deflated(_, bytes) => bytes.capacity(),
         }
     }
 }
@@ -80,20 +86,29 @@ pub(super) enum Held {
     Text(String),
     /// The payload of a binary message or of a control frame.
     Bytes(Opcode, Vec<u8>),
+    /// A message that is still compressed.
+    Deflated(Opcode, Vec<u8>),
 }
 
 impl Held {
-    pub(super) fn event(&self) -> Result<Event<'_>, ProtocolError> {
+    pub(super) fn event<'a>(
+        &'a self,
+        inflater: Option<&'a mut Inflater>,
+        inflated_max: usize,
+    ) -> Result<Event<'a>, ProtocolError> {
         match self {
             Self::Text(text) => Ok(Event::Text(text)),
             Self::Bytes(opcode, bytes) => Event::from_frame(*opcode, bytes),
+            Self::Deflated(opcode, bytes) => {
+                Event::from_deflated(*opcode, bytes, inflater, inflated_max)
+            }
         }
     }
 
     pub(super) fn capacity(&self) -> usize {
         match self {
             Self::Text(text) => text.capacity(),
-            Self::Bytes(_, bytes) => bytes.capacity(),
+            Self::Bytes(_, bytes) | Self::Deflated(_, bytes) => bytes.capacity(),
         }
     }
 }

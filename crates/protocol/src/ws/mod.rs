@@ -9,10 +9,11 @@
 //! before its error is. What arrived whole is a slice of the caller's own buffer; only the bytes of
 //! an incomplete message are kept, and an idle reader owns no memory.
 //!
-//! Extensions are not negotiated yet, so a set RSV bit is an error. permessage-deflate (RFC 7692)
-//! enters where `header.rs` refuses RSV1.
+//! One extension is known, permessage-deflate: see [`deflate`]. A reader that is given an
+//! [`Inflater`](deflate::Inflater) speaks it.
 
 mod close;
+pub mod deflate;
 mod error;
 mod handshake;
 mod header;
@@ -27,7 +28,7 @@ pub use error::ProtocolError;
 pub use handshake::accept_key;
 pub use header::HeaderBytes;
 pub use reader::{Event, Reader};
-pub use writer::{encode, encode_masked, header};
+pub use writer::{encode, encode_deflated, encode_masked, header};
 
 /// Whose reader it is, which decides the masking it insists on (RFC 6455 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,17 +83,29 @@ pub struct Limits {
     /// Largest payload of a message in bytes, summed over its fragments. Control frames do not count;
     /// their own bound is 125 bytes.
     pub message_bytes_max: usize,
+    /// Largest size a compressed message may have when it is inflated.
+    pub inflated_bytes_max: usize,
     /// Most frames one message may be cut into. Bounds empty fragments, which cost no bytes.
     pub fragments_max: u32,
 }
 
-impl Default for Limits {
-    /// 64 KiB, the message size Centrifugo accepts by default, and 1,024 fragments: a client may cut
-    /// the largest message into pieces of 64 bytes, while empty fragments end after about 6 KB.
-    fn default() -> Self {
+impl Limits {
+    /// Messages of so many bytes, compressed or not, in fragments of 64 bytes or more: small ones may
+    /// come in 1,024 of any size.
+    #[must_use]
+    pub fn of_messages(bytes_max: usize) -> Self {
         Self {
-            message_bytes_max: 65_536,
-            fragments_max: 1_024,
+            message_bytes_max: bytes_max,
+            inflated_bytes_max: bytes_max,
+            fragments_max: u32::try_from(bytes_max / 64).map_or(u32::MAX, |most| most.max(1_024)),
         }
+    }
+}
+
+impl Default for Limits {
+    /// 64 KiB, the message size Centrifugo accepts by default, and so 1,024 fragments: empty ones end
+    /// after about 6 KB.
+    fn default() -> Self {
+        Self::of_messages(65_536)
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::deflate::Inflater;
 use super::header::{FrameHeader, HEADER_BYTES_MAX};
 use super::message::{Held, PartialMessage};
 use super::{CloseFrame, Limits, Opcode, ProtocolError, Role, mask};
@@ -37,6 +38,17 @@ impl<'a> Event<'a> {
             Opcode::Continuation => return Err(ProtocolError::ContinuationWithoutStart),
         })
     }
+
+    /// The event of a compressed payload. Without an inflater RSV1 means nothing.
+    pub(super) fn from_deflated(
+        opcode: Opcode,
+        payload: &[u8],
+        inflater: Option<&'a mut Inflater>,
+        bytes_max: usize,
+    ) -> Result<Self, ProtocolError> {
+        let inflater = inflater.ok_or(ProtocolError::ReservedBits)?;
+        Self::from_frame(opcode, inflater.inflate(payload, bytes_max)?)
+    }
 }
 
 /// Reads one peer's frames. 16 bytes while idle.
@@ -61,6 +73,8 @@ enum State {
 enum Ready {
     /// One unfragmented frame, whole in the caller's input.
     InInput(Opcode, Range<usize>),
+    /// The same, compressed.
+    DeflatedInInput(Opcode, Range<usize>),
     /// Came in pieces.
     Held(Held),
 }
@@ -90,6 +104,26 @@ impl Reader {
         limits: &Limits,
         input: &'a mut [u8],
     ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
+        self.read_with(limits, None, input)
+    }
+
+    /// [`read`](Self::read) of a peer with which permessage-deflate was agreed upon, if there is an
+    /// `inflater`. It may be shared by many readers, and an event may borrow its buffer; a compressed
+    /// message in many frames is kept as it came, and inflated when it is whole.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read`](Self::read). [`Limits::message_bytes_max`] bounds what comes,
+    /// [`Limits::inflated_bytes_max`] what becomes of it.
+    pub fn read_with<'a>(
+        &'a mut self,
+        limits: &Limits,
+        mut inflater: Option<&'a mut Inflater>,
+        input: &'a mut [u8],
+    ) -> Result<(usize, Option<Event<'a>>), ProtocolError> {
+        if let Some(inflater) = &mut inflater {
+            inflater.release();
+        }
         match self.state {
             State::Open => self.release(),
             State::Closed => {
@@ -102,13 +136,20 @@ impl Reader {
             }
         }
         let (taken, ready) = self
-            .advance(limits, input)
+            .advance(limits, inflater.is_some(), input)
             .inspect_err(|&error| self.fail(error))?;
+        let inflated_max = limits.inflated_bytes_max;
         let Self { state, partial, .. } = self;
         let event = match ready {
             None => return Ok((taken, None)),
             Some(Ready::InInput(opcode, range)) => Event::from_frame(opcode, &input[range]),
-            Some(Ready::Held(held)) => partial.get_or_insert_default().held.insert(held).event(),
+            Some(Ready::DeflatedInInput(opcode, range)) => {
+                Event::from_deflated(opcode, &input[range], inflater, inflated_max)
+            }
+            Some(Ready::Held(held)) => {
+                let held = partial.get_or_insert_default().held.insert(held);
+                held.event(inflater, inflated_max)
+            }
         };
         match event {
             Ok(Event::Close(_)) => *state = State::Closed,
@@ -155,6 +196,7 @@ impl Reader {
     fn advance(
         &mut self,
         limits: &Limits,
+        deflates: bool,
         input: &mut [u8],
     ) -> Result<(usize, Option<Ready>), ProtocolError> {
         let mut at = 0;
@@ -165,7 +207,7 @@ impl Reader {
                 .and_then(|partial| partial.frame.take());
             let frame = match begun {
                 Some(frame) => frame,
-                None => match self.take_header(input, &mut at)? {
+                None => match self.take_header(deflates, input, &mut at)? {
                     Some(header) => self.admit(limits, &header)?,
                     None => break,
                 },
@@ -180,6 +222,7 @@ impl Reader {
     /// Parses in place when the header is there; keeps its first bytes otherwise.
     fn take_header(
         &mut self,
+        deflates: bool,
         input: &[u8],
         at: &mut usize,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
@@ -187,7 +230,7 @@ impl Reader {
             .partial
             .as_ref()
             .is_none_or(|partial| partial.header_len == 0)
-            && let Some((header, size)) = FrameHeader::parse(self.role, &input[*at..])?
+            && let Some((header, size)) = FrameHeader::parse(self.role, deflates, &input[*at..])?
         {
             *at += size;
             return Ok(Some(header));
@@ -196,7 +239,7 @@ impl Reader {
         for &byte in &input[*at..] {
             *at += 1;
             partial.push_header(byte);
-            if let Some((header, _)) = FrameHeader::parse(self.role, partial.header())? {
+            if let Some((header, _)) = FrameHeader::parse(self.role, deflates, partial.header())? {
                 partial.header_len = 0;
                 return Ok(Some(header));
             }
@@ -258,7 +301,11 @@ impl Reader {
         if arrived == frame.length && frame.stands_alone() {
             // Lets go of the space its header may have waited in.
             self.release();
-            return Ok(Some(Ready::InInput(frame.opcode, start..*at)));
+            return Ok(Some(if frame.deflated {
+                Ready::DeflatedInInput(frame.opcode, start..*at)
+            } else {
+                Ready::InInput(frame.opcode, start..*at)
+            }));
         }
         frame.remaining -= arrived;
         let complete = frame.remaining == 0;
@@ -272,7 +319,7 @@ impl Reader {
         } else if arrived > 0 || complete {
             let message = partial
                 .message
-                .get_or_insert_with(|| PartialMessage::new(frame.opcode));
+                .get_or_insert_with(|| PartialMessage::new(frame.opcode, frame.deflated));
             message.push(payload, frame.size_max)?;
             if complete && frame.fin {
                 let message = partial.message.take();
@@ -343,6 +390,7 @@ impl Partial {
 struct Frame {
     opcode: Opcode,
     fin: bool,
+    deflated: bool,
     /// Turned to fit the next byte.
     key: Option<[u8; 4]>,
     length: usize,
@@ -359,6 +407,7 @@ impl Frame {
         Self {
             opcode: header.opcode,
             fin: header.fin,
+            deflated: header.deflated,
             key: header.key,
             length,
             remaining: length,

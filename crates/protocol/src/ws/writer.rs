@@ -19,6 +19,15 @@ pub fn encode(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
+/// Appends one unmasked frame whose payload a [`Deflater`](super::deflate::Deflater) made.
+pub fn encode_deflated(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    let mut header = header(opcode, payload.len());
+    header.set_deflated();
+    out.reserve(header.as_bytes().len() + payload.len());
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(payload);
+}
+
 /// Appends one frame masked with `key`, as a client sends it.
 pub fn encode_masked(opcode: Opcode, mut key: [u8; 4], payload: &[u8], out: &mut Vec<u8>) {
     let mut header = header(opcode, payload.len());

@@ -305,6 +305,25 @@ const WEBSOCKET: &[Setting] = &[
         "65536",
         "Bytes of one incoming message.",
     ),
+    Setting::flag(
+        "compression",
+        "Compress messages for clients that offer to read them so.",
+    ),
+    Setting::size(
+        "compression_min_size",
+        "0",
+        "Bytes from which on a message is compressed; 0 for 512.",
+    ),
+    Setting::count(
+        "compression_level",
+        "1",
+        "How hard it is tried, from 1 (fastest) to 9 (smallest).",
+    ),
+    Setting::size(
+        "decompressed_message_size_limit",
+        "0",
+        "Bytes that a compressed message may become; 0 for message_size_limit.",
+    ),
     Setting::duration(
         "write_timeout",
         "1s",

@@ -28,7 +28,7 @@ use campanile_engine::time::Now;
 use campanile_protocol::ws;
 
 use super::admission::Place;
-use super::connection::{Connection, Speech};
+use super::connection::{Connection, Input, Speech};
 use super::io::Io;
 use super::sockets::SocketSet;
 use super::upgrade::Opening;
@@ -42,7 +42,6 @@ const REFUSALS_MAX: usize = 16;
 /// The worker of a thread.
 pub struct Worker {
     node: Arc<Node>,
-    limits: ws::Limits,
     state: RefCell<State>,
     /// Wakes the loop, for changes that other tasks of this thread make.
     turn: RefCell<Option<Waker>>,
@@ -64,8 +63,7 @@ impl Worker {
         });
         let worker = Rc::new(Self {
             node,
-            limits,
-            state: RefCell::new(State::new(shard, sockets)),
+            state: RefCell::new(State::new(shard, sockets, Input::new(limits))),
             turn: RefCell::default(),
         });
         let turns = Turns::new(Rc::clone(&worker), seat);
@@ -93,7 +91,7 @@ impl Worker {
         self.node.clock().now()
     }
 
-    /// Takes over a connection; `read` has been read from it already.
+    /// Takes over a connection: its response is written first, `read` has been read from it already.
     pub(super) fn adopt(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Place) {
         self.take_over(io, opening, read, Some(place));
     }
@@ -103,6 +101,7 @@ impl Worker {
         if self.state.borrow().refusals < REFUSALS_MAX {
             let opening = Opening {
                 speech: Speech::Nothing,
+                window: None,
                 head,
                 handshake: None,
             };
@@ -117,6 +116,7 @@ impl Worker {
     fn take_over(self: &Rc<Self>, io: Io, opening: Opening, read: &mut [u8], place: Option<Place>) {
         let Opening {
             speech,
+            window,
             head,
             handshake,
         } = opening;
@@ -139,13 +139,16 @@ impl Worker {
         if state.connections.len() <= slot {
             state.connections.resize_with(slot + 1, || None);
         }
-        let mut connection = Connection::new(key, speech);
+        let mut connection = Connection::new(key, speech, window.is_some());
         if speech == Speech::Nothing {
             state.refusals += 1;
             state.shard.close_with(now, key, head);
         } else {
             state.shard.send(now, key, head);
-            connection.receive(&mut state.shard, now, &self.limits, read);
+            if let Some(window) = window {
+                state.shard.compress(key, window);
+            }
+            connection.receive(&mut state.shard, now, &mut state.input, read);
         }
         state.connections[slot] = Some((connection, place));
         self.wake();
@@ -211,7 +214,7 @@ impl Worker {
         if connection.key != key {
             return;
         }
-        connection.resume(&mut state.shard, now, &self.limits);
+        connection.resume(&mut state.shard, now, &mut state.input);
         if connection.reads() {
             state.sockets.list(key.index);
         }

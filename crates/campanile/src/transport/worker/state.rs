@@ -7,10 +7,10 @@ use std::time::Duration;
 use campanile_engine::node::Control;
 use campanile_engine::shard::{Errand, SessionKey, Shard};
 use campanile_engine::time::{Moment, Now};
-use campanile_protocol::{Disconnect, ws};
+use campanile_protocol::Disconnect;
 
 use super::super::admission::Place;
-use super::super::connection::Connection;
+use super::super::connection::{Connection, Input};
 use super::super::sockets::SocketSet;
 
 /// Bytes read at a time, by all connections of a worker in turn.
@@ -35,6 +35,7 @@ pub(super) struct State {
     /// Connections to which nothing but a refusal is said.
     pub(super) refusals: usize,
     scratch: Box<[u8]>,
+    pub(super) input: Input,
     pub(super) errands: Vec<Errand>,
 }
 
@@ -48,7 +49,7 @@ struct Drain {
 pub(super) const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 impl State {
-    pub(super) fn new(shard: Shard, sockets: SocketSet) -> Self {
+    pub(super) fn new(shard: Shard, sockets: SocketSet, input: Input) -> Self {
         Self {
             shard,
             sockets,
@@ -57,12 +58,13 @@ impl State {
             drain: None,
             refusals: 0,
             scratch: vec![0; SCRATCH_BYTES].into(),
+            input,
             errands: Vec::new(),
         }
     }
 
     /// Reads what has come. Returns whether there is more.
-    pub(super) fn read(&mut self, cx: &mut Context<'_>, now: Now, limits: &ws::Limits) -> bool {
+    pub(super) fn read(&mut self, cx: &mut Context<'_>, now: Now) -> bool {
         if let Poll::Ready(Err(error)) = self.sockets.poll_events(cx) {
             tracing::error!(%error, "the readiness queue failed; the process cannot go on");
             std::process::abort();
@@ -70,13 +72,13 @@ impl State {
         let mut ready = std::mem::take(&mut self.ready);
         self.sockets.take_ready(READS_PER_TURN, &mut ready);
         for index in ready.drain(..) {
-            self.read_socket(now, limits, index);
+            self.read_socket(now, index);
         }
         self.ready = ready;
         self.sockets.has_ready()
     }
 
-    fn read_socket(&mut self, now: Now, limits: &ws::Limits, index: u32) {
+    fn read_socket(&mut self, now: Now, index: u32) {
         for _ in 0..READS_PER_SOCKET {
             let Some(Some((connection, _))) = self.connections.get_mut(index as usize) else {
                 return;
@@ -100,7 +102,7 @@ impl State {
                 Poll::Ready(Ok(_)) if !is_open => {}
                 Poll::Ready(Ok(length)) => {
                     let bytes = &mut self.scratch[..length];
-                    connection.receive(&mut self.shard, now, limits, bytes);
+                    connection.receive(&mut self.shard, now, &mut self.input, bytes);
                 }
             }
         }

@@ -62,7 +62,7 @@ impl Turns {
         let state = &mut *state;
         let mut has_more = self.deliver(cx, state, now);
         has_more |= self.controls(cx, state, now);
-        has_more |= state.read(cx, now, &worker.limits);
+        has_more |= state.read(cx, now);
         state.shard.tick(now);
         while let Some(key) = state.shard.next_overdue() {
             state.drop_connection(now, key);

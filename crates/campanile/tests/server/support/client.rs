@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use campanile_protocol::ws;
+use campanile_protocol::ws::deflate::Inflater;
 use serde_json::{Value, json};
 
 use super::http::Upgrade;
@@ -20,6 +21,7 @@ const PROMPTLY: Duration = Duration::from_millis(500);
 /// What a server may send a test.
 const LIMITS: ws::Limits = ws::Limits {
     message_bytes_max: 16 << 20,
+    inflated_bytes_max: 16 << 20,
     fragments_max: 1,
 };
 
@@ -38,7 +40,11 @@ pub(crate) enum Received {
 /// A connection behind its handshake.
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,
+    /// The response to its handshake.
+    pub(crate) head: String,
     reader: ws::Reader,
+    /// Made when compression was agreed on.
+    inflater: Option<Inflater>,
     /// Read and not looked at yet.
     input: Vec<u8>,
     /// Protocol messages of a frame that are not asked for yet.
@@ -49,6 +55,12 @@ impl Client {
     /// Upgrades at `path`.
     pub(crate) fn connect(server: &Server, path: &str) -> Self {
         Self::upgrade(server.tcp(), &Upgrade::new(path).bytes())
+    }
+
+    /// Upgrades at `path` with an offer of compression.
+    pub(crate) fn offering(server: &Server, path: &str, offer: &str) -> Self {
+        let upgrade = Upgrade::new(path).header("Sec-WebSocket-Extensions", offer);
+        Self::upgrade(server.tcp(), &upgrade.bytes())
     }
 
     /// A session of the anonymous user.
@@ -68,12 +80,7 @@ impl Client {
 
 impl<S: Read + Write> Client<S> {
     /// Sends `request`, which may have frames behind it, and expects the switch.
-    pub(crate) fn upgrade(stream: S, request: &[u8]) -> Self {
-        Self::upgrade_with_head(stream, request).0
-    }
-
-    /// Likewise; the head of the response too.
-    pub(crate) fn upgrade_with_head(mut stream: S, request: &[u8]) -> (Self, String) {
+    pub(crate) fn upgrade(mut stream: S, request: &[u8]) -> Self {
         stream.write_all(request).expect("the server reads");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -87,13 +94,14 @@ impl<S: Read + Write> Client<S> {
             head.contains(": s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
             "{head}"
         );
-        let client = Self {
+        Self {
             stream,
+            inflater: head.contains("permessage-deflate").then(Inflater::default),
+            head,
             reader: ws::Reader::new(ws::Role::Client),
             input: Vec::new(),
             replies: VecDeque::new(),
-        };
-        (client, head)
+        }
     }
 
     /// Sends bytes as they are. A server that has hung up already is met when reading.
@@ -121,7 +129,7 @@ impl<S: Read + Write> Client<S> {
         loop {
             let (taken, event) = self
                 .reader
-                .read(&LIMITS, &mut self.input)
+                .read_with(&LIMITS, self.inflater.as_mut(), &mut self.input)
                 .expect("the server keeps to the protocol");
             let received = event.map(owned);
             self.input.drain(..taken);
