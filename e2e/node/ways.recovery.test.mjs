@@ -248,6 +248,22 @@ describe('recovery', { concurrency: 5 }, () => {
   }
 });
 
+test('one channel of all ways, with deltas and without, survives cuts of every line', async (t) => {
+  const channel = somewhere('delta');
+  const subscribers = await Promise.all(
+    WAYS.flatMap((way) => [behindLine(t, way, channel), behindLine(t, way, channel, { delta: 'fossil' })]),
+  );
+  const ledger = new Ledger(server, channel);
+  // All together stays below the recovery limit of 300: even one who is away throughout must be made whole.
+  for (let round = 0; round < 28; round++) {
+    subscribers[(round * 3) % subscribers.length].line.cut();
+    await ledger.publish(10);
+  }
+  for (const { inbox } of subscribers) {
+    assert.deepEqual(ledger.judge(await inbox.atLeast(ledger.acknowledged, 20_000)), ledger.clean);
+  }
+});
+
 describe('personal channels', { concurrency: 5 }, () => {
   let personal;
   before(async () => {
