@@ -104,12 +104,16 @@ describe('connecting', { concurrency: 5 }, () => {
       await until(isGone, 'end of the silent connection on the server');
     });
 
-    test(`${way.name}: a server disconnect is terminal by default`, async (t) => {
-      const { client, user } = await way.connected(t, server);
-      const end = next(client, 'disconnected');
-      await server.api('disconnect', { user });
+    test(`${way.name}: a server disconnect is terminal by default, and leaves nobody behind`, async (t) => {
+      const peer = await way.connected(t, server);
+      const channel = `room:ended-${peer.user}`;
+      await peer.subscribe(channel);
+      const end = next(peer.client, 'disconnected');
+      await server.api('disconnect', { user: peer.user });
       const { code, reason } = await end;
       assert.deepEqual({ code, reason }, { code: 3503, reason: 'force disconnect' });
+      const nobody = async () => (await server.api('presence_stats', { channel })).num_clients === 0;
+      await until(nobody, 'end of the presence');
     });
 
     test(`${way.name}: a server disconnect carries a custom code and reason`, async (t) => {

@@ -96,6 +96,18 @@ impl Wire {
         }
     }
 
+    /// Whether a client can answer pings over it.
+    #[must_use]
+    pub const fn answers_pings(self) -> bool {
+        !matches!(self, Self::UniStream | Self::UniEvents)
+    }
+
+    /// Whether it is the WebSocket's own pings that are answered, and not those of the protocol.
+    #[must_use]
+    pub const fn pings_natively(self) -> bool {
+        matches!(self, Self::UniWebSocket | Self::Plain { .. })
+    }
+
     /// Whether its bytes are frames of a WebSocket.
     #[must_use]
     pub const fn is_web_socket(self) -> bool {
@@ -239,7 +251,7 @@ impl Encoder {
     /// Appends a ping. It is one of the protocol, except where that has none; clients of
     /// unidirectional WebSockets get both, since they can answer only that of the WebSocket.
     pub fn ping(&mut self, wire: Wire, out: &mut Vec<u8>) {
-        if matches!(wire, Wire::UniWebSocket | Wire::Plain { .. }) {
+        if wire.pings_natively() {
             ws::encode(ws::Opcode::Ping, &[], out);
         }
         match wire.encoding() {

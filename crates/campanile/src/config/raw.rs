@@ -15,7 +15,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
-use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel, Shutdown};
+use super::resolved::{
+    Admin, BodyTransport, Emulation, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel,
+    Shutdown, UniWebSocket,
+};
 use super::secret::Secret;
 
 #[derive(Deserialize)]
@@ -30,6 +33,13 @@ pub(super) struct Raw {
     pub(super) channel: Channel,
     pub(super) http_api: HttpApi,
     pub(super) websocket: super::resolved::WebSocket,
+    pub(super) http_stream: BodyTransport,
+    pub(super) sse: BodyTransport,
+    pub(super) emulation: Emulation,
+    pub(super) uni_websocket: UniWebSocket,
+    pub(super) uni_http_stream: BodyTransport,
+    pub(super) uni_sse: BodyTransport,
+    pub(super) init: Endpoint,
     pub(super) admin: Admin,
     pub(super) prometheus: Endpoint,
     pub(super) health: Endpoint,

@@ -44,6 +44,13 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         channel,
         http_api: raw.http_api,
         websocket: raw.websocket,
+        http_stream: raw.http_stream,
+        sse: raw.sse,
+        emulation: raw.emulation,
+        uni_websocket: raw.uni_websocket,
+        uni_http_stream: raw.uni_http_stream,
+        uni_sse: raw.uni_sse,
+        init: raw.init,
         shutdown: Shutdown {
             drain: raw.shutdown.drain.min(raw.shutdown.timeout),
             ..raw.shutdown
@@ -324,6 +331,22 @@ impl Resolver<'_> {
                 &config.prometheus.handler_prefix,
             ),
             ("health.handler_prefix", &config.health.handler_prefix),
+            (
+                "http_stream.handler_prefix",
+                &config.http_stream.handler_prefix,
+            ),
+            ("sse.handler_prefix", &config.sse.handler_prefix),
+            ("emulation.handler_prefix", &config.emulation.handler_prefix),
+            (
+                "uni_websocket.handler_prefix",
+                &config.uni_websocket.handler_prefix,
+            ),
+            (
+                "uni_http_stream.handler_prefix",
+                &config.uni_http_stream.handler_prefix,
+            ),
+            ("uni_sse.handler_prefix", &config.uni_sse.handler_prefix),
+            ("init.handler_prefix", &config.init.handler_prefix),
         ] {
             if !prefix.starts_with('/') {
                 self.invalid(

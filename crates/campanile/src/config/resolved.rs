@@ -32,6 +32,20 @@ pub struct Config {
     pub http_api: HttpApi,
     /// The WebSocket endpoint.
     pub websocket: WebSocket,
+    /// Sessions over streamed responses.
+    pub http_stream: BodyTransport,
+    /// Sessions over server-sent events.
+    pub sse: BodyTransport,
+    /// Where commands for these come.
+    pub emulation: Emulation,
+    /// Sessions that only listen, over WebSocket.
+    pub uni_websocket: UniWebSocket,
+    /// The same over streamed responses.
+    pub uni_http_stream: BodyTransport,
+    /// The same over server-sent events.
+    pub uni_sse: BodyTransport,
+    /// Where clients measure how far away this is.
+    pub init: Endpoint,
     /// How to end.
     pub shutdown: Shutdown,
     /// How much this node may hold.
@@ -352,6 +366,44 @@ impl WebSocket {
     }
 }
 
+/// `http_stream`, `sse` and their unidirectional kin: sessions over bodies of responses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BodyTransport {
+    /// Serve it.
+    pub enabled: bool,
+    /// Path, matched exactly.
+    pub handler_prefix: String,
+    /// Bytes of a request's body.
+    pub max_request_body_size: usize,
+}
+
+/// `emulation`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulation {
+    /// Path, matched exactly.
+    pub handler_prefix: String,
+    /// Bytes of a request's body.
+    pub max_request_body_size: usize,
+}
+
+/// `uni_websocket`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UniWebSocket {
+    /// Serve it.
+    pub enabled: bool,
+    /// Path, matched exactly.
+    pub handler_prefix: String,
+    /// End connections without a close frame.
+    pub disable_closing_handshake: bool,
+    /// Say why a connection ends in its close frame only.
+    pub disable_disconnect_push: bool,
+    /// Put messages that wait together into one frame.
+    pub join_push_messages: bool,
+}
+
 /// `shutdown`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -423,7 +475,7 @@ pub struct Node {
     pub name: String,
 }
 
-/// `health` and `prometheus`: an endpoint that can be switched on.
+/// `health`, `prometheus` and `init`: an endpoint that can be switched on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {

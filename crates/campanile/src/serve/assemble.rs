@@ -20,10 +20,12 @@ use super::dev::Dev;
 use super::{ServeError, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
-use crate::config::Config;
+use crate::config::{BodyTransport, Config};
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
-use crate::transport::{Admission, HandshakeRules, Listener, Origins, Routes, WorkerPool};
+use crate::transport::{
+    Admission, BodyEndpoint, HandshakeRules, Listener, Origins, Routes, StreamEndpoints, WorkerPool,
+};
 
 /// Where messages come back as they came.
 const ECHO_PATH: &str = "/connection/echo";
@@ -97,7 +99,9 @@ pub(super) fn assemble(
     let (node, seats) = node(config, worker_count);
     let limits = config.websocket.limits();
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
-    let connections_max = machine::connections_max().map_err(ServeError::Io)?;
+    let streams = streams(config);
+    let takes_emulation = streams.takes_emulation();
+    let connections_max = machine::connections_max(takes_emulation).map_err(ServeError::Io)?;
     let limit = config.client.limits.connection_limit;
     let admission = Arc::new(Admission::new(
         limit.map_or(connections_max, |limit| limit.get().min(connections_max)),
@@ -114,10 +118,15 @@ pub(super) fn assemble(
         worker_count,
         websocket_path: (!config.websocket.disabled)
             .then(|| config.websocket.handler_prefix.clone()),
+        uni_websocket_path: config
+            .uni_websocket
+            .enabled
+            .then(|| config.uni_websocket.handler_prefix.clone()),
+        streams,
         echo_path: ECHO_PATH.into(),
         compresses: config.websocket.compression,
         origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
-        requests_max: machine::requests_max(),
+        requests_max: machine::requests_max(takes_emulation),
         handshakes: HandshakeRules {
             user_header: config.client.authentication.user_id_http_header.clone(),
         },
@@ -137,6 +146,27 @@ pub(super) fn assemble(
         admission,
         listener,
     })
+}
+
+fn streams(config: &Config) -> StreamEndpoints {
+    let endpoint = |transport: &BodyTransport| {
+        transport.enabled.then(|| BodyEndpoint {
+            path: transport.handler_prefix.clone(),
+            body_bytes_max: transport.max_request_body_size,
+        })
+    };
+    let init = &config.init;
+    StreamEndpoints {
+        http_stream: endpoint(&config.http_stream),
+        sse: endpoint(&config.sse),
+        uni_http_stream: endpoint(&config.uni_http_stream),
+        uni_sse: endpoint(&config.uni_sse),
+        emulation: BodyEndpoint {
+            path: config.emulation.handler_prefix.clone(),
+            body_bytes_max: config.emulation.max_request_body_size,
+        },
+        init: init.enabled.then(|| init.handler_prefix.clone()),
+    }
 }
 
 fn node(config: &Config, shards: usize) -> (Arc<Node>, Vec<ShardSeat>) {

@@ -37,6 +37,16 @@ pub(super) fn prepare(mut config: Config) -> (Config, Option<Dev>) {
         current: random_secret(),
         previous: None,
     });
+    for transport in [
+        &mut config.http_stream,
+        &mut config.sse,
+        &mut config.uni_http_stream,
+        &mut config.uni_sse,
+    ] {
+        transport.enabled = true;
+    }
+    config.uni_websocket.enabled = true;
+    config.init.enabled = true;
     let iat = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());

@@ -12,14 +12,26 @@ const RESERVED: u64 = 256;
 /// Connections of ordinary requests at a time, which need descriptors too.
 const REQUESTS_MAX: u64 = 1024;
 
+/// The same where commands of clients are requests: each of these keeps its connection for another
+/// five seconds, and may be the pong of a client that says nothing else.
+const REQUESTS_MAX_WITH_EMULATION: u64 = 4096;
+
+const fn requests(takes_emulation: bool) -> u64 {
+    if takes_emulation {
+        REQUESTS_MAX_WITH_EMULATION
+    } else {
+        REQUESTS_MAX
+    }
+}
+
 /// How many connections of ordinary requests fit beside [`connections_max`].
-pub(super) fn requests_max() -> usize {
+pub(super) fn requests_max(takes_emulation: bool) -> usize {
     let descriptors = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    usize::try_from(REQUESTS_MAX.min(descriptors / 8)).unwrap_or(usize::MAX)
+    usize::try_from(requests(takes_emulation).min(descriptors / 8)).unwrap_or(usize::MAX)
 }
 
 /// Raises the limit of descriptors as far as it goes, and tells how many connections fit.
-pub(super) fn connections_max() -> io::Result<usize> {
+pub(super) fn connections_max(takes_emulation: bool) -> io::Result<usize> {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     let raised = limit.maximum.unwrap_or(u64::MAX);
@@ -34,7 +46,7 @@ pub(super) fn connections_max() -> io::Result<usize> {
     }
     // With few descriptors most of them are for connections all the same.
     let connections = raised
-        .saturating_sub((RESERVED + REQUESTS_MAX).min(raised / 4))
+        .saturating_sub((RESERVED + requests(takes_emulation)).min(raised / 4))
         .max(1);
     tracing::info!(
         descriptors = raised,

@@ -1,7 +1,11 @@
 //! What a connection keeps beside its socket: where it is in the byte stream, and what waits.
 
+use bytes::Bytes;
 use campanile_engine::shard::{SessionKey, Shard};
 use campanile_engine::time::Now;
+use campanile_protocol::codec::json;
+use campanile_protocol::command::ConnectRequest;
+use campanile_protocol::wire::{Encoding, Manner};
 use campanile_protocol::ws::deflate::Inflater;
 use campanile_protocol::{Disconnect, Wire, ws};
 
@@ -38,6 +42,19 @@ impl Input {
         }
     }
 }
+
+/// What a request says to the session that it opens.
+#[derive(Debug)]
+pub(super) enum FirstWords {
+    /// A frame of commands.
+    Frame(Bytes),
+    /// Who the client is, where it can say nothing else.
+    Connect(Box<ConnectRequest>),
+}
+
+/// Bytes of commands that may wait behind one that waits, where they come in requests of their own:
+/// such a client cannot be made to wait by not reading. The last frame may go beyond.
+const WAITING_BYTES_MAX: usize = 256 * 1024;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -83,9 +100,54 @@ impl Connection {
         self.speech == Speech::Nothing
     }
 
-    /// Whether more bytes may be read: not while a command waits for its answer.
-    pub(super) const fn reads(&self) -> bool {
-        self.waiting.is_none()
+    /// Whether more bytes may be read: not while a command waits for its answer. Where commands
+    /// come another way, reading tells only whether the client is still there.
+    pub(super) fn reads(&self) -> bool {
+        self.waiting.is_none() || self.is_body()
+    }
+
+    /// Whether it is a response of HTTP that goes on.
+    fn is_body(&self) -> bool {
+        matches!(self.speech, Speech::Session(wire) if !wire.is_web_socket())
+    }
+
+    /// Hears what the request said that opened the session.
+    pub(super) fn begin(&mut self, shard: &mut Shard, now: Now, words: FirstWords) {
+        match words {
+            FirstWords::Frame(frame) => self.hear_frame(shard, now, &frame),
+            FirstWords::Connect(request) => shard.connect(now, self.key, Ok(*request)),
+        }
+    }
+
+    /// Takes a frame of commands that came in a request of its own. Behind a command that waits it
+    /// waits too, in order; a client that goes on regardless is sent away.
+    pub(super) fn hear_frame(&mut self, shard: &mut Shard, now: Now, frame: &[u8]) {
+        let Speech::Session(wire) = self.speech else {
+            return;
+        };
+        match &mut self.waiting {
+            Some(waiting) if waiting.commands.len() >= WAITING_BYTES_MAX => {
+                shard.close(now, self.key, Disconnect::TOO_MANY_REQUESTS);
+            }
+            Some(waiting) => {
+                // Frames of either encoding make a frame when they are put together.
+                if wire.encoding() == Encoding::Json {
+                    waiting.commands.push(b'\n');
+                }
+                waiting.commands.extend_from_slice(frame);
+            }
+            None => {
+                let rest = shard.receive(now, self.key, wire.commands(frame)).to_vec();
+                self.wait_behind(shard, rest, Vec::new());
+            }
+        }
+    }
+
+    /// Notes what has to wait, if anything has to.
+    fn wait_behind(&mut self, shard: &Shard, commands: Vec<u8>, bytes: Vec<u8>) {
+        if !commands.is_empty() || self.must_wait(shard) {
+            self.waiting = Some(Box::new(Waiting { commands, bytes }));
+        }
     }
 
     /// Notes that everything has been written.
@@ -102,6 +164,10 @@ impl Connection {
         input: &mut Input,
         bytes: &mut [u8],
     ) {
+        if self.is_body() {
+            // Behind its request a client has nothing to say here.
+            return;
+        }
         let mut taken = 0;
         loop {
             if !shard.is_open(self.key) {
@@ -125,12 +191,7 @@ impl Connection {
                 None => return,
                 Some(event) => {
                     let rest = hear(self.speech, self.key, &mut self.pongs, shard, now, event);
-                    if !rest.is_empty() || self.must_wait(shard) {
-                        self.waiting = Some(Box::new(Waiting {
-                            commands: rest,
-                            bytes: Vec::new(),
-                        }));
-                    }
+                    self.wait_behind(shard, rest, Vec::new());
                 }
             }
         }
@@ -152,10 +213,7 @@ impl Connection {
             .receive(now, self.key, wire.remaining_commands(&commands))
             .to_vec();
         if !rest.is_empty() || self.must_wait(shard) {
-            self.waiting = Some(Box::new(Waiting {
-                commands: rest,
-                bytes,
-            }));
+            self.wait_behind(shard, rest, bytes);
         } else {
             self.receive(shard, now, input, &mut bytes);
         }
@@ -190,7 +248,12 @@ fn hear(
     let (opcode, message) = match event {
         ws::Event::Text(text) => (ws::Opcode::Text, text.as_bytes()),
         ws::Event::Binary(bytes) => (ws::Opcode::Binary, bytes),
-        ws::Event::Pong(_) => return Vec::new(),
+        ws::Event::Pong(_) => {
+            if matches!(speech, Speech::Session(wire) if wire.pings_natively()) {
+                shard.pong(now, key);
+            }
+            return Vec::new();
+        }
         ws::Event::Ping(payload) => {
             if *pongs < PONGS_MAX {
                 *pongs += 1;
@@ -209,6 +272,10 @@ fn hear(
         }
     };
     match speech {
+        Speech::Session(wire) if wire.manner() == Manner::Unidirectional => {
+            shard.connect(now, key, json::connect_request(message));
+            Vec::new()
+        }
         Speech::Session(wire) => shard.receive(now, key, wire.commands(message)).to_vec(),
         Speech::Echo => {
             shard.send_frames(now, key, framed(opcode, message));
@@ -229,10 +296,121 @@ fn framed(opcode: ws::Opcode, payload: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use campanile_engine::ask::Answer;
+    use campanile_engine::authority::Credentials;
+    use campanile_engine::budget::MemoryBudget;
+    use campanile_engine::channel::Namespaces;
+    use campanile_engine::channel::options::{ChannelOptions, NameRules};
+    use campanile_engine::delivery::ShardId;
+    use campanile_engine::settings::Settings;
+    use campanile_engine::shard::Errand;
+    use campanile_engine::time::{Clock as _, MachineClock};
+    use campanile_protocol::UserId;
+
     use super::*;
 
     #[test]
     fn an_idle_connection_is_five_words() {
         assert_eq!(size_of::<Connection>(), 40);
+    }
+
+    const WIRE: Wire = Wire::Stream(Encoding::Json);
+
+    /// A session whose connect command waits for its answer.
+    struct Waiting {
+        shard: Shard,
+        connection: Connection,
+        now: Now,
+    }
+
+    impl Waiting {
+        fn new() -> Self {
+            let now = MachineClock::start().now();
+            let namespaces = Namespaces::new(NameRules::default(), ChannelOptions::default(), []);
+            let mut shard = Shard::new(
+                ShardId::new(0).unwrap(),
+                "node",
+                Arc::new(Settings::default()),
+                Arc::new(namespaces),
+                Arc::new(MemoryBudget::new(None)),
+                now,
+            );
+            let key = shard.open(now, WIRE, [[1; 16], [2; 16]], None);
+            let mut waiting = Self {
+                connection: Connection::new(key, Speech::Session(WIRE), false),
+                shard,
+                now,
+            };
+            waiting.hear(r#"{"id":1,"connect":{}}"#);
+            waiting
+        }
+
+        fn hear(&mut self, frame: &str) {
+            let frame = frame.as_bytes();
+            self.connection.hear_frame(&mut self.shard, self.now, frame);
+        }
+
+        fn answer(&mut self) {
+            let mut errands = Vec::new();
+            self.shard.take_errands(&mut errands);
+            let Some(Errand::Ask(key, ticket, _)) = errands.pop() else {
+                panic!("nothing is asked")
+            };
+            let credentials = Credentials {
+                user: UserId::new("42"),
+                expire_at: None,
+                info: None,
+                meta: None,
+                subscriptions: Vec::new(),
+                considers_wishes: false,
+            };
+            let answer = Answer::Connect(Ok((credentials, None)));
+            self.shard.answer(self.now, key, ticket, answer);
+            self.connection.resume(
+                &mut self.shard,
+                self.now,
+                &mut Input::new(ws::Limits::default()),
+            );
+        }
+
+        fn said(&self) -> String {
+            let outbox = self.shard.outbox(self.connection.key).unwrap();
+            let mut slices = [std::io::IoSlice::new(&[]); 32];
+            let filled = outbox.slices(&mut slices);
+            let bytes: Vec<_> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
+            String::from_utf8(bytes).unwrap()
+        }
+    }
+
+    #[test]
+    fn commands_behind_one_that_waits_are_carried_out_in_order() {
+        let mut waiting = Waiting::new();
+        for id in 2..10 {
+            waiting.hear(&format!(r#"{{"id":{id},"rpc":{{}}}}"#));
+        }
+        assert_eq!(waiting.said(), "");
+        waiting.answer();
+        let said = waiting.said();
+        let ids: Vec<_> = said.lines().map(|line| line.as_bytes()[6] - b'0').collect();
+        assert_eq!(ids, (1..10).collect::<Vec<_>>(), "{said}");
+        waiting.hear(r#"{"id":5,"rpc":{}}"#);
+        assert!(waiting.said().ends_with("\"not available\"}}\n"));
+    }
+
+    #[test]
+    fn a_client_that_goes_on_while_it_is_kept_waiting_is_sent_away() {
+        let mut waiting = Waiting::new();
+        let frame = format!(r#"{{"id":2,"rpc":{{"data":"{}"}}}}"#, "x".repeat(60_000));
+        let mut frames = 0;
+        while waiting.shard.is_open(waiting.connection.key) {
+            assert!(frames * frame.len() < 2 * WAITING_BYTES_MAX, "never closed");
+            waiting.hear(&frame);
+            frames += 1;
+        }
+        assert!(frames * frame.len() > WAITING_BYTES_MAX);
+        let push = r#"{"push":{"disconnect":{"code":3013,"reason":"too many requests"}}}"#;
+        assert_eq!(waiting.said().trim_end(), push);
     }
 }

@@ -12,7 +12,7 @@ use actix_server::GracefulShutdownSignal;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::Notify;
 
-use super::io::Io;
+use super::line::Line;
 
 /// A connection's own signal, among the data of the connection.
 #[derive(Clone, Default)]
@@ -35,7 +35,7 @@ impl HangUps {
     }
 
     /// Takes note of a new connection.
-    pub(super) fn announce(&self, _: &Io, connection: &mut Extensions) {
+    pub(super) fn announce(&self, _: &Line, connection: &mut Extensions) {
         let own = HangUp::default();
         connection.insert(own.clone());
         self.latest.replace(own);

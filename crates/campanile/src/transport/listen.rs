@@ -27,7 +27,9 @@ use super::foreign;
 use super::handshake::HandshakeRules;
 use super::hang_up::{self, HangUps};
 use super::io::Io;
+use super::line::Line;
 use super::origin::Origins;
+use super::streams::{Door, StreamEndpoints};
 use super::upgrade::{self, Opening, Paths, Verdict};
 use super::worker::{Worker, WorkerPool};
 
@@ -48,6 +50,10 @@ pub struct Listener {
     pub worker_count: usize,
     /// The WebSocket endpoint's path, when there is one.
     pub websocket_path: Option<String>,
+    /// The path of the WebSocket endpoint for clients that only listen, when there is one.
+    pub uni_websocket_path: Option<String>,
+    /// The endpoints whose sessions are bodies of responses.
+    pub streams: StreamEndpoints,
     /// The echo endpoint's path.
     pub echo_path: String,
     /// Whether clients that offer permessage-deflate get it.
@@ -100,6 +106,7 @@ pub fn listen(
     let upgrades = Arc::new(Upgrades {
         paths: Paths {
             websocket: listener.websocket_path,
+            uni_websocket: listener.uni_websocket_path,
             echo: listener.echo_path,
             origins: listener.origins,
             handshakes: listener.handshakes,
@@ -109,7 +116,7 @@ pub fn listen(
         admission: listener.admission,
     });
     let tls = listener.tls.map(TlsAcceptor::from);
-    let routes = listener.routes;
+    let routes = with_streams(listener.streams, &upgrades, &listener.routes);
     let guarded = guarded(&upgrades.paths, &routes);
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
@@ -122,7 +129,10 @@ pub fn listen(
         let hang_ups = announced.clone();
         let http = HttpService::build()
             .client_request_timeout(HANDSHAKE_TIMEOUT)
-            .on_connect_ext(move |io, connection| announced.announce(io, connection))
+            .on_connect_ext(move |line: &Line, connection| {
+                announced.announce(line, connection);
+                line.announce(connection);
+            })
             .graceful_shutdown_signal(move || hang_ups.signal())
             .upgrade(fn_factory({
                 let (routes, stopping) = (Arc::clone(&routes), stopping.clone());
@@ -139,6 +149,7 @@ pub fn listen(
             }))
             .finish(app!(guarded));
         fn_service(move |stream: TcpStream| accept(tls.clone(), stream))
+            .map(|(io, protocol, peer)| (Line::new(io), protocol, peer))
             .and_then(http.map_err(|error| tracing::debug!(%error, "a connection failed")))
     };
     let server = builder
@@ -152,6 +163,21 @@ pub fn listen(
     Ok((server, handle, local))
 }
 
+/// The routes, behind those of the endpoints whose sessions are bodies.
+fn with_streams(streams: StreamEndpoints, upgrades: &Arc<Upgrades>, routes: &Routes) -> Routes {
+    let (upgrades, routes) = (Arc::clone(upgrades), Arc::clone(routes));
+    Arc::new(move |services| {
+        let door = Door {
+            workers: Arc::clone(&upgrades.workers),
+            admission: Arc::clone(&upgrades.admission),
+            origins: upgrades.paths.origins.clone(),
+            handshakes: upgrades.paths.handshakes.clone(),
+        };
+        streams.configure(door, services);
+        routes(services);
+    })
+}
+
 /// The routes, behind those for requests that look like handshakes and are none: what is a
 /// handshake comes to the [upgrade service](upgrade_service) instead.
 fn guarded(paths: &Paths, routes: &Routes) -> Routes {
@@ -159,6 +185,7 @@ fn guarded(paths: &Paths, routes: &Routes) -> Routes {
     let ours: Vec<_> = paths
         .websocket
         .iter()
+        .chain(&paths.uni_websocket)
         .chain([&paths.echo])
         .cloned()
         .collect();
@@ -207,15 +234,20 @@ fn upgrade_service<P>(
     upgrades: Arc<Upgrades>,
     worker: Rc<Worker>,
     plain: P,
-) -> impl Service<(Request, Framed<Io, h1::Codec>), Response = (), Error = actix_http::Error>
+) -> impl Service<(Request, Framed<Line, h1::Codec>), Response = (), Error = actix_http::Error>
 where
     P: Service<(Io, Protocol, Option<SocketAddr>), Response = ()>,
     P::Error: std::fmt::Display,
     P::Future: 'static,
 {
     let plain = Rc::new(plain);
-    fn_service(move |(request, framed): (Request, Framed<Io, h1::Codec>)| {
+    fn_service(move |(request, framed)| {
+        let (request, framed): (Request, Framed<Line, h1::Codec>) = (request, framed);
         let parts = framed.into_parts();
+        let Some(io) = parts.io.into_io() else {
+            // Taken for the response to an earlier request, behind which there is no other.
+            return std::future::ready(Ok(()));
+        };
         let mut read = parts.read_buf;
         // Responses to what was asked in front of the handshake, which are to come before ours.
         let before = parts.write_buf;
@@ -225,19 +257,19 @@ where
                 Some(place) => {
                     let head = respond(opening.head);
                     let opening = Opening { head, ..opening };
-                    worker.adopt(parts.io, opening, &mut read, place);
+                    worker.adopt(io, opening, &mut read, place);
                 }
                 None => {
                     let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
-                    worker.refuse(parts.io, respond(head));
+                    worker.refuse(io, respond(head));
                 }
             },
-            Verdict::Refuse(head) => worker.refuse(parts.io, respond(head)),
+            Verdict::Refuse(head) => worker.refuse(io, respond(head)),
             Verdict::Foreign if !before.is_empty() => {
-                worker.refuse(parts.io, respond(upgrade::response("400 Bad Request", "")));
+                worker.refuse(io, respond(upgrade::response("400 Bad Request", "")));
             }
             Verdict::Foreign => {
-                let io = parts.io.rewound(foreign::rewind(&request, &read));
+                let io = io.rewound(foreign::rewind(&request, &read));
                 let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
                 actix_rt::spawn(async move {
                     if let Err(error) = served.await {

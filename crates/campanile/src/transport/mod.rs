@@ -11,9 +11,11 @@ mod foreign;
 mod handshake;
 mod hang_up;
 mod io;
+mod line;
 mod listen;
 mod origin;
 mod sockets;
+mod streams;
 mod upgrade;
 mod worker;
 
@@ -22,4 +24,5 @@ pub use handshake::HandshakeRules;
 pub use io::Io;
 pub use listen::{Listener, Routes, listen};
 pub use origin::Origins;
+pub use streams::{BodyEndpoint, StreamEndpoints};
 pub use worker::{Worker, WorkerPool};

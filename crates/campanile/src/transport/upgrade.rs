@@ -6,18 +6,21 @@
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
 use campanile_engine::authority::Handshake;
+use campanile_protocol::codec::{DecodeError, json};
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::ws::deflate::{self, Window};
 use campanile_protocol::{Wire, ws};
 
-use super::connection::Speech;
+use super::connection::{FirstWords, Speech};
 use super::handshake::{AmbiguousUser, HandshakeRules};
 use super::origin::Origins;
+use super::streams::connect_query;
 
 /// Where our WebSockets are.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     pub(super) websocket: Option<String>,
+    pub(super) uni_websocket: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
     pub(super) handshakes: HandshakeRules,
@@ -47,6 +50,8 @@ pub(super) struct Opening {
     pub(super) head: Vec<u8>,
     /// What is known of the client already.
     pub(super) handshake: Option<Box<Handshake>>,
+    /// What the request itself says to the session.
+    pub(super) words: Option<FirstWords>,
 }
 
 /// Judges a request.
@@ -62,6 +67,8 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Speech::Echo
     } else if paths.websocket.as_deref() == Some(path) {
         Speech::Session(Wire::WebSocket(encoding(request)))
+    } else if paths.uni_websocket.as_deref() == Some(path) {
+        Speech::Session(Wire::UniWebSocket)
     } else {
         return Verdict::Foreign;
     };
@@ -70,14 +77,19 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
         Ok(key) => key,
     };
-    match (paths.handshakes.read(headers), window(paths, headers)) {
-        (Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
+    match (
+        first_words(speech, request),
+        paths.handshakes.read(headers),
+        window(paths, headers),
+    ) {
+        (Ok(words), Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
             speech,
             window,
-            head: switching_protocols(headers, key, window),
+            head: switching_protocols(headers, key, speech, window),
             handshake,
+            words,
         }),
-        (Err(AmbiguousUser), _) | (_, Err(deflate::MalformedExtensions)) => {
+        (Err(_), ..) | (_, Err(AmbiguousUser), _) | (.., Err(deflate::MalformedExtensions)) => {
             refuse("400 Bad Request", "")
         }
     }
@@ -93,6 +105,18 @@ fn window(
     }
     let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
     deflate::agree(offers.map(header::HeaderValue::as_bytes))
+}
+
+/// What the request says to its session: a client that only listens may say in the URL who it is.
+fn first_words(speech: Speech, request: &Request) -> Result<Option<FirstWords>, DecodeError> {
+    if speech != Speech::Session(Wire::UniWebSocket) {
+        return Ok(None);
+    }
+    let Some(said) = connect_query(request.uri().query().unwrap_or_default()) else {
+        return Ok(None);
+    };
+    let request = json::connect_request(&said)?;
+    Ok(Some(FirstWords::Connect(Box::new(request))))
 }
 
 /// The subprotocols that are spoken: section 1.1 of the client protocol.
@@ -173,14 +197,23 @@ fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item =
     lines.flat_map(|value| value.split(',').map(str::trim))
 }
 
-fn switching_protocols(headers: &HeaderMap, accept: [u8; 28], window: Option<Window>) -> Vec<u8> {
+fn switching_protocols(
+    headers: &HeaderMap,
+    accept: [u8; 28],
+    speech: Speech,
+    window: Option<Window>,
+) -> Vec<u8> {
     let mut head = Vec::with_capacity(320);
     head.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
     );
     head.extend_from_slice(&accept);
-    if let Some((name, _)) = subprotocol(headers) {
+    let spoken = |encoding: &Encoding| match speech {
+        Speech::Session(wire) => wire.encoding() == *encoding,
+        _ => true,
+    };
+    if let Some((name, _)) = subprotocol(headers).filter(|(_, encoding)| spoken(encoding)) {
         head.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         head.extend_from_slice(name.as_bytes());
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use actix_server::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::Message;
-use campanile::transport::{Admission, HandshakeRules, Listener, Origins, WorkerPool, listen};
+use campanile::transport::{
+    Admission, HandshakeRules, Listener, Origins, StreamEndpoints, WorkerPool, listen,
+};
 use campanile_engine::budget::MemoryBudget;
 use campanile_protocol::ws::{self, Opcode};
 
@@ -65,6 +67,8 @@ async fn serve(started: Sender<(SocketAddr, ServerHandle)>) {
         compresses: false,
         worker_count: 1,
         websocket_path: None,
+        uni_websocket_path: None,
+        streams: StreamEndpoints::default(),
         echo_path: ECHO.into(),
         requests_max: 64,
         origins: Origins::new::<&str>(&[]).expect("no pattern is a bad one"),

@@ -6,6 +6,7 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
+mod emulation;
 mod seats;
 mod turns;
 
@@ -27,10 +28,11 @@ use crate::presence::Presence;
 use crate::recovery;
 use crate::session::Order;
 use crate::settings::Settings;
-use crate::shard::{ShardReport, Target};
+use crate::shard::{Secret, ShardReport, Target};
 use crate::time::{Clock, Moment};
 
 pub use application::{ApiPublication, HistoryRequest, NodeInfo};
+pub use emulation::UnknownNode;
 pub use seats::{UserSeat, UserSeats};
 use turns::Turns;
 
@@ -99,6 +101,8 @@ pub enum Control {
     Report(oneshot::Sender<ShardReport>),
     /// Channels with subscribers whose name the predicate accepts, and how many they are.
     Channels(NameFilter, oneshot::Sender<Vec<(ChannelName, usize)>>),
+    /// Take a frame of commands for the session with this secret, if there is one.
+    Emulate(Secret, Payload),
     /// Close everything within this time, evenly.
     Drain(Duration),
 }

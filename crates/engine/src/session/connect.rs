@@ -5,11 +5,13 @@ use std::sync::Arc;
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
 use campanile_protocol::reply::ConnectResult;
+use campanile_protocol::wire::Manner;
 use campanile_protocol::{ClientInfo, Disconnect, Payload, Refusal, ReplyBody};
 
+use super::manner::unanswerable;
 use super::plan::Plan;
 use super::subscribe::check_delta;
-use super::{Context, Effect, Pending, REFUSED_LINGER, Session, State, reply};
+use super::{Context, Effect, Notice, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::ask::{Ask, Joined};
 use crate::authority::{Credentials, Grant, TokenRefusal};
 use crate::channel::ChannelName;
@@ -214,23 +216,26 @@ impl Session {
         }
         let ttl_max = u32::try_from(super::TTL_SECONDS_MAX).unwrap_or(u32::MAX);
         effects.push(Effect::Enroll(self.info.user.clone()));
-        effects.push(reply(
-            id,
-            Ok(ReplyBody::Connect(Box::new(ConnectResult {
-                client: self.client,
-                version: settings.version.clone(),
-                expiry: campanile_protocol::reply::Expiry {
-                    ttl: expiry.map(|ttl| ttl.min(ttl_max)),
-                },
-                data: None,
-                subs,
-                ping: u32::try_from(settings.ping_interval.as_secs()).unwrap_or(u32::MAX),
-                pong: true,
-                session: None,
-                node: None,
-                time: settings.tells_time.then_some(context.now.unix_millis),
-            }))),
-        ));
+        let is_unidirectional = self.manner == Manner::Unidirectional;
+        let result = Box::new(ConnectResult {
+            client: self.client,
+            version: settings.version.clone(),
+            expiry: campanile_protocol::reply::Expiry {
+                ttl: expiry.map(|ttl| ttl.min(ttl_max)),
+            },
+            data: None,
+            subs,
+            ping: u32::try_from(settings.ping_interval.as_secs()).unwrap_or(u32::MAX),
+            pong: !is_unidirectional,
+            session: None,
+            node: None,
+            time: settings.tells_time.then_some(context.now.unix_millis),
+        });
+        effects.push(if is_unidirectional {
+            Effect::Push(Notice::Connect(result))
+        } else {
+            reply(id, Ok(ReplyBody::Connect(result)))
+        });
         for (plan, membership) in entries {
             self.enter(context, &plan, membership, effects);
         }
@@ -245,6 +250,9 @@ impl Session {
     ) {
         match rejection {
             Rejection::Disconnect(disconnect) => self.close(disconnect, effects),
+            Rejection::Refuse(refusal) if self.manner == Manner::Unidirectional => {
+                self.close(unanswerable(&refusal), effects);
+            }
             Rejection::Refuse(refusal) => {
                 self.state = State::Refused;
                 self.expires = None;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use campanile_protocol::reply::Expiry;
+use campanile_protocol::reply::{ConnectResult, Expiry};
 use campanile_protocol::{Disconnect, Payload, Position, Publication, Reply, Unsubscribed, UserId};
 
 use crate::ask::{Ask, Tell, Ticket};
@@ -61,6 +61,8 @@ pub enum Deltas {
 /// A push that concerns this session alone.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Notice {
+    /// The session is live, for clients that no command can be answered to.
+    Connect(Box<ConnectResult>),
     /// A subscription was ended.
     Unsubscribe(ChannelName, Unsubscribed),
     /// A server-side subscription began.

@@ -14,17 +14,20 @@
 
 mod connect;
 mod effect;
+mod manner;
 mod order;
 mod plan;
 mod query;
 mod renew;
 mod subscribe;
+mod timeout;
 
 use std::sync::Arc;
 
 use campanile_protocol::codec::DecodeError;
 use campanile_protocol::command::Request;
 use campanile_protocol::reply::Expiry;
+use campanile_protocol::wire::{Manner, Wire};
 use campanile_protocol::{
     ClientId, ClientInfo, Command, Disconnect, Refusal, Reply, ReplyBody, UserId,
 };
@@ -123,6 +126,9 @@ const REFUSED_LINGER: std::time::Duration = std::time::Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    manner: Manner,
+    /// Whether the client can answer pings, in whichever way.
+    answers_pings: bool,
     client: ClientId,
     /// Shared with presence, publications and announcements; anonymous until the session is live.
     info: Arc<ClientInfo>,
@@ -147,10 +153,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session whose connection was just opened. `jitter` is any random number.
+    /// A session whose connection was just opened, and speaks `wire`. `jitter` is any random number.
     #[must_use]
     pub fn open(
         context: &Context<'_>,
+        wire: Wire,
         client: ClientId,
         jitter: u16,
         handshake: Option<Box<Handshake>>,
@@ -163,6 +170,8 @@ impl Session {
         };
         Self {
             state: State::Opened,
+            manner: wire.manner(),
+            answers_pings: wire.answers_pings(),
             client,
             info: Arc::new(info),
             jitter,
@@ -224,22 +233,6 @@ impl Session {
         }
     }
 
-    /// When [`Input::Timeout`] is wanted; `None` once the session is closed.
-    #[must_use]
-    pub fn next_timeout(&self) -> Option<Moment> {
-        if self.state == State::Closed {
-            return None;
-        }
-        let subscriptions = self
-            .subscriptions
-            .iter()
-            .filter_map(|subscription| subscription.expires);
-        subscriptions
-            .chain(self.expires)
-            .chain([self.deadline])
-            .min()
-    }
-
     /// Takes one input and appends what must happen.
     pub fn handle(&mut self, context: &Context<'_>, input: Input, effects: &mut Vec<Effect>) {
         if self.state == State::Closed {
@@ -248,6 +241,7 @@ impl Session {
         }
         match input {
             Input::Command(command) => self.handle_command(context, command, effects),
+            Input::Malformed(_) if self.has_said_everything() => {}
             Input::Malformed(_) => self.close(Disconnect::BAD_REQUEST, effects),
             Input::Answer(ticket, answer) => self.handle_answer(context, ticket, answer, effects),
             Input::Timeout => self.handle_timeout(context, effects),
@@ -285,6 +279,9 @@ impl Session {
                 let rest = context.settings.ping_interval - context.settings.pong_timeout;
                 self.deadline = self.deadline + rest;
             }
+            // One that is not a command may come at any time, and mean nothing.
+            (_, Command::Pong) if !self.speaks_commands() => {}
+            _ if self.has_said_everything() => {}
             (State::Live, Command::Send { .. }) => self.close(Disconnect::NOT_AVAILABLE, effects),
             (State::Live, Command::Request { id, request }) => {
                 self.handle_request(context, id, request, effects);
@@ -385,36 +382,6 @@ impl Session {
         };
         for plan in plans {
             self.undo_join(&plan, effects);
-        }
-    }
-
-    fn handle_timeout(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
-        let now = context.now.moment;
-        if self.expires.is_some_and(|expires| expires <= now) {
-            return self.close(Disconnect::EXPIRED, effects);
-        }
-        self.end_expired_subscriptions(now, effects);
-        if self.deadline > now || self.state == State::Closed {
-            return;
-        }
-        match self.state {
-            State::Opened => self.close(Disconnect::STALE, effects),
-            // The client did its part in time: it is we who are late, and it should come again.
-            State::Connecting => self.close(Disconnect::INTERNAL, effects),
-            State::Refused => self.close(Disconnect::CONNECTION_CLOSED, effects),
-            // A client whose commands we keep waiting may have its pong stuck behind them.
-            State::Live if self.has_unanswered_ping && !self.is_waiting(context.settings) => {
-                self.close(Disconnect::NO_PONG, effects);
-            }
-            State::Live if self.has_unanswered_ping => {
-                self.deadline = now + context.settings.pong_timeout;
-            }
-            State::Live => {
-                self.has_unanswered_ping = true;
-                self.deadline = now + context.settings.pong_timeout;
-                effects.push(Effect::Ping);
-            }
-            State::Closed => {}
         }
     }
 

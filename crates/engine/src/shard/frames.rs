@@ -82,6 +82,7 @@ pub(super) fn encode_notice(
     out: &mut Vec<u8>,
 ) -> Result<(), InappropriatePayload> {
     let push = match notice {
+        Notice::Connect(result) => Push::Connect(result),
         Notice::Unsubscribe(channel, unsubscribed) => Push::Unsubscribe {
             channel: channel.as_str(),
             unsubscribed,

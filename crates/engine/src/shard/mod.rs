@@ -7,14 +7,15 @@
 mod counts;
 mod deadlines;
 mod frames;
+mod hearing;
 mod orders;
+mod secrets;
 mod steps;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_protocol::wire::Commands;
 use campanile_protocol::ws::deflate::{Deflater, Window};
 use campanile_protocol::{ClientId, Disconnect, Encoder, Position, Wire};
 use slab::Slab;
@@ -36,6 +37,8 @@ use frames::FrameCache;
 
 pub use counts::{CodeTotals, ShardReport, ShardStats, ShardTotals};
 pub use orders::Target;
+pub use secrets::Secret;
+use secrets::Secrets;
 
 /// A session of this shard. Indices are used again; the generation tells one use from the next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -89,6 +92,7 @@ pub struct Shard {
     budget: Arc<MemoryBudget>,
     slots: Slab<Slot>,
     hub: Hub,
+    secrets: Secrets,
     wheel: Wheel<SessionKey>,
     dirty: VecDeque<SessionKey>,
     errands: Vec<Errand>,
@@ -113,10 +117,11 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without sessions.
+    /// A shard without sessions, of the node with this identity.
     #[must_use]
     pub fn new(
         id: ShardId,
+        node: &str,
         settings: Arc<Settings>,
         namespaces: Arc<Namespaces>,
         budget: Arc<MemoryBudget>,
@@ -130,6 +135,7 @@ impl Shard {
             budget,
             slots: Slab::new(),
             hub: Hub::default(),
+            secrets: Secrets::of(node),
             wheel: Wheel::new(now.moment),
             dirty: VecDeque::new(),
             errands: Vec::new(),
@@ -193,15 +199,17 @@ impl Shard {
         self.hub.channels()
     }
 
-    /// A new connection that speaks `wire`. `random` are sixteen random bytes, `handshake` is what
-    /// its transport knows of the client.
+    /// A new connection that speaks `wire`. `random` are random bytes: of a client's identity,
+    /// which others see, and of the secret under which it is found, which they do not. `handshake`
+    /// is what its transport knows of the client.
     pub fn open(
         &mut self,
         now: Now,
         wire: Wire,
-        random: [u8; 16],
+        random: [[u8; 16]; 2],
         handshake: Option<Box<Handshake>>,
     ) -> SessionKey {
+        let [random, secret] = random;
         let client = ClientId::from_random(random, self.id.as_u8());
         let jitter = u16::from_le_bytes([random[0], random[1]]);
         let context = Context {
@@ -209,9 +217,11 @@ impl Shard {
             settings: &self.settings,
             namespaces: &self.namespaces,
         };
-        let session = Box::new(Session::open(&context, client, jitter, handshake));
+        let session = Session::open(&context, wire, client, jitter, handshake);
+        let session = Box::new(session);
         let deadline = session.next_timeout();
         let key = self.insert(wire, Some(session));
+        self.entrust(key, Secret::from_random(secret, self.id));
         self.file(key, deadline);
         key
     }
@@ -250,38 +260,6 @@ impl Shard {
         });
         let index = SessionIndex::try_from(index).expect("fewer connections than descriptors");
         SessionKey { index, generation }
-    }
-
-    /// Takes commands, in order, until one has to wait; returns what is left undecoded.
-    pub fn receive<'a>(
-        &mut self,
-        now: Now,
-        key: SessionKey,
-        mut commands: Commands<'a>,
-    ) -> &'a [u8] {
-        while self.is_listening(key) {
-            let input = match commands.next() {
-                None => return &[],
-                Some(Ok(command)) => Input::Command(command),
-                Some(Err(error)) => Input::Malformed(error),
-            };
-            self.totals.commands += 1;
-            self.step(now, key, input);
-        }
-        if self.is_open(key) {
-            commands.rest()
-        } else {
-            &[]
-        }
-    }
-
-    /// Whether the session takes another command now.
-    #[must_use]
-    pub fn is_listening(&self, key: SessionKey) -> bool {
-        let session = self.slot(key).filter(|slot| slot.closes.is_none());
-        session
-            .and_then(|slot| slot.session.as_ref())
-            .is_some_and(|s| !s.is_waiting(&self.settings))
     }
 
     /// Whether the connection is not about to be closed.
@@ -352,6 +330,7 @@ impl Shard {
         if self.is_open(key) {
             self.step(now, key, Input::Close(Disconnect::CONNECTION_CLOSED));
         }
+        self.secrets.forget(key);
         let Some(slot) = self.slot_mut(key) else {
             return;
         };

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use campanile_protocol::codec::InappropriatePayload;
-use campanile_protocol::{Disconnect, Encoder, Wire};
+use campanile_protocol::{Disconnect, Encoder, ReplyBody, Wire};
 
 use super::frames::{FrameKey, encode_event, encode_notice};
 use super::{CLOSE_LINGER, Errand, SessionKey, Shard};
@@ -62,13 +62,19 @@ impl Shard {
 
     fn carry_out(&mut self, now: Now, key: SessionKey, effect: Effect) {
         match effect {
-            Effect::Reply(reply) => {
+            Effect::Reply(mut reply) => {
+                if let Ok(ReplyBody::Connect(result)) = &mut reply.body {
+                    self.reveal(key, result);
+                }
                 if let Err(refusal) = &reply.body {
                     *self.codes.refusals.entry(refusal.code).or_default() += 1;
                 }
                 self.encode(key, |encoder, wire, out| encoder.reply(wire, &reply, out));
             }
-            Effect::Push(notice) => {
+            Effect::Push(mut notice) => {
+                if let Notice::Connect(result) = &mut notice {
+                    self.reveal(key, result);
+                }
                 if let Notice::Unsubscribe(_, unsubscribed) = &notice {
                     *self
                         .codes

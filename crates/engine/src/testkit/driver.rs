@@ -152,6 +152,7 @@ impl Driver {
         let workers = seats.into_iter().map(|seat| Worker {
             shard: Shard::new(
                 seat.id,
+                node.id(),
                 Arc::clone(&settings),
                 Arc::clone(&namespaces),
                 Arc::clone(&budget),
@@ -182,7 +183,7 @@ impl Driver {
 
     /// Opens a connection to a shard.
     pub fn open(&mut self, shard: usize) -> Peer {
-        let (now, random) = (self.now(), self.random.bytes());
+        let (now, random) = (self.now(), [self.random.bytes(), self.random.bytes()]);
         let key =
             self.workers[shard]
                 .shard

@@ -7,6 +7,7 @@ use campanile_engine::node::UserSeats;
 use campanile_engine::settings::Settings;
 use campanile_protocol::UserId;
 use campanile_protocol::command::Request;
+use campanile_protocol::wire::{Encoding, Wire};
 
 use super::desk::{
     Desk, Said, at, connect_with, connected, credentials, everything, failed, join_of, plain,
@@ -41,7 +42,9 @@ fn what_is_known_from_the_handshake_goes_along_with_the_connect_command() {
     let handshake = Handshake {
         user: Some(UserId::new("7")),
     };
-    let mut desk = Desk::opened(Settings::default(), plain(), Some(Box::new(handshake)));
+    let wire = Wire::WebSocket(Encoding::Json);
+    let handshake = Some(Box::new(handshake));
+    let mut desk = Desk::opened(wire, Settings::default(), plain(), handshake);
     let said = desk.ask(Request::Connect(Box::default()));
     assert_eq!(said, ["ask connect as 7"]);
 }

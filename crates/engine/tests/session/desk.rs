@@ -17,7 +17,8 @@ use campanile_engine::settings::Settings;
 use campanile_engine::testkit::ManualClock;
 use campanile_engine::time::Clock;
 use campanile_protocol::command::{ConnectRequest, Request, SubscribeRequest};
-use campanile_protocol::reply::{Expiry, SubscribeResult};
+use campanile_protocol::reply::{ConnectResult, Expiry, SubscribeResult};
+use campanile_protocol::wire::{Encoding, Wire};
 use campanile_protocol::{
     ClientId, Command, Disconnect, Epoch, Position, Publication, Refusal, ReplyBody, UserId,
 };
@@ -40,10 +41,15 @@ impl Desk {
     }
 
     pub(crate) fn with(settings: Settings, options: ChannelOptions) -> Self {
-        Self::opened(settings, options, None)
+        Self::over(Wire::WebSocket(Encoding::Json), settings, options)
+    }
+
+    pub(crate) fn over(wire: Wire, settings: Settings, options: ChannelOptions) -> Self {
+        Self::opened(wire, settings, options, None)
     }
 
     pub(crate) fn opened(
+        wire: Wire,
         settings: Settings,
         options: ChannelOptions,
         handshake: Option<Box<Handshake>>,
@@ -59,7 +65,7 @@ impl Desk {
             settings: &settings,
             namespaces: &namespaces,
         };
-        let session = Session::open(&context, client(), 0, handshake);
+        let session = Session::open(&context, wire, client(), 0, handshake);
         Self {
             session,
             clock,
@@ -253,17 +259,7 @@ fn spell_tell(tell: &Tell) -> String {
 
 fn spell_body(body: &ReplyBody) -> String {
     match body {
-        ReplyBody::Connect(result) => {
-            let subs = result.subs.iter();
-            let subs = subs.map(|(name, result)| format!(" {name}({})", spell_result(result)));
-            format!(
-                "connect ping {} pong {}{}{}",
-                result.ping,
-                result.pong,
-                spell_expiry(result.expiry),
-                subs.collect::<String>()
-            )
-        }
+        ReplyBody::Connect(result) => spell_connect(result),
         ReplyBody::Subscribe(result) => format!("subscribe {}", spell_result(result)).trim().into(),
         ReplyBody::Unsubscribe => "unsubscribe".into(),
         ReplyBody::Publish => "publish".into(),
@@ -271,6 +267,18 @@ fn spell_body(body: &ReplyBody) -> String {
         ReplyBody::SubRefresh(expiry) => format!("sub_refresh{}", spell_expiry(*expiry)),
         other => format!("{other:?}"),
     }
+}
+
+fn spell_connect(result: &ConnectResult) -> String {
+    let subs = result.subs.iter();
+    let subs = subs.map(|(name, result)| format!(" {name}({})", spell_result(result)));
+    format!(
+        "connect ping {} pong {}{}{}",
+        result.ping,
+        result.pong,
+        spell_expiry(result.expiry),
+        subs.collect::<String>()
+    )
 }
 
 fn spell_result(result: &SubscribeResult) -> String {
@@ -300,6 +308,7 @@ fn spell_result(result: &SubscribeResult) -> String {
 
 fn spell_notice(notice: &Notice) -> String {
     match notice {
+        Notice::Connect(result) => spell_connect(result),
         Notice::Unsubscribe(channel, why) => {
             format!("unsubscribe {} {}", channel.as_str(), why.code)
         }

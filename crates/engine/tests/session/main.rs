@@ -6,6 +6,7 @@ mod desk;
 mod dispatch;
 mod expiry;
 mod joins;
+mod manners;
 mod orders;
 mod queries;
 mod subscribe;

@@ -6,6 +6,7 @@ mod fanout;
 mod gaps;
 mod joining;
 mod release;
+mod secrets;
 mod timers;
 
 use std::time::Duration;

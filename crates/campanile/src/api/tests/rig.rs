@@ -141,7 +141,14 @@ impl Rig {
             name: "here_8000".into(),
         });
         let seat = seats.into_iter().next().unwrap();
-        let shard = Shard::new(seat.id, settings, namespaces, budget, clock.now());
+        let shard = Shard::new(
+            seat.id,
+            node.id(),
+            settings,
+            namespaces,
+            budget,
+            clock.now(),
+        );
         let shard = Rc::new(RefCell::new(shard));
         let (inbox, controls) = (seat.inbox, seat.controls);
         let worker = Worker {
@@ -167,7 +174,7 @@ impl Rig {
 
     /// Connects a client of `user`; `number` makes its id.
     pub(super) async fn connect(&self, user: &str, number: u8) -> Client {
-        let (now, random) = (self.clock.now(), [number; 16]);
+        let (now, random) = (self.clock.now(), [[number; 16]; 2]);
         let connect = format!(r#"{{"id":1,"connect":{{"token":"{user}"}}}}"#);
         let key = {
             let mut shard = self.shard.borrow_mut();
@@ -181,7 +188,7 @@ impl Rig {
         };
         self.worker().do_errands().await;
         let client = Client {
-            id: ClientId::from_random(random, 0),
+            id: ClientId::from_random(random[0], 0),
             key,
         };
         assert!(self.read(&client).contains("connect"), "connected");
@@ -299,7 +306,7 @@ impl Worker {
                     chosen.map(|(name, members): (&ChannelName, _)| (name.clone(), members));
                 done.send(chosen.collect()).unwrap();
             }
-            Control::Drain(_) => {}
+            Control::Drain(_) | Control::Emulate(..) => {}
         }
     }
 

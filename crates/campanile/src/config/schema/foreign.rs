@@ -57,6 +57,7 @@ const fn noted(path: &'static str, note: &'static str) -> Foreign {
 
 const TLS_CLIENTS: &str = "without it clients would not be asked for certificates";
 const INTERNAL: &str = "internal endpoints are served on the main address and port";
+const UNI_LIMIT: &str = "websocket.message_size_limit holds for every WebSocket";
 
 const FOREIGN: &[Foreign] = &[
     noted("http_server.internal_address", INTERNAL),
@@ -101,13 +102,18 @@ const FOREIGN: &[Foreign] = &[
     key("websocket.read_buffer_size"),
     key("websocket.write_buffer_size"),
     key("websocket.use_write_buffer_pool"),
-    key("http_stream"),
-    key("sse"),
-    key("emulation"),
     key("webtransport"),
-    key("uni_websocket"),
-    key("uni_sse"),
-    key("uni_http_stream"),
+    key("uni_websocket.compression_level"),
+    key("uni_websocket.compression"),
+    key("uni_websocket.compression_min_size"),
+    key("uni_websocket.compression_prepared_message_cache_size"),
+    noted("uni_websocket.message_size_limit", UNI_LIMIT),
+    key("uni_websocket.read_buffer_size"),
+    key("uni_websocket.write_buffer_size"),
+    key("uni_websocket.use_write_buffer_pool"),
+    key("uni_websocket.write_timeout"),
+    key("uni_http_stream.connect_code_to_http_response"),
+    key("uni_sse.connect_code_to_http_response"),
     key("uni_grpc"),
     key("admin.web_path"),
     key("admin.web_proxy_address"),
@@ -116,7 +122,6 @@ const FOREIGN: &[Foreign] = &[
     key("prometheus.native_histograms"),
     key("swagger"),
     key("debug"),
-    key("init"),
     key("graphite"),
     key("opentelemetry"),
     key("shared_poll"),

@@ -27,6 +27,13 @@ pub(crate) const SECTIONS: &[Section] = &[
     section("channel.without_namespace", NAMESPACE_OPTIONS),
     section("http_api", HTTP_API),
     section("websocket", WEBSOCKET),
+    section("http_stream", HTTP_STREAM),
+    section("sse", SSE),
+    section("emulation", EMULATION),
+    section("uni_websocket", UNI_WEBSOCKET),
+    section("uni_http_stream", UNI_HTTP_STREAM),
+    section("uni_sse", UNI_SSE),
+    section("init", INIT),
     section("admin", ADMIN),
     section("prometheus", PROMETHEUS),
     section("health", HEALTH),
@@ -330,6 +337,78 @@ const WEBSOCKET: &[Setting] = &[
         "How long a write may make no progress.",
     )
     .not_yet(),
+];
+
+/// The settings of an endpoint that takes a body. A macro, for the same reason as the one above.
+macro_rules! body_settings {
+    ($path:literal $(, $before:expr)* $(,)?) => {
+        &[
+            $($before,)*
+            Setting::text("handler_prefix", $path, "Path of the endpoint."),
+            Setting::size("max_request_body_size", "65536", "Bytes of a request's body."),
+        ]
+    };
+}
+
+const HTTP_STREAM: &[Setting] = body_settings!(
+    "/connection/http_stream",
+    Setting::flag("enabled", "Serve clients over streamed HTTP responses."),
+);
+
+const SSE: &[Setting] = body_settings!(
+    "/connection/sse",
+    Setting::flag("enabled", "Serve clients over server-sent events."),
+);
+
+const EMULATION: &[Setting] = body_settings!("/emulation");
+
+const UNI_WEBSOCKET: &[Setting] = &[
+    Setting::flag("enabled", "Serve clients that only listen over WebSocket."),
+    Setting::text(
+        "handler_prefix",
+        "/connection/uni_websocket",
+        "Path of the endpoint.",
+    ),
+    Setting::flag(
+        "disable_closing_handshake",
+        "End connections without a close frame.",
+    )
+    .not_yet(),
+    Setting::flag(
+        "disable_disconnect_push",
+        "Say why a connection ends in its close frame only.",
+    )
+    .not_yet(),
+    Setting::flag(
+        "join_push_messages",
+        "Put messages that wait together into one frame.",
+    )
+    .not_yet(),
+];
+
+const UNI_HTTP_STREAM: &[Setting] = body_settings!(
+    "/connection/uni_http_stream",
+    Setting::flag(
+        "enabled",
+        "Serve clients that only listen over streamed HTTP responses."
+    ),
+);
+
+const UNI_SSE: &[Setting] = body_settings!(
+    "/connection/uni_sse",
+    Setting::flag(
+        "enabled",
+        "Serve clients that only listen over server-sent events."
+    ),
+);
+
+const INIT: &[Setting] = &[
+    Setting::flag("enabled", "Serve an endpoint to measure the distance to."),
+    Setting::text(
+        "handler_prefix",
+        "/connection/init",
+        "Path of the endpoint.",
+    ),
 ];
 
 const ADMIN: &[Setting] = &[

@@ -180,7 +180,7 @@ fn what_only_centrifugo_does_is_a_warning() {
         warnings(
             "[engine]\ntype = 'redis'\n[client.token]\naudience = 'a'\n\
              [admin]\nenabled = true\n[channel.without_namespace]\n\
-             subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n[sse]\nenabled = true\n"
+             subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n[webtransport]\nenabled = true\n"
         ),
         [
             "campanile.toml:2:1: engine.type: not supported by Campanile yet; it has no effect",
@@ -189,7 +189,7 @@ fn what_only_centrifugo_does_is_a_warning() {
              not supported by Campanile yet; it has no effect",
             "campanile.toml:9:1: channel.without_namespace.force_recovery_mode: \
              not supported by Campanile yet; recovery returns every missed publication",
-            "campanile.toml:10:2: sse: not supported by Campanile yet; it has no effect",
+            "campanile.toml:10:2: webtransport: not supported by Campanile yet; it has no effect",
         ]
     );
 }

@@ -52,6 +52,7 @@ impl Worker {
         let now = node.clock().now();
         let shard = Shard::new(
             seat.id,
+            node.id(),
             Arc::clone(node.settings()),
             Arc::clone(node.namespaces()),
             Arc::clone(node.budget()),
@@ -104,6 +105,7 @@ impl Worker {
                 window: None,
                 head,
                 handshake: None,
+                words: None,
             };
             self.take_over(io, opening, &mut [], None);
         } else if let Io::Plain(stream) = io {
@@ -119,14 +121,15 @@ impl Worker {
             window,
             head,
             handshake,
+            words,
         } = opening;
         let now = self.node.clock().now();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         let key = match speech {
             Speech::Session(wire) => {
-                let mut random = [0; 16];
-                getrandom::fill(&mut random).expect("the system has random numbers");
+                let mut random = [[0; 16]; 2];
+                getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
                 state.shard.open(now, wire, random, handshake)
             }
             Speech::Echo | Speech::Nothing => state.shard.open_bare(now),
@@ -147,6 +150,9 @@ impl Worker {
             state.shard.send(now, key, head);
             if let Some(window) = window {
                 state.shard.compress(key, window);
+            }
+            if let Some(words) = words {
+                connection.begin(&mut state.shard, now, words);
             }
             connection.receive(&mut state.shard, now, &mut state.input, read);
         }

@@ -33,6 +33,12 @@ impl WorkerPool {
         }
     }
 
+    /// The node that they belong to.
+    #[must_use]
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// The worker of this thread, begun when it is first asked for.
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use campanile_engine::node::Control;
-use campanile_engine::shard::{Errand, SessionKey, Shard};
+use campanile_engine::shard::{Errand, Secret, SessionKey, Shard};
 use campanile_engine::time::{Moment, Now};
 use campanile_protocol::Disconnect;
 
@@ -191,6 +191,17 @@ impl State {
         self.drain.is_some()
     }
 
+    /// Brings commands to a session that speaks over another connection. Nobody waits to be told
+    /// that it is gone: its client sees the end of that connection.
+    fn emulate(&mut self, now: Now, secret: Secret, frame: &[u8]) {
+        let key = self.shard.find_by_secret(secret);
+        if let Some(key) = key
+            && let Some(Some((connection, _))) = self.connections.get_mut(key.index as usize)
+        {
+            connection.hear_frame(&mut self.shard, now, frame);
+        }
+    }
+
     pub(super) fn control(&mut self, now: Now, control: Control) {
         // Whoever asked may have gone away meanwhile, and then wants no answer.
         match control {
@@ -208,6 +219,7 @@ impl State {
                 let channels = accepted.map(|(name, members)| (name.clone(), members));
                 let _ = done.send(channels.collect());
             }
+            Control::Emulate(secret, frame) => self.emulate(now, secret, &frame),
             Control::Drain(pace) => {
                 self.drain = Some(Drain {
                     until: now.moment + pace,

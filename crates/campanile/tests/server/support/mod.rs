@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod node;
 pub(crate) mod server;
+pub(crate) mod stream;
 
 use std::time::Duration;
 

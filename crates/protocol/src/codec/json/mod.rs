@@ -6,7 +6,7 @@
 mod decode;
 mod encode;
 
-pub use decode::{Commands, emulation_request};
+pub use decode::{Commands, connect_request, emulation_request};
 pub use encode::{bare_push, push, reply};
 
 /// A ping, and its pong.

@@ -72,6 +72,23 @@ impl Iterator for Commands<'_> {
     }
 }
 
+/// What a client says that can only say who it is: a connect request without a command around it
+/// (section 16).
+///
+/// # Errors
+/// The bytes are no such object.
+pub fn connect_request(bytes: &[u8]) -> Result<ConnectRequest, DecodeError> {
+    object::<WireConnect>(bytes).map(Into::into)
+}
+
+/// An object alone. Not what `serde_json` takes for one: a list of its fields' values in order.
+fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(DecodeError::Malformed);
+    }
+    serde_json::from_slice(bytes).map_err(|_| DecodeError::Malformed)
+}
+
 /// The body of a request that carries a frame for a session elsewhere (section 15.3). The frame is
 /// the content of a string in it.
 ///
@@ -82,7 +99,7 @@ pub fn emulation_request(body: &[u8]) -> Result<EmulationRequest, DecodeError> {
         node,
         session,
         data,
-    } = serde_json::from_slice(body).map_err(|_| DecodeError::Malformed)?;
+    } = object(body)?;
     Ok(EmulationRequest {
         node,
         session,

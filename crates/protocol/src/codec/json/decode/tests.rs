@@ -192,3 +192,21 @@ fn a_frame_comes_in_a_string_of_an_emulation_request() {
         assert_eq!(outcome, Err(DecodeError::Malformed), "{body}");
     }
 }
+
+#[test]
+fn a_connect_request_stands_alone_where_there_are_no_commands() {
+    let request =
+        connect_request(br#"{"token":"t","subs":{"c":{"recover":true,"offset":2,"epoch":"e"}}}"#);
+    let request = request.unwrap();
+    assert_eq!(request.token, "t");
+    let position = request.subs["c"].recover.unwrap();
+    assert_eq!((position.offset, position.epoch), (2, Epoch::new("e")));
+    assert_eq!(connect_request(b" {} "), Ok(ConnectRequest::default()));
+    for body in ["", "[]", "null", "{", "{}{}", r#"{"token":1}"#] {
+        assert_eq!(
+            connect_request(body.as_bytes()),
+            Err(DecodeError::Malformed),
+            "{body}"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! What a browser lets a page of another origin see: section 1.3 of the client protocol.
+
+use std::time::SystemTime;
+
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+
+use crate::transport::origin::Origins;
+
+/// Whether the user's browser sent this on behalf of a page that may ask in the user's name. What
+/// proxies say of the user rests on cookies, which browsers add for any page: also for one whose
+/// origin is not allowed, and without any origin for links and images.
+pub(super) fn speaks_for_user(origins: &Origins, headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(header::ORIGIN);
+    let is_allowed = origins.allow(all.next().map(HeaderValue::as_bytes)) && all.next().is_none();
+    let mode = headers.get("Sec-Fetch-Mode").map(HeaderValue::as_bytes);
+    is_allowed && matches!(mode, None | Some(b"cors" | b"same-origin"))
+}
+
+/// The headers by which an allowed origin may read a response; none for any other, whose requests
+/// are answered all the same: it can send them without being able to tell what came of them.
+pub(super) struct Cors(Vec<(HeaderName, HeaderValue)>);
+
+impl Cors {
+    /// For the page that sent these headers, if a page did.
+    pub(super) fn of(origins: &Origins, headers: &HeaderMap) -> Self {
+        let mut all = headers.get_all(header::ORIGIN);
+        // Browsers send one; of several, somebody else may believe another one than we do.
+        let origin = match (all.next(), all.next()) {
+            (Some(origin), None) if origins.allow(Some(origin.as_bytes())) => origin,
+            _ => return Self(Vec::new()),
+        };
+        let mut allowed = vec![
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()),
+            (
+                header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            ),
+        ];
+        if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+            allowed.push((header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone()));
+        }
+        Self(allowed)
+    }
+
+    /// A response that the page may read, if it may read any.
+    pub(super) fn respond(&self, status: StatusCode) -> HttpResponseBuilder {
+        let mut response = HttpResponse::build(status);
+        for header in &self.0 {
+            response.insert_header(header.clone());
+        }
+        response
+    }
+
+    /// The answer to a browser that asks whether it may send a request.
+    pub(super) fn preflight(&self) -> HttpResponse {
+        self.respond(StatusCode::NO_CONTENT)
+            .insert_header((header::ACCESS_CONTROL_MAX_AGE, "300"))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "POST, OPTIONS"))
+            .finish()
+    }
+
+    /// The answer to a method that makes no sense here.
+    pub(super) fn refuse_method(&self, allowed: &[Method]) -> HttpResponse {
+        let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
+        self.respond(StatusCode::METHOD_NOT_ALLOWED)
+            .insert_header((header::ALLOW, names.join(", ")))
+            .finish()
+    }
+
+    /// The head of a response that goes on until its connection ends: a client of HTTP/1.0, and
+    /// every proxy, knows that kind (RFC 9112 section 6.3).
+    pub(super) fn endless(&self, content_type: &str) -> Vec<u8> {
+        let date = header::HttpDate::from(SystemTime::now());
+        let mut head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nDate: {date}\r\n\
+             X-Accel-Buffering: no\r\n\
+             Cache-Control: private, no-cache, no-store, must-revalidate, max-age=0\r\n\
+             Pragma: no-cache\r\nExpire: 0\r\nConnection: close\r\n"
+        )
+        .into_bytes();
+        for (name, value) in &self.0 {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                head.extend_from_slice(part);
+            }
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
