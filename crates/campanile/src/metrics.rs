@@ -128,6 +128,11 @@ impl Metrics {
             ),
             ("repairs", "Gaps repaired from history", totals.repairs),
             (
+                "unpositioned_losses",
+                "Gaps that subscribers without positioning were not told of",
+                totals.losses,
+            ),
+            (
                 "session_panics",
                 "Sessions closed for a panic",
                 totals.panics,

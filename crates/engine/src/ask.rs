@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
-use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody};
+use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
 
 use crate::authority::{Credentials, Handshake, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
 use crate::channel::ChannelName;
 use crate::node::UserSeat;
-use crate::recovery::Recovery;
+use crate::recovery::{Attempt, Recovery};
 
 /// Ties an answer to its question, within one session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -76,8 +76,8 @@ pub enum Ask {
 pub struct JoinRequest {
     /// Which.
     pub channel: ChannelName,
-    /// Where the client stands, when it wants what it missed.
-    pub recover: Option<Position>,
+    /// What the client wants of what it missed.
+    pub recover: Option<Attempt>,
     /// Who becomes present, when the channel keeps presence.
     pub presence: Option<Arc<ClientInfo>>,
 }
@@ -119,6 +119,13 @@ pub enum Tell {
         /// Where.
         channel: ChannelName,
         /// Which.
+        client: ClientId,
+    },
+    /// The user's other sessions are to end: only one is allowed, and this one is newer.
+    Supersede {
+        /// Whose.
+        user: UserId,
+        /// The one that stays.
         client: ClientId,
     },
     /// Others want to know that somebody came or left.

@@ -69,6 +69,17 @@ pub enum Event {
 }
 
 impl Event {
+    /// Its place in the channel's stream, when it has one.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Publication { publication, .. } => {
+                Some(publication.offset).filter(|offset| *offset != 0)
+            }
+            Self::Join(_) | Self::Leave(_) => None,
+        }
+    }
+
     /// What it takes of a byte budget.
     #[must_use]
     pub fn bytes(&self) -> usize {

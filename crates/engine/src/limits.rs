@@ -21,7 +21,8 @@ pub const ENTRY_OVERHEAD_BYTES: usize = 400;
 /// Orders of the application waiting for one shard; the callers beyond wait.
 pub const ORDERS_MAX: usize = 1024;
 
-/// Bytes buffered for one subscription while it joins; beyond, history is read once more.
+/// Bytes buffered for one subscription while it joins; beyond, the client is told that it missed
+/// something.
 pub const JOIN_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Idempotency keys remembered for one channel.
@@ -29,6 +30,18 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 10_000;
 
 /// The longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 1024;
+
+/// Levels of a tags filter: it is walked by recursion, for every delivery.
+pub const FILTER_DEPTH_MAX: usize = 32;
+
+/// Conditions and their combinations in a tags filter, all of which a delivery may have to try.
+pub const FILTER_NODES_MAX: usize = 256;
+
+/// Values that the comparisons of a tags filter list (`in`, `nin`), all together.
+pub const FILTER_VALUES_MAX: usize = 1024;
+
+/// Bytes of keys and values in a tags filter: a session keeps one for each of its subscriptions.
+pub const FILTER_BYTES_MAX: usize = 16 * 1024;
 
 /// Channels of one broadcast, which are published one by one.
 pub const BROADCAST_CHANNELS_MAX: usize = 65_536;

@@ -17,6 +17,9 @@ pub struct Settings {
     pub expired_close_delay: Duration,
     /// The same for a subscription.
     pub expired_sub_close_delay: Duration,
+    /// How long a channel may be quiet before its position is compared with the broker's: at the
+    /// next ping of any subscriber who watches for gaps. `None` for never.
+    pub position_check_delay: Option<Duration>,
     /// Subscriptions of one session.
     pub channel_limit: usize,
     /// Bytes waiting to be written to one client; beyond it is too slow.
@@ -33,6 +36,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Connections of one user on this node; `None` for no limit.
     pub user_connection_limit: Option<usize>,
+    /// Whether a user's new connection ends the others.
+    pub has_one_connection: bool,
     /// Whether there are no permissions and no expiry at all.
     pub is_insecure: bool,
     /// Whether sessions without a token may connect as the anonymous user.
@@ -55,6 +60,7 @@ impl Default for Settings {
             stale_close_delay: Duration::from_secs(10),
             expired_close_delay: Duration::from_secs(25),
             expired_sub_close_delay: Duration::from_secs(25),
+            position_check_delay: Some(Duration::from_secs(40)),
             channel_limit: 128,
             queue_bytes_max: 1024 * 1024,
             compression_bytes_min: 512,
@@ -63,6 +69,7 @@ impl Default for Settings {
             recovery_publications_max: 300,
             concurrency: 1,
             user_connection_limit: None,
+            has_one_connection: false,
             is_insecure: false,
             allows_anonymous: false,
             refuses_anonymous_tokens: false,

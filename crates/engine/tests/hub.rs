@@ -1,12 +1,16 @@
 //! Where members stand, when they enter and when something is missing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use campanile_engine::broker::HistoryPage;
+use campanile_engine::channel::TagsFilter;
 use campanile_engine::delivery::{Admission, Delivery, Event};
 use campanile_engine::hub::{Entry, Hub, Reception};
 use campanile_engine::session::{Deltas, Membership};
 use campanile_engine::testkit::channel;
+use campanile_engine::time::Moment;
+use campanile_protocol::command::FilterNode;
 use campanile_protocol::{Epoch, Position, Publication};
 
 fn at(epoch: &str, offset: u64) -> Position {
@@ -41,7 +45,7 @@ fn deliver(hub: &mut Hub, position: Position) -> (Reception, Vec<u32>) {
         event: event.clone(),
         admission: Admission::default(),
     });
-    let reception = hub.receive(&delivery);
+    let reception = hub.receive(Moment::START, &delivery);
     (reception, audience(hub, &event))
 }
 
@@ -59,6 +63,8 @@ fn membership(position: Position, is_positioned: bool) -> Membership {
         position,
         is_positioned,
         wants_attendance: false,
+        wants_latest_only: false,
+        filter: None,
         deltas: Deltas::Off,
     }
 }
@@ -66,7 +72,7 @@ fn membership(position: Position, is_positioned: bool) -> Membership {
 /// Enters; the offsets of what came meanwhile, or nothing for who has lost its place.
 fn enter(hub: &mut Hub, session: u32, position: Position, is_positioned: bool) -> Option<Vec<u64>> {
     let membership = membership(position, is_positioned);
-    match hub.enter(&channel("c"), session, membership) {
+    match hub.enter(Moment::START, &channel("c"), session, membership) {
         Entry::Lost => None,
         Entry::Entered(backlog) => {
             let offsets = backlog.iter().map(|(event, _)| match event {
@@ -132,6 +138,31 @@ fn what_a_repair_brings_is_kept_for_those_who_join() {
 }
 
 #[test]
+fn what_came_while_joining_is_filtered_and_passed_over_all_the_same() {
+    let only_tagged = FilterNode {
+        key: "a".into(),
+        cmp: "ex".into(),
+        ..FilterNode::default()
+    };
+    let filter = TagsFilter::new(&only_tagged).expect("it makes sense");
+    let mut hub = hub_at(5);
+    hub.await_entry(&channel("c"), 2);
+    for offset in 6..=8 {
+        deliver(&mut hub, at("e", offset));
+    }
+    let membership = Membership {
+        filter: Some(Arc::new(filter)),
+        ..membership(at("e", 5), true)
+    };
+    match hub.enter(Moment::START, &channel("c"), 2, membership) {
+        Entry::Entered(backlog) => assert!(backlog.is_empty(), "none of them is tagged"),
+        Entry::Lost => panic!("nothing is missing"),
+    }
+    assert_eq!(deliver(&mut hub, at("e", 8)).0, Reception::Skip);
+    assert_eq!(deliver(&mut hub, at("e", 9)), (Reception::Pass, vec![1]));
+}
+
+#[test]
 fn a_hole_that_a_repair_is_about_to_fill_is_no_loss() {
     let mut hub = hub_at(5);
     hub.await_entry(&channel("c"), 2);
@@ -151,6 +182,7 @@ fn a_hole_that_nobody_fills_is_a_loss_for_who_has_a_position() {
         deliver(&mut hub, at("e", 7));
         let entry = enter(&mut hub, 1, at("e", 5), is_positioned);
         assert_eq!(entry.is_none(), is_positioned);
+        assert_eq!(hub.losses(), u64::from(!is_positioned));
     }
 }
 
@@ -200,6 +232,68 @@ fn another_epoch_is_a_loss_also_when_it_shows_during_a_repair() {
     assert_eq!(repaired.lost, [1]);
 }
 
+const DELAY: Duration = Duration::from_secs(40);
+
+/// Doubts `c` so many seconds after the start.
+fn doubt(hub: &mut Hub, second: u64) -> Option<Position> {
+    hub.doubt(Moment::from_millis(second * 1000), &channel("c"), DELAY)
+}
+
+/// A hub with session 1 at offset 5 of epoch e, in doubt.
+fn hub_in_doubt() -> Hub {
+    let mut hub = hub_at(5);
+    assert_eq!((doubt(&mut hub, 1), doubt(&mut hub, 39)), (None, None));
+    assert_eq!(doubt(&mut hub, 40), Some(at("e", 5)));
+    hub
+}
+
+#[test]
+fn a_quiet_channel_is_doubted_once_for_each_delay() {
+    let mut hub = hub_in_doubt();
+    assert_eq!(doubt(&mut hub, 90), None, "the answer is still to come");
+    let repaired = hub.repaired(&channel("c"), nothing_up_to(at("e", 5)));
+    assert_eq!((repaired.again, repaired.lost), (None, vec![]));
+    assert_eq!(doubt(&mut hub, 79), None);
+    assert_eq!(doubt(&mut hub, 80), Some(at("e", 5)));
+}
+
+#[test]
+fn a_doubt_finds_what_is_missing_and_other_epochs() {
+    let mut hub = hub_in_doubt();
+    let repaired = hub.repaired(&channel("c"), page(6..=7, at("e", 7)));
+    assert_eq!(offsets(&repaired.publications), [6, 7]);
+    assert_eq!(deliver(&mut hub, at("e", 8)), (Reception::Pass, vec![1]));
+
+    for top in [at("f", 5), at("f", 0), at("e", 4)] {
+        let repaired = hub_in_doubt().repaired(&channel("c"), nothing_up_to(top));
+        assert_eq!(repaired.lost, [1], "{top:?}");
+    }
+}
+
+#[test]
+fn what_comes_during_a_doubt_is_not_lost() {
+    let mut hub = hub_in_doubt();
+    assert_eq!(deliver(&mut hub, at("e", 6)).0, Reception::Skip);
+    let repaired = hub.repaired(&channel("c"), page(6..=6, at("e", 6)));
+    assert_eq!(offsets(&repaired.publications), [6]);
+
+    let mut hub = hub_in_doubt();
+    deliver(&mut hub, at("e", 6));
+    let repaired = hub.repaired(&channel("c"), nothing_up_to(at("e", 5)));
+    assert_eq!(repaired.lost, [1], "it is in no history");
+}
+
+#[test]
+fn a_doubt_that_cannot_be_settled_is_no_loss_unless_something_came() {
+    let mut hub = hub_in_doubt();
+    assert_eq!(hub.repaired(&channel("c"), None).lost, [0; 0]);
+    assert_eq!(deliver(&mut hub, at("e", 6)), (Reception::Pass, vec![1]));
+
+    let mut hub = hub_in_doubt();
+    deliver(&mut hub, at("e", 6));
+    assert_eq!(hub.repaired(&channel("c"), None).lost, [1]);
+}
+
 #[test]
 fn who_has_no_position_follows_the_stream_into_another_epoch() {
     let mut hub = Hub::default();
@@ -211,6 +305,7 @@ fn who_has_no_position_follows_the_stream_into_another_epoch() {
     );
     let repaired = hub.repaired(&channel("c"), nothing_up_to(at("f", 1)));
     assert!(repaired.lost.is_empty());
+    assert_eq!(hub.losses(), 1, "it is counted where nobody is told");
     assert_eq!(deliver(&mut hub, at("f", 2)), (Reception::Pass, vec![1]));
 }
 

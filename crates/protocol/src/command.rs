@@ -41,6 +41,8 @@ pub enum Request {
         channel: String,
         /// What.
         data: Payload,
+        /// Into what: 0 a stream, 1 a map.
+        kind: i32,
     },
     /// Who is in a channel.
     Presence {
@@ -72,6 +74,8 @@ pub enum Request {
         channel: String,
         /// A subscription token.
         token: String,
+        /// 0 for these alone; 1 and 2 to track keys of a shared poll, and to end that.
+        kind: i32,
     },
 }
 

@@ -18,6 +18,7 @@ mod secret;
 mod source;
 #[cfg(test)]
 mod tests;
+mod transports;
 mod tree;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub use problem::{ConfigError, Problem, ProblemKind, Severity};
 pub use render::default_toml;
 pub use resolved::*;
 pub use secret::Secret;
+pub use transports::{BodyTransport, Emulation, UniWebSocket};
 pub use tree::{Origin, Position};
 
 use tree::{Item, Value};

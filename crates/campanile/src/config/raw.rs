@@ -15,11 +15,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
-use super::resolved::{
-    Admin, BodyTransport, Emulation, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel,
-    Shutdown, UniWebSocket,
-};
+use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel, Shutdown};
 use super::secret::Secret;
+use super::transports::{BodyTransport, Emulation, UniWebSocket};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

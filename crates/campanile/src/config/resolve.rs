@@ -170,7 +170,8 @@ impl Resolver<'_> {
                 expired_sub_close_delay: raw.expired_sub_close_delay,
                 stale_close_delay: raw.stale_close_delay,
                 presence_update_interval: raw.presence_update_interval,
-                channel_position_check_delay: raw.channel_position_check_delay,
+                channel_position_check_delay: Some(raw.channel_position_check_delay)
+                    .filter(|delay| !delay.is_zero()),
                 channel_position_max_time_lag: Some(raw.channel_position_max_time_lag)
                     .filter(|lag| !lag.is_zero()),
             },
@@ -312,13 +313,6 @@ impl Resolver<'_> {
             let key = format!("{key}.{option}");
             self.problems
                 .push(Problem::error(origin(option), key, kind));
-        }
-        if options.force_recovery_mode == RecoveryMode::Cache {
-            let option = "force_recovery_mode";
-            let kind = ProblemKind::Unsupported("recovery returns every missed publication");
-            let key = format!("{key}.{option}");
-            self.problems
-                .push(Problem::warning(origin(option), key, kind));
         }
     }
 

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::duration;
 use super::secret::Secret;
+use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
 
 /// Everything that was configured.
@@ -239,8 +240,8 @@ pub struct ClientTiming {
     pub stale_close_delay: Duration,
     /// Between two renewals of presence.
     pub presence_update_interval: Duration,
-    /// Between two comparisons of a quiet channel's position with the broker.
-    pub channel_position_check_delay: Duration,
+    /// Between two comparisons of a quiet channel's position with the broker; `None` for never.
+    pub channel_position_check_delay: Option<Duration>,
     /// Age of a publication at which a position counts as lost; `None` for never.
     pub channel_position_max_time_lag: Option<Duration>,
 }
@@ -364,44 +365,6 @@ impl WebSocket {
         }
         limits
     }
-}
-
-/// `http_stream`, `sse` and their unidirectional kin: sessions over bodies of responses.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BodyTransport {
-    /// Serve it.
-    pub enabled: bool,
-    /// Path, matched exactly.
-    pub handler_prefix: String,
-    /// Bytes of a request's body.
-    pub max_request_body_size: usize,
-}
-
-/// `emulation`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Emulation {
-    /// Path, matched exactly.
-    pub handler_prefix: String,
-    /// Bytes of a request's body.
-    pub max_request_body_size: usize,
-}
-
-/// `uni_websocket`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UniWebSocket {
-    /// Serve it.
-    pub enabled: bool,
-    /// Path, matched exactly.
-    pub handler_prefix: String,
-    /// End connections without a close frame.
-    pub disable_closing_handshake: bool,
-    /// Say why a connection ends in its close frame only.
-    pub disable_disconnect_push: bool,
-    /// Put messages that wait together into one frame.
-    pub join_push_messages: bool,
 }
 
 /// `shutdown`

@@ -236,6 +236,7 @@ fn settings(config: &Config) -> Settings {
         stale_close_delay: client.timing.stale_close_delay,
         expired_close_delay: client.timing.expired_close_delay,
         expired_sub_close_delay: client.timing.expired_sub_close_delay,
+        position_check_delay: client.timing.channel_position_check_delay,
         channel_limit: client.limits.channel_limit,
         queue_bytes_max: client.limits.queue_max_size,
         compression_bytes_min: config.websocket.compression_bytes_min(),
@@ -244,6 +245,10 @@ fn settings(config: &Config) -> Settings {
         recovery_publications_max: client.limits.recovery_max_publication_limit,
         concurrency: client.limits.concurrency.get(),
         user_connection_limit: client.limits.user_connection_limit.map(NonZeroUsize::get),
+        has_one_connection: client
+            .personal_channel
+            .as_ref()
+            .is_some_and(|personal| personal.single_connection),
         is_insecure: client.authentication.insecure,
         allows_anonymous: client.authentication.allow_anonymous_connect_without_token,
         refuses_anonymous_tokens: client.authentication.disallow_anonymous_connection_tokens,

@@ -27,6 +27,19 @@ pub(super) enum Speech {
     Nothing,
 }
 
+/// What a request says to the session that it opens.
+#[derive(Debug)]
+pub(super) enum FirstWords {
+    /// A frame of commands.
+    Frame(Bytes),
+    /// Who the client is, where it can say nothing else.
+    Connect(Box<ConnectRequest>),
+}
+
+/// Bytes of commands that may wait behind one that waits, where they come in requests of their own:
+/// such a client cannot be made to wait by not reading. The last frame may go beyond.
+const WAITING_BYTES_MAX: usize = 256 * 1024;
+
 /// What all connections of a worker read with.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -42,19 +55,6 @@ impl Input {
         }
     }
 }
-
-/// What a request says to the session that it opens.
-#[derive(Debug)]
-pub(super) enum FirstWords {
-    /// A frame of commands.
-    Frame(Bytes),
-    /// Who the client is, where it can say nothing else.
-    Connect(Box<ConnectRequest>),
-}
-
-/// Bytes of commands that may wait behind one that waits, where they come in requests of their own:
-/// such a client cannot be made to wait by not reading. The last frame may go beyond.
-const WAITING_BYTES_MAX: usize = 256 * 1024;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -311,11 +311,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_idle_connection_is_five_words() {
-        assert_eq!(size_of::<Connection>(), 40);
-    }
-
     const WIRE: Wire = Wire::Stream(Encoding::Json);
 
     /// A session whose connect command waits for its answer.
@@ -382,6 +377,11 @@ mod tests {
             let bytes: Vec<_> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
             String::from_utf8(bytes).unwrap()
         }
+    }
+
+    #[test]
+    fn an_idle_connection_is_five_words() {
+        assert_eq!(size_of::<Connection>(), 40);
     }
 
     #[test]

@@ -77,11 +77,9 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
         Ok(key) => key,
     };
-    match (
-        first_words(speech, request),
-        paths.handshakes.read(headers),
-        window(paths, headers),
-    ) {
+    let words = first_words(speech, request);
+    let handshake = paths.handshakes.read(headers);
+    match (words, handshake, window(paths, headers)) {
         (Ok(words), Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
             speech,
             window,
@@ -95,18 +93,6 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     }
 }
 
-/// Extensions that nobody here speaks are not even read.
-fn window(
-    paths: &Paths,
-    headers: &HeaderMap,
-) -> Result<Option<Window>, deflate::MalformedExtensions> {
-    if !paths.compresses {
-        return Ok(None);
-    }
-    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
-    deflate::agree(offers.map(header::HeaderValue::as_bytes))
-}
-
 /// What the request says to its session: a client that only listens may say in the URL who it is.
 fn first_words(speech: Speech, request: &Request) -> Result<Option<FirstWords>, DecodeError> {
     if speech != Speech::Session(Wire::UniWebSocket) {
@@ -117,6 +103,18 @@ fn first_words(speech: Speech, request: &Request) -> Result<Option<FirstWords>, 
     };
     let request = json::connect_request(&said)?;
     Ok(Some(FirstWords::Connect(Box::new(request))))
+}
+
+/// Extensions that nobody here speaks are not even read.
+fn window(
+    paths: &Paths,
+    headers: &HeaderMap,
+) -> Result<Option<Window>, deflate::MalformedExtensions> {
+    if !paths.compresses {
+        return Ok(None);
+    }
+    let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    deflate::agree(offers.map(header::HeaderValue::as_bytes))
 }
 
 /// The subprotocols that are spoken: section 1.1 of the client protocol.

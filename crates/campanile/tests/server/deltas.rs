@@ -16,7 +16,7 @@ struct Reader {
 
 impl Reader {
     /// Subscribes with these fields beside; gives the reader and the reply's `subscribe`.
-    fn subscribe(server: &Server, fields: Value) -> (Self, Value) {
+    fn subscribe(server: &Server, fields: &Value) -> (Self, Value) {
         let mut subscribe = json!({"channel": CHANNEL, "delta": "fossil"});
         let fields = fields.as_object().expect("an object").clone();
         subscribe.as_object_mut().expect("an object").extend(fields);
@@ -78,7 +78,7 @@ fn publish(server: &Server, data: &Value) {
 #[test]
 fn a_growing_document_reaches_everybody_whole_or_as_differences() {
     let server = server();
-    let (mut reader, _) = Reader::subscribe(&server, json!({}));
+    let (mut reader, _) = Reader::subscribe(&server, &json!({}));
     let mut plain = Client::subscriber(&server, CHANNEL);
     let mut deltas = 0;
     for size in 0..30 {
@@ -96,7 +96,7 @@ fn a_growing_document_reaches_everybody_whole_or_as_differences() {
 #[test]
 fn who_comes_back_recovers_by_differences_and_goes_on_with_them() {
     let server = server();
-    let (mut reader, reply) = Reader::subscribe(&server, json!({}));
+    let (mut reader, reply) = Reader::subscribe(&server, &json!({}));
     publish(&server, &document(10));
     assert_eq!(reader.next(), (document(10), false));
     let since = json!({"recover": true, "epoch": reply["epoch"], "offset": 1});
@@ -110,7 +110,7 @@ fn who_comes_back_recovers_by_differences_and_goes_on_with_them() {
     for number in 1..=3 {
         publish(&server, &edited(number));
     }
-    let (mut reader, reply) = Reader::subscribe(&server, since);
+    let (mut reader, reply) = Reader::subscribe(&server, &since);
     assert_eq!(reply["recovered"], true, "{reply}");
     let missed = reply["publications"]
         .as_array()
@@ -128,7 +128,7 @@ fn who_comes_back_recovers_by_differences_and_goes_on_with_them() {
 #[test]
 fn every_way_to_publish_can_ask_for_differences() {
     let server = server();
-    let (mut reader, _) = Reader::subscribe(&server, json!({}));
+    let (mut reader, _) = Reader::subscribe(&server, &json!({}));
     let body = |number: usize, is_delta: bool| {
         let mut document = document(10);
         document["number"] = json!(number);

@@ -24,5 +24,6 @@ mod start;
 mod stop;
 mod stream_limits;
 mod streams;
+mod subscriptions;
 mod tls;
 mod unidirectional;

@@ -1,5 +1,6 @@
 //! The same over TLS.
 
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::support::API_KEY;
 use crate::support::client::{Client, ECHO, Received, WEBSOCKET, masked};
 use crate::support::http::{Response, Upgrade, exchange, exchange_bytes, request};
 use crate::support::server::{Server, Setup};
+use crate::support::stream::{HTTP_STREAM, Stream as Body, emulation, transports};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -42,6 +44,7 @@ impl Secured {
                 }},
                 "client": {"queue_max_size": 8 << 20},
             }))
+            .with(transports())
             .start();
         Self {
             server,
@@ -84,6 +87,37 @@ fn publications_arrive_over_tls_and_large_ones_too() {
     // As an unclean end would be an error here, it is a clean one.
     client.send(Opcode::Close, b"\x03\xE8");
     client.expect_close(1000);
+    secured.server.stop();
+}
+
+#[test]
+fn streamed_responses_go_on_over_tls() {
+    let secured = Secured::start();
+    let mut stream = secured.stream();
+    let commands = r#"{"id":1,"connect":{}}"#;
+    let request = request("POST", HTTP_STREAM, &[], commands);
+    stream.write_all(&request).expect("the server reads");
+    let mut body = Body::begun(stream);
+    let told = body.message()["connect"].clone();
+    let subscribe = r#"{"id":2,"subscribe":{"channel":"news"}}"#;
+    let emulated = secured.request("POST", "/emulation", &emulation(&told, subscribe));
+    assert_eq!(emulated.status, 204);
+    assert!(body.message()["subscribe"].is_object());
+    let data = json!("x".repeat(200_000));
+    let publish = json!({"channel": "news", "data": data}).to_string();
+    assert_eq!(
+        secured.request("POST", "/api/publish", &publish).status,
+        200
+    );
+    assert_eq!(body.message()["push"]["pub"]["data"], data);
+    // As an unclean end would be an error here, it is a clean one.
+    assert_eq!(
+        secured
+            .request("POST", "/emulation", &emulation(&told, "{"))
+            .status,
+        204
+    );
+    body.expect_disconnect(3501, "bad request");
     secured.server.stop();
 }
 

@@ -145,32 +145,23 @@ impl MemoryBroker {
         }
         let entry = stripe.entry(&new.channel, || self.era_epoch(now));
         entry.is_charged |= cost > 0;
-        let mut position = None;
-        let mut previous = None;
-        let publication = if let Some(retention) = new.retention {
+        if new.retention.is_some() {
             publication.offset = entry.stream.next_offset();
-            let publication = Arc::new(publication);
+        }
+        let publication = Arc::new(publication);
+        let mut previous = None;
+        if let Some(retention) = new.retention {
             // Before it makes room: a history of one is enough for deltas.
-            previous = entry
-                .stream
-                .latest(now)
-                .filter(|_| new.wants_delta)
-                .cloned();
-            self.budget.release(
-                entry
-                    .stream
-                    .append(Arc::clone(&publication), retention, now),
-            );
+            previous = entry.stream.latest(now).filter(|_| new.wants_delta);
+            let kept = Arc::clone(&publication);
+            let freed = entry.stream.append(kept, retention, now);
+            self.budget.release(freed);
             if let Some(version) = new.version {
                 entry.stream.set_version(version);
             }
-            position = Some(entry.stream.top());
-            publication
-        } else {
-            Arc::new(publication)
-        };
+        }
         let published = Published {
-            position,
+            position: new.retention.map(|_| entry.stream.top()),
             is_suppressed: false,
         };
         if let Some(key) = new.idempotency_key {

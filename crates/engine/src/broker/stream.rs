@@ -110,9 +110,9 @@ impl Stream {
     }
 
     /// The publication at the top, while it is kept.
-    pub(super) fn latest(&self, now: Moment) -> Option<&Arc<Publication>> {
-        let latest = self.history.back();
-        latest.filter(|latest| now < self.history_expires && latest.offset == self.top)
+    pub(super) fn latest(&self, now: Moment) -> Option<Arc<Publication>> {
+        let latest = self.history.back().filter(|_| now < self.history_expires);
+        latest.map(Arc::clone)
     }
 
     /// Appends a publication with the next offset; returns the bytes of those that made room.

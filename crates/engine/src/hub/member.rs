@@ -1,21 +1,26 @@
 //! A session that is in a channel, and what it is told of.
 
+use std::rc::Rc;
+
+use super::filters::{Round, SharedFilter};
 use crate::delivery::Event;
 use crate::session::Deltas;
 
 /// See the [module](self). Multiplied by every subscription of the shard.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Member {
     /// The offset up to which it needs nothing from here. With [`Deltas::Ready`] the client was told
     /// of the publication with this offset, and of no other since.
     pub(super) told_up_to: u64,
     pub(super) is_positioned: bool,
     pub(super) wants_attendance: bool,
+    /// Off where there is a filter: a difference needs what came before.
     pub(super) deltas: Deltas,
+    pub(super) filter: Option<Rc<SharedFilter>>,
 }
 
 const _: () = assert!(
-    size_of::<Member>() == 16,
+    size_of::<Member>() == 24,
     "the flags lie in what alignment leaves over"
 );
 
@@ -31,8 +36,9 @@ pub enum Telling {
 }
 
 impl Member {
-    /// Whether the member is to be told of `event`, and in which form; it then has been.
-    pub(super) fn hear(&mut self, event: &Event) -> Option<Telling> {
+    /// Whether the member is to be told of `event` in its `round`, and in which form; it then has
+    /// been.
+    pub(super) fn hear(&mut self, event: &Event, round: Round) -> Option<Telling> {
         let Event::Publication {
             publication,
             previous,
@@ -43,6 +49,11 @@ impl Member {
         };
         let offset = publication.offset;
         if offset != 0 && offset <= self.told_up_to {
+            return None;
+        }
+        let tags = publication.tags.as_deref();
+        let wants = |filter: &Rc<SharedFilter>| filter.accepts(round, tags);
+        if !self.filter.as_ref().is_none_or(wants) {
             return None;
         }
         if self.deltas == Deltas::Off {
@@ -75,6 +86,7 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::filters::Filters;
     use campanile_protocol::{Epoch, Publication};
     use std::sync::Arc;
 
@@ -101,6 +113,7 @@ mod tests {
             is_positioned: false,
             wants_attendance: false,
             deltas,
+            filter: None,
         }
     }
 
@@ -121,7 +134,12 @@ mod tests {
             let mut member = member(5, deltas);
             let told: Vec<_> = offsets
                 .iter()
-                .filter_map(|offset| member.hear(&event(*offset, *offset != 0)))
+                .filter_map(|offset| {
+                    member.hear(
+                        &event(*offset, *offset != 0),
+                        Filters::default().next_round(),
+                    )
+                })
                 .collect();
             assert_eq!(told, expected, "{deltas:?} {offsets:?}");
         }
@@ -130,8 +148,14 @@ mod tests {
     #[test]
     fn without_the_previous_publication_the_whole_one_is_told() {
         let mut member = member(5, Deltas::Ready);
-        assert_eq!(member.hear(&event(6, false)), Some(Telling::Whole));
-        assert_eq!(member.hear(&event(7, true)), Some(Telling::Delta));
+        assert_eq!(
+            member.hear(&event(6, false), Filters::default().next_round()),
+            Some(Telling::Whole)
+        );
+        assert_eq!(
+            member.hear(&event(7, true), Filters::default().next_round()),
+            Some(Telling::Delta)
+        );
     }
 
     #[test]
@@ -145,7 +169,10 @@ mod tests {
             } else {
                 Telling::Whole
             };
-            assert_eq!(member.hear(&event(1, true)), Some(expected));
+            assert_eq!(
+                member.hear(&event(1, true), Filters::default().next_round()),
+                Some(expected)
+            );
         }
     }
 
@@ -153,9 +180,13 @@ mod tests {
     fn who_takes_no_deltas_is_told_everything_as_it_is() {
         let mut member = member(5, Deltas::Off);
         for offset in [0, 6, 7] {
-            let told = member.hear(&event(offset, offset == 7));
+            let told = member.hear(&event(offset, offset == 7), Filters::default().next_round());
             assert_eq!(told, Some(Telling::Plain));
         }
-        assert_eq!(member.hear(&event(5, true)), None, "it has had that");
+        assert_eq!(
+            member.hear(&event(5, true), Filters::default().next_round()),
+            None,
+            "it has had that"
+        );
     }
 }

@@ -2,27 +2,32 @@
 //!
 //! Memory only, and of one thread: no locks. The hub knows sessions by their index in the shard and
 //! deliveries by their offsets; it has never heard of brokers, of encodings or of who the sessions
-//! are, but it knows who has a publication that the next one may be told as a difference from. A stream's position is kept once per channel, not per subscriber; a member has one of its
-//! own only to pass over what it was told of when it joined.
+//! are, but it knows which publications they want, and who has one that the next may be told as a
+//! difference from. A stream's position is kept once per channel, not per subscriber; a member has
+//! one of its own only to pass over what it was told of when it joined.
 
+mod filters;
 mod member;
+mod repair;
 mod table;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use campanile_protocol::{Epoch, Position, Publication, UserId};
+use campanile_protocol::{Position, UserId};
 
-use crate::broker::HistoryPage;
 use crate::channel::ChannelName;
 use crate::delivery::{Delivery, Event};
 use crate::limits::JOIN_BUFFER_BYTES_MAX;
-use crate::recovery;
 use crate::session::Membership;
+use crate::time::Moment;
+use filters::Filters;
 use member::Member;
+use repair::Repair;
 use table::SessionTable;
 
 pub use member::Telling;
+pub use repair::Repaired;
 
 /// A session by its index in the shard.
 pub type SessionIndex = u32;
@@ -34,6 +39,8 @@ pub struct Hub {
     channels: HashMap<ChannelName, Box<Channel>>,
     users: HashMap<UserId, SessionTable<()>>,
     memberships: usize,
+    filters: Filters,
+    losses: u64,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +49,10 @@ struct Channel {
     joining: Vec<Joining>,
     /// What this shard has delivered; `None` until the first member is in.
     position: Option<Position>,
-    repair: Option<Repair>,
+    /// When that was last known to be all there is.
+    sure_at: Option<Moment>,
+    /// Boxed, since few channels have one at a time.
+    repair: Option<Box<Repair>>,
 }
 
 /// A session that is about to be in a channel.
@@ -54,13 +64,6 @@ struct Joining {
     backlog: Vec<Event>,
     bytes: usize,
     has_overflowed: bool,
-}
-
-/// A history read that is under way. What arrives meanwhile is skipped and read again.
-#[derive(Debug)]
-struct Repair {
-    /// The newest position that was skipped meanwhile.
-    skipped: Position,
 }
 
 /// What is to be done with a delivery.
@@ -83,20 +86,6 @@ pub enum Entry {
     Entered(Vec<(Event, Telling)>),
     /// It is in, but something that came while it was joining is missing.
     Lost,
-}
-
-/// What came of a repair.
-#[derive(Debug)]
-pub struct Repaired {
-    /// What was missing, by ascending offsets: for all members that have not had it and are not
-    /// lost.
-    pub publications: Vec<Arc<Publication>>,
-    /// The epoch of these.
-    pub epoch: Epoch,
-    /// Sessions that cannot be made whole.
-    pub lost: Vec<SessionIndex>,
-    /// More is missing still: the history after this position is wanted.
-    pub again: Option<Position>,
 }
 
 impl Hub {
@@ -124,6 +113,12 @@ impl Hub {
             .iter()
             .map(|(name, channel)| (name, channel.members.len()))
             .filter(|(_, members)| *members > 0)
+    }
+
+    /// How often a member that does not watch for gaps has missed something.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// Adds a session of `user`.
@@ -167,6 +162,7 @@ impl Hub {
     /// Makes a session that was awaited a member.
     pub fn enter(
         &mut self,
+        now: Moment,
         name: &ChannelName,
         session: SessionIndex,
         membership: Membership,
@@ -178,15 +174,23 @@ impl Hub {
             return Entry::Lost;
         };
         let mut position = membership.position;
-        let (backlog, highest) = joining.merge(&mut position, membership.wants_attendance);
+        let (backlog, highest) = joining.merge(&mut position);
+        let filter = membership.filter;
         let mut member = Member {
             told_up_to: membership.position.offset,
             is_positioned: membership.is_positioned,
             wants_attendance: membership.wants_attendance,
             deltas: membership.deltas,
+            filter: filter.map(|filter| self.filters.share(filter)),
         };
-        let told = |event: Event| member.hear(&event).map(|telling| (event, telling));
-        let backlog = backlog.into_iter().filter_map(told).collect();
+        let told = |event: Event| {
+            let telling = member.hear(&event, self.filters.next_round())?;
+            Some((event, telling))
+        };
+        let mut backlog = backlog.into_iter().filter_map(told).collect();
+        if membership.wants_latest_only {
+            keep_latest(&mut backlog);
+        }
         member.told_up_to = position.offset;
         if channel.members.insert(session, member) {
             self.memberships += 1;
@@ -198,11 +202,13 @@ impl Hub {
         if is_whole || channel.position.is_none() {
             channel.step_back_to(position);
         }
-        if is_whole || !membership.is_positioned {
-            Entry::Entered(backlog)
-        } else {
-            Entry::Lost
+        // The broker has just told where the stream is.
+        channel.sure_at.get_or_insert(now);
+        if !is_whole && membership.is_positioned {
+            return Entry::Lost;
         }
+        self.losses += u64::from(!is_whole);
+        Entry::Entered(backlog)
     }
 
     /// Removes a session from a channel; `true` when nobody of this shard is left in it.
@@ -211,8 +217,11 @@ impl Hub {
             return true;
         };
         drop(channel.take_joining(session));
-        if channel.members.remove(session) {
+        if let Some(member) = channel.members.remove(session) {
             self.memberships -= 1;
+            if let Some(filter) = member.filter {
+                self.filters.release(filter);
+            }
         }
         let is_empty = channel.members.is_empty() && channel.joining.is_empty();
         if is_empty {
@@ -222,7 +231,7 @@ impl Hub {
     }
 
     /// Takes notice of a delivery, and says what is to be done with it.
-    pub fn receive(&mut self, delivery: &Arc<Delivery>) -> Reception {
+    pub fn receive(&mut self, now: Moment, delivery: &Arc<Delivery>) -> Reception {
         let Some(channel) = self.channels.get_mut(&delivery.channel) else {
             return Reception::Unknown;
         };
@@ -232,10 +241,13 @@ impl Hub {
         match &delivery.event {
             Event::Publication {
                 publication, epoch, ..
-            } if publication.offset != 0 => channel.advance(Position {
-                epoch: *epoch,
-                offset: publication.offset,
-            }),
+            } if publication.offset != 0 => {
+                channel.sure_at = Some(now);
+                channel.advance(Position {
+                    epoch: *epoch,
+                    offset: publication.offset,
+                })
+            }
             _ => Reception::Pass,
         }
     }
@@ -248,66 +260,15 @@ impl Hub {
         event: &'a Event,
     ) -> impl Iterator<Item = (SessionIndex, Telling)> + 'a {
         let channel = self.channels.get_mut(channel);
+        let round = self.filters.next_round();
         channel
             .into_iter()
             .flat_map(|channel| channel.members.iter_mut())
-            .filter_map(|(session, member)| member.hear(event).map(|telling| (session, telling)))
+            .filter_map(move |(session, member)| {
+                let telling = member.hear(event, round)?;
+                Some((session, telling))
+            })
     }
-
-    /// Takes notice of the history that [`Reception::Gap`] wanted; `None` when it cannot be read.
-    pub fn repaired(&mut self, name: &ChannelName, page: Option<HistoryPage>) -> Repaired {
-        let mut repaired = Repaired {
-            publications: Vec::new(),
-            epoch: Epoch::EMPTY,
-            lost: Vec::new(),
-            again: None,
-        };
-        let Some(channel) = self.channels.get_mut(name) else {
-            return repaired;
-        };
-        let Some(repair) = channel.repair.take() else {
-            return repaired;
-        };
-        let at = channel.position;
-        let top = page.as_ref().map(|page| page.top);
-        let found = page
-            .as_ref()
-            .map_or_else(Vec::new, |page| page.publications.clone());
-        let recovery = at.zip(page).map(|(at, page)| recovery::judge(at, page));
-        let is_recovered = recovery.is_some_and(|recovery| recovery.is_recovered);
-        let is_behind = top.is_some_and(|top| is_beyond(repair.skipped, top));
-        channel.position = top;
-        if let Some(top) = top {
-            let follows = |publication: &Arc<Publication>| {
-                at.is_some_and(|at| at.epoch == top.epoch && publication.offset > at.offset)
-            };
-            repaired.publications = found.into_iter().filter(follows).collect();
-            repaired.epoch = top.epoch;
-        }
-        // A history that stays behind what was delivered is not asked for ever.
-        if is_recovered && (!is_behind || top != at) {
-            channel.tell_joining(&repaired);
-            if is_behind {
-                repaired.again = top;
-                channel.repair = Some(repair);
-            }
-        } else {
-            // Where the stream is, and even in which epoch, is open now; whoever does not care
-            // for gaps goes on with what comes.
-            for (session, member) in channel.members.iter_mut() {
-                member.lose_place();
-                if member.is_positioned {
-                    repaired.lost.push(session);
-                }
-            }
-        }
-        repaired
-    }
-}
-
-/// Whether `position` is not known to be at or below `top`.
-fn is_beyond(position: Position, top: Position) -> bool {
-    position.epoch != top.epoch || position.offset > top.offset
 }
 
 impl Channel {
@@ -324,13 +285,6 @@ impl Channel {
         Some(joining)
     }
 
-    /// Whether a repair is under way that brings everything behind `position`.
-    fn repairs_from(&self, position: Position) -> bool {
-        let begins_before =
-            |at: Position| at.epoch == position.epoch && at.offset <= position.offset;
-        self.repair.is_some() && self.position.is_some_and(begins_before)
-    }
-
     /// Makes sure that everything behind `position`, where a new member stands, is passed on.
     ///
     /// The shard may be ahead of it without having delivered what is between: whoever joined later
@@ -340,43 +294,6 @@ impl Channel {
         let is_ahead = |at: Position| at.epoch == position.epoch && at.offset > position.offset;
         if self.position.is_none_or(is_ahead) {
             self.position = Some(position);
-        }
-    }
-
-    /// What a repair brings is news to those who are joining, too.
-    fn tell_joining(&mut self, repaired: &Repaired) {
-        for joining in &mut self.joining {
-            for publication in &repaired.publications {
-                joining.keep(&Event::Publication {
-                    publication: Arc::clone(publication),
-                    epoch: repaired.epoch,
-                    previous: None,
-                });
-            }
-        }
-    }
-
-    /// The table of section 8.2, for the whole shard at once.
-    fn advance(&mut self, to: Position) -> Reception {
-        if let Some(repair) = &mut self.repair {
-            if is_beyond(to, repair.skipped) {
-                repair.skipped = to;
-            }
-            return Reception::Skip;
-        }
-        match self.position {
-            Some(at) if at.epoch == to.epoch && to.offset <= at.offset => Reception::Skip,
-            Some(at) if at.epoch != to.epoch || to.offset != at.offset + 1 => {
-                self.repair = Some(Repair { skipped: to });
-                Reception::Gap(at)
-            }
-            // Without members there is nobody to miss anything; with members but no position, one
-            // was lost, and those who cared have been told.
-            None if self.members.is_empty() => Reception::Pass,
-            _ => {
-                self.position = Some(to);
-                Reception::Pass
-            }
         }
     }
 }
@@ -395,7 +312,7 @@ impl Joining {
 
     /// What of the backlog follows `position`, which is moved along, and the highest offset in it.
     /// Without one, something that cannot be placed has come, or was not kept.
-    fn merge(self, position: &mut Position, wants_attendance: bool) -> (Vec<Event>, Option<u64>) {
+    fn merge(self, position: &mut Position) -> (Vec<Event>, Option<u64>) {
         let mut highest = (!self.has_overflowed).then_some(0);
         let mut backlog = self.backlog;
         backlog.retain(|event| {
@@ -403,7 +320,7 @@ impl Joining {
                 publication, epoch, ..
             } = event
             else {
-                return wants_attendance;
+                return true;
             };
             if publication.offset == 0 {
                 return true;
@@ -419,4 +336,10 @@ impl Joining {
         });
         (backlog, highest)
     }
+}
+
+/// Forgets publications of a stream that others follow.
+fn keep_latest(told: &mut Vec<(Event, Telling)>) {
+    let latest = told.iter().rev().find_map(|(event, _)| event.offset());
+    told.retain(|(event, _)| event.offset().is_none_or(|offset| Some(offset) == latest));
 }

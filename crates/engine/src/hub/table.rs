@@ -28,7 +28,7 @@ impl<V> Default for SessionTable<V> {
     }
 }
 
-impl<V: Copy> SessionTable<V> {
+impl<V> SessionTable<V> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Few(list) => list.len(),
@@ -63,32 +63,27 @@ impl<V: Copy> SessionTable<V> {
         }
     }
 
-    /// Removes an entry; returns whether there was one. A table does not become a list again, since
-    /// what was popular once may be so again.
-    pub(super) fn remove(&mut self, session: SessionIndex) -> bool {
+    /// Removes an entry and returns it. A table does not become a list again, since what was popular
+    /// once may be so again.
+    pub(super) fn remove(&mut self, session: SessionIndex) -> Option<V> {
         match self {
-            Self::Many(map) => map.remove(&session).is_some(),
-            Self::Few(list) => match list.iter().position(|(held, _)| *held == session) {
-                Some(index) => {
-                    list.swap_remove(index);
-                    true
-                }
-                None => false,
-            },
+            Self::Many(map) => map.remove(&session),
+            Self::Few(list) => {
+                let index = list.iter().position(|(held, _)| *held == session)?;
+                Some(list.swap_remove(index).1)
+            }
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionIndex, V)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionIndex, &V)> {
         let (few, many) = match self {
             Self::Few(list) => (Some(list), None),
             Self::Many(map) => (None, Some(map)),
         };
-        let few = few.into_iter().flatten().copied();
-        few.chain(
-            many.into_iter()
-                .flat_map(|map| map.iter())
-                .map(|(session, value)| (*session, *value)),
-        )
+        let few = few.into_iter().flatten();
+        let many = many.into_iter().flat_map(|map| map.iter());
+        few.map(|(session, value)| (*session, value))
+            .chain(many.map(|(session, value)| (*session, value)))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (SessionIndex, &mut V)> {
@@ -125,7 +120,7 @@ mod tests {
                     "{session} of {size} is there already"
                 );
             }
-            let mut all: Vec<_> = table.iter().collect();
+            let mut all: Vec<_> = table.iter().map(|(key, value)| (key, *value)).collect();
             all.sort_unstable();
             assert_eq!(
                 all,
@@ -134,7 +129,7 @@ mod tests {
                     .collect::<Vec<_>>()
             );
             for session in (0..size).rev() {
-                assert!(table.remove(session) && !table.remove(session));
+                assert!(table.remove(session).is_some() && table.remove(session).is_none());
                 assert_eq!(table.len(), session as usize);
             }
             assert!(table.is_empty());

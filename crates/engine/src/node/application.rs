@@ -280,7 +280,7 @@ impl Node {
         }
     }
 
-    async fn order(&self, target: Target, order: Order) -> usize {
+    pub(super) async fn order(&self, target: Target, order: Order) -> usize {
         let only = match &target {
             Target::User {
                 only: Some(client), ..

@@ -8,13 +8,14 @@
 mod application;
 mod emulation;
 mod seats;
+mod sole;
 mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_protocol::codes::Rejection;
-use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody};
+use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
@@ -25,7 +26,6 @@ use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Inbox, Inboxes, ShardId};
 use crate::limits::ORDERS_MAX;
 use crate::presence::Presence;
-use crate::recovery;
 use crate::session::Order;
 use crate::settings::Settings;
 use crate::shard::{Secret, ShardReport, Target};
@@ -78,7 +78,9 @@ pub struct Node {
     inboxes: Inboxes,
     controls: Box<[mpsc::Sender<Control>]>,
     seats: Arc<UserSeats>,
-    turns: Turns,
+    turns: Turns<(ShardId, ChannelName)>,
+    /// Whose connects are being made the only ones.
+    superseding: Turns<UserId>,
 }
 
 /// What a worker thread needs to run one shard.
@@ -149,6 +151,7 @@ impl Node {
             controls: controls.into(),
             seats: Arc::default(),
             turns: Turns::default(),
+            superseding: Turns::default(),
         };
         (Arc::new(node), seats)
     }
@@ -226,21 +229,21 @@ impl Node {
 
     /// Does what a session of `shard` wants done.
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
-        let channel = match &tell {
-            Tell::Unsubscribe { channel }
-            | Tell::RemovePresence { channel, .. }
-            | Tell::Announce { channel, .. } => channel.clone(),
-        };
-        let _turn = self.turns.take(shard, &channel).await;
         match tell {
-            Tell::Unsubscribe { channel } => self.broker.unsubscribe(shard, &channel).await,
+            Tell::Supersede { user, client } => self.supersede(&user, client).await,
+            Tell::Unsubscribe { channel } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
+                self.broker.unsubscribe(shard, &channel).await;
+            }
             Tell::RemovePresence { channel, client } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
                 self.presence.remove(&channel, client).await;
             }
             Tell::Announce {
                 channel,
                 attendance,
             } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
                 let admission = self.inboxes.admit(0).await;
                 if let Err(error) = self.broker.announce(&channel, attendance, admission).await {
                     tracing::warn!(?channel, %error, "a join or leave was not announced");
@@ -292,22 +295,20 @@ impl Node {
 
     async fn join_one(&self, shard: ShardId, request: JoinRequest) -> Result<Joined, BrokerError> {
         let channel = &request.channel;
-        let _turn = self.turns.take(shard, channel).await;
+        let _turn = self.turns.take((shard, channel.clone())).await;
         let mut joined = Joined {
             top: self.broker.subscribe(shard, channel).await?,
             recovery: None,
         };
-        if let Some(from) = request.recover {
-            let query = HistoryQuery {
-                since: Some(from.offset),
-                reverse: false,
-                limit: self.settings.recovery_publications_max,
-                bytes: self.settings.reply_bytes_max(),
-            };
+        if let Some(attempt) = request.recover {
+            let query = attempt.query(
+                self.settings.recovery_publications_max,
+                self.settings.reply_bytes_max(),
+            );
             let page = self.broker.history(channel, query).await?;
             // The page may know more than the top did; what came between is in the inbox too.
             joined.top = page.top;
-            joined.recovery = Some(recovery::judge(from, page));
+            joined.recovery = Some(attempt.judge(page));
         }
         if let Some(info) = request.presence {
             self.presence.add(channel, info).await?;

@@ -1,53 +1,59 @@
-//! One thing after the other, per shard and channel.
+//! One thing after the other, by key: for a channel of a shard, or for a user.
 //!
 //! A shard names its errands in an order that matters: to unsubscribe from a channel and to
 //! subscribe again must not change places, neither must being present and being absent. Whoever
 //! runs errands begins them in that order and lets them run side by side; here they queue.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
-
-use crate::channel::ChannelName;
-use crate::delivery::ShardId;
 
 type Queue = Arc<tokio::sync::Mutex<()>>;
 
 /// The queues that are not empty. The map's lock is held for one look-up, never across an await;
 /// a queue's lock is fair, and held for one errand.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<(ShardId, ChannelName), Queue>>);
-
-/// Leave to do something with a channel of a shard, until dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    turns: &'a Turns,
-    key: (ShardId, ChannelName),
+pub(super) struct Turns<K>(Mutex<HashMap<K, Queue>>);
+
+/// Leave to do something with what the key stands for, until dropped.
+#[derive(Debug)]
+pub(super) struct Turn<'a, K: Eq + Hash> {
+    turns: &'a Turns<K>,
+    key: K,
     /// `None` only while being dropped.
     guard: Option<OwnedMutexGuard<()>>,
 }
 
-impl Turns {
-    /// Waits until everything that came before for the same channel and shard is done. The place
-    /// in the queue is taken at the first poll.
-    pub(super) async fn take(&self, shard: ShardId, channel: &ChannelName) -> Turn<'_> {
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    /// Waits until everything that came before for the same key is done. The place in the queue is
+    /// taken at the first poll.
+    pub(super) async fn take(&self, key: K) -> Turn<'_, K> {
+        let queue = Arc::clone(self.lock().entry(key.clone()).or_default());
         let mut turn = Turn {
             turns: self,
-            key: (shard, channel.clone()),
+            key,
             guard: None,
         };
-        let queue = Arc::clone(self.lock().entry(turn.key.clone()).or_default());
         turn.guard = Some(queue.lock_owned().await);
         turn
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(ShardId, ChannelName), Queue>> {
+impl<K> Turns<K> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Queue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Turn<'_> {
+impl<K: Eq + Hash> Drop for Turn<'_, K> {
     fn drop(&mut self) {
         let mut queues = self.turns.lock();
         drop(self.guard.take());
@@ -68,17 +74,13 @@ mod tests {
     #[test]
     fn errands_of_a_channel_keep_their_order_and_others_do_not_wait() {
         let turns = Turns::default();
-        let shard = |index| ShardId::new(index).unwrap();
-        let channel = ChannelName::trusted("c");
-        let first = turns.take(shard(0), &channel).now_or_never().unwrap();
-        let mut second = pin!(turns.take(shard(0), &channel));
+        let first = turns.take((0, "c")).now_or_never().unwrap();
+        let mut second = pin!(turns.take((0, "c")));
         assert!(second.as_mut().now_or_never().is_none());
-        let mut third = pin!(turns.take(shard(0), &channel));
+        let mut third = pin!(turns.take((0, "c")));
         assert!(third.as_mut().now_or_never().is_none());
-        for (index, name) in [(1, "c"), (0, "d")] {
-            let name = ChannelName::trusted(name);
-            let other = turns.take(shard(index), &name).now_or_never();
-            assert!(other.is_some());
+        for key in [(1, "c"), (0, "d")] {
+            assert!(turns.take(key).now_or_never().is_some());
         }
         drop(first);
         assert!(third.as_mut().now_or_never().is_none());
@@ -90,10 +92,8 @@ mod tests {
     #[test]
     fn who_no_longer_waits_leaves_nothing_behind() {
         let turns = Turns::default();
-        let shard = ShardId::new(0).unwrap();
-        let channel = ChannelName::trusted("c");
-        let first = turns.take(shard, &channel).now_or_never().unwrap();
-        assert!(turns.take(shard, &channel).now_or_never().is_none());
+        let first = turns.take("c").now_or_never().unwrap();
+        assert!(turns.take("c").now_or_never().is_none());
         drop(first);
         assert!(turns.lock().is_empty());
     }

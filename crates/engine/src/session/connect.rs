@@ -12,7 +12,7 @@ use super::manner::unanswerable;
 use super::plan::Plan;
 use super::subscribe::check_delta;
 use super::{Context, Effect, Notice, Pending, REFUSED_LINGER, Session, State, reply};
-use crate::ask::{Ask, Joined};
+use crate::ask::{Ask, Joined, Tell};
 use crate::authority::{Credentials, Grant, TokenRefusal};
 use crate::channel::ChannelName;
 use crate::channel::permission::Requester;
@@ -96,14 +96,6 @@ impl Session {
         credentials: Credentials,
         request: &ConnectRequest,
     ) -> Result<Vec<Plan>, Rejection> {
-        let expire_at = credentials
-            .expire_at
-            .filter(|_| !context.settings.is_insecure);
-        if expire_at.is_some_and(|at| at <= context.now.unix()) {
-            return Err(Refusal::EXPIRED.into());
-        }
-        let delay = context.settings.expired_close_delay;
-        self.expires = Self::expiry(context, expire_at, delay).0;
         self.info = Arc::new(ClientInfo {
             user: credentials.user,
             client: self.client,
@@ -134,6 +126,14 @@ impl Session {
         if plans.len() > context.settings.channel_limit {
             return Err(Disconnect::CHANNEL_LIMIT.into());
         }
+        let expire_at = credentials
+            .expire_at
+            .filter(|_| !context.settings.is_insecure);
+        if expire_at.is_some_and(|at| at <= context.now.unix()) {
+            return Err(Refusal::EXPIRED.into());
+        }
+        let delay = context.settings.expired_close_delay;
+        self.expires = Self::expiry(context, expire_at, delay).0;
         Ok(plans)
     }
 
@@ -239,6 +239,12 @@ impl Session {
         for (plan, membership) in entries {
             self.enter(context, &plan, membership, effects);
         }
+        if settings.has_one_connection && !self.info.user.is_anonymous() {
+            effects.push(Effect::Tell(Tell::Supersede {
+                user: self.info.user.clone(),
+                client: self.client,
+            }));
+        }
     }
 
     fn reject_connect(
@@ -310,23 +316,20 @@ impl Session {
         let delay = context.settings.expired_close_delay;
         let (expires, expiry) = Self::expiry(context, expire_at, delay);
         self.expires = expires;
-        if credentials.info.is_some() {
-            Arc::make_mut(&mut self.info).conn_info = credentials.info;
-            self.renew_infos();
-        }
+        self.replace_info(credentials.info.as_ref());
         bequest.meta = credentials.meta;
         self.bequest = bequest.into_option();
         effects.push(reply(id, Ok(ReplyBody::Refresh(expiry))));
     }
 
-    /// Lets subscriptions that tell something of their own about themselves tell the connection's
-    /// new information beside it.
-    fn renew_infos(&mut self) {
-        let infos = self.subscriptions.iter_mut();
-        for info in infos.filter_map(|subscription| subscription.info.as_mut()) {
-            Arc::make_mut(info)
-                .conn_info
-                .clone_from(&self.info.conn_info);
+    /// Replaces what the connection tells others about itself, where there is something new: also
+    /// in subscriptions that tell something of their own beside it.
+    pub(super) fn replace_info(&mut self, info: Option<&Payload>) {
+        let Some(info) = info else { return };
+        let own = self.subscriptions.iter_mut();
+        let own = own.filter_map(|subscription| subscription.info.as_mut());
+        for told in own.chain([&mut self.info]) {
+            Arc::make_mut(told).conn_info = Some(info.clone());
         }
     }
 }

@@ -6,7 +6,7 @@ use campanile_protocol::reply::{ConnectResult, Expiry};
 use campanile_protocol::{Disconnect, Payload, Position, Publication, Reply, Unsubscribed, UserId};
 
 use crate::ask::{Ask, Tell, Ticket};
-use crate::channel::ChannelName;
+use crate::channel::{ChannelName, TagsFilter};
 
 /// Something that must happen, in the order given.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub enum Effect {
 }
 
 /// How a session takes part in a channel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Membership {
     /// What the session has been told of already.
     pub position: Position,
@@ -42,6 +42,10 @@ pub struct Membership {
     pub is_positioned: bool,
     /// Whether it is told who joins and leaves.
     pub wants_attendance: bool,
+    /// Whether of what came while it joined only the latest matters; never together with deltas.
+    pub wants_latest_only: bool,
+    /// Which publications it wants; all without one. Never together with deltas.
+    pub filter: Option<Arc<TagsFilter>>,
     /// In which form it is told of publications.
     pub deltas: Deltas,
 }

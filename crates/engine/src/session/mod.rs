@@ -16,6 +16,7 @@ mod connect;
 mod effect;
 mod manner;
 mod order;
+mod pending;
 mod plan;
 mod query;
 mod renew;
@@ -42,7 +43,7 @@ use crate::time::{Moment, Now};
 use connect::Bequest;
 pub use effect::{Deltas, Effect, Membership, Notice};
 pub use order::Order;
-use plan::Plan;
+use pending::Pending;
 use subscribe::Subscription;
 
 /// What a session is judged by, the same for all of a shard.
@@ -83,40 +84,6 @@ enum State {
     /// The connect command was answered with an error, which the client has yet to read.
     Refused,
     Closed,
-}
-
-/// What to do with an answer.
-#[derive(Debug)]
-enum Pending {
-    Connect {
-        id: u32,
-        request: Box<campanile_protocol::command::ConnectRequest>,
-    },
-    ConnectJoins {
-        id: u32,
-        plans: Vec<Plan>,
-    },
-    Refresh {
-        id: u32,
-    },
-    Grant {
-        id: u32,
-        request: Box<campanile_protocol::command::SubscribeRequest>,
-    },
-    Join {
-        id: u32,
-        plan: Box<Plan>,
-    },
-    OrderedJoin {
-        plan: Box<Plan>,
-    },
-    SubRefresh {
-        id: u32,
-        channel: String,
-    },
-    Reply {
-        id: u32,
-    },
 }
 
 /// How long a client may take to read why its connect command was refused.
@@ -300,15 +267,24 @@ impl Session {
         let outcome = match request {
             Request::Connect(_) => return self.close(Disconnect::BAD_REQUEST, effects),
             Request::Refresh { token } => return self.refresh(id, token, effects),
-            Request::SubRefresh { channel, token } => self.sub_refresh(id, channel, token, effects),
+            Request::SubRefresh {
+                channel,
+                token,
+                kind,
+            } => self.sub_refresh(id, channel, token, kind, effects),
             Request::Rpc { .. } => Err(Refusal::NOT_AVAILABLE),
             request if names_no_channel(&request) => {
                 return self.close(Disconnect::BAD_REQUEST, effects);
             }
             Request::Subscribe(request) => return self.subscribe(context, id, request, effects),
             Request::Unsubscribe { channel } => return self.unsubscribe(id, &channel, effects),
-            Request::Publish { channel, data } => {
-                self.publish(context, id, &channel, data, effects)
+            Request::Publish {
+                channel,
+                data,
+                kind: 0,
+            } => self.publish(context, id, &channel, data, effects),
+            Request::Publish { channel, kind, .. } => {
+                query::refuse_publish(context, &channel, kind)
             }
             Request::Presence { channel } => self.presence(context, id, &channel, false, effects),
             Request::PresenceStats { channel } => {
@@ -427,20 +403,6 @@ impl Session {
 
 /// Longer times to live are told as a year (section 6.2).
 const TTL_SECONDS_MAX: i64 = 365 * 24 * 60 * 60;
-
-impl Pending {
-    /// Whether later commands of the client wait for it.
-    fn holds_commands(&self) -> bool {
-        !matches!(self, Self::OrderedJoin { .. })
-    }
-
-    fn is_join(&self) -> bool {
-        matches!(
-            self,
-            Self::ConnectJoins { .. } | Self::Join { .. } | Self::OrderedJoin { .. }
-        )
-    }
-}
 
 fn reply(id: u32, body: Result<ReplyBody, Refusal>) -> Effect {
     Effect::Reply(Reply { id, body })

@@ -1,7 +1,5 @@
 //! What the application orders a session to do, through the server API.
 
-use std::sync::Arc;
-
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{Disconnect, Payload, Position, Refusal, Unsubscribed};
 
@@ -32,6 +30,8 @@ pub enum Order {
     },
     /// End the session.
     Disconnect(Disconnect),
+    /// Nothing: whoever gives it wants to know whether anybody is there.
+    Nothing,
     /// Send a message outside of any channel.
     Message(Payload),
     /// The credentials now run out at this Unix second, or never.
@@ -52,6 +52,7 @@ impl Session {
     ) {
         match order {
             Order::Disconnect(disconnect) => self.close(disconnect, effects),
+            Order::Nothing => {}
             _ if self.state != State::Live => {}
             Order::Subscribe {
                 channel,
@@ -81,7 +82,7 @@ impl Session {
             }
             Order::Message(data) => effects.push(Effect::Push(Notice::Message(data))),
             Order::Refresh { expire_at, info } => {
-                self.refresh_by_order(context, expire_at, info, effects);
+                self.refresh_by_order(context, expire_at, info.as_ref(), effects);
             }
         }
     }
@@ -147,7 +148,7 @@ impl Session {
         &mut self,
         context: &Context<'_>,
         expire_at: Option<i64>,
-        info: Option<Payload>,
+        info: Option<&Payload>,
         effects: &mut Vec<Effect>,
     ) {
         if expire_at.is_some_and(|at| at <= context.now.unix()) {
@@ -156,9 +157,7 @@ impl Session {
         let delay = context.settings.expired_close_delay;
         let (expires, expiry) = Self::expiry(context, expire_at, delay);
         self.expires = expires;
-        if info.is_some() {
-            Arc::make_mut(&mut self.info).conn_info = info;
-        }
+        self.replace_info(info);
         effects.push(Effect::Push(Notice::Refresh(expiry)));
     }
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::reply::SubscribeResult;
-use campanile_protocol::{ClientInfo, Payload, Position, Publication};
+use campanile_protocol::{ClientInfo, Epoch, Payload, Position, Publication};
 
 use super::{Context, Deltas, Membership, Notice, Session};
 use crate::ask::{JoinRequest, Joined};
 use crate::authority::Grant;
-use crate::channel::options::DeltaType;
+use crate::channel::options::{DeltaType, RecoveryMode};
 use crate::channel::permission::Requester;
-use crate::channel::{ChannelName, Resolved};
+use crate::channel::{ChannelName, Resolved, TagsFilter};
+use crate::recovery::Attempt;
 
 /// A subscription that is allowed, with everything that was decided about it.
 #[derive(Debug)]
@@ -21,8 +22,10 @@ pub(super) struct Plan {
     pub(super) info: Arc<ClientInfo>,
     pub(super) data: Option<Payload>,
     pub(super) expire_at: Option<i64>,
-    /// Whether the client asked to recover, and from where.
+    /// From where the client recovers, when it asked to, or the channel does so by itself.
     pub(super) recover: Option<Position>,
+    pub(super) recovery_mode: RecoveryMode,
+    pub(super) filter: Option<Arc<TagsFilter>>,
     pub(super) is_server_side: bool,
     pub(super) keeps_presence: bool,
     pub(super) announces: bool,
@@ -59,6 +62,13 @@ impl Session {
             || (request.join_leave && announces && reader.may_read_presence(channel));
         let is_recoverable = overrides.force_recovery.unwrap_or(options.force_recovery)
             || (request.recoverable && (options.allow_recovery || reads_history));
+        let recovery_mode = options.force_recovery_mode;
+        let is_cache = recovery_mode == RecoveryMode::Cache;
+        let nowhere = Position {
+            epoch: Epoch::EMPTY,
+            offset: 0,
+        };
+        let recovers_anyway = is_cache && options.auto_cache_recover && is_recoverable;
         let is_positioned = is_recoverable
             || overrides
                 .force_positioning
@@ -81,14 +91,16 @@ impl Session {
             info,
             data: grant.data,
             expire_at: grant.expire_at.filter(|_| !context.settings.is_insecure),
-            recover: request.recover,
+            recover: request.recover.or(recovers_anyway.then_some(nowhere)),
+            recovery_mode,
+            filter: None,
             is_server_side,
             keeps_presence: overrides.presence.unwrap_or(options.presence),
             announces,
             wants_attendance,
             is_positioned,
             is_recoverable,
-            rejects_unrecovered: request.rejects_unrecovered(),
+            rejects_unrecovered: request.rejects_unrecovered() && !is_cache,
             takes_deltas,
         }
     }
@@ -98,9 +110,18 @@ impl Plan {
     pub(super) fn join_request(&self) -> JoinRequest {
         JoinRequest {
             channel: self.channel.clone(),
-            recover: self.recover.filter(|_| self.is_recoverable),
+            recover: self.attempted().map(|from| Attempt {
+                from,
+                mode: self.recovery_mode,
+                filter: self.filter.clone(),
+            }),
             presence: self.keeps_presence.then(|| Arc::clone(&self.info)),
         }
+    }
+
+    /// From where recovery is tried, where there is any.
+    fn attempted(&self) -> Option<Position> {
+        self.recover.filter(|_| self.is_recoverable)
     }
 
     /// What the client is told (section 8.3), and where it then stands.
@@ -118,6 +139,10 @@ impl Plan {
             position: top,
             is_positioned: self.is_positioned,
             wants_attendance: self.wants_attendance,
+            wants_latest_only: self.attempted().is_some()
+                && self.recovery_mode == RecoveryMode::Cache
+                && !self.takes_deltas,
+            filter: self.filter.clone(),
             deltas: self.deltas(&publications, top),
         };
         // Whoever recovers goes on from where it stood, through the publications that follow.

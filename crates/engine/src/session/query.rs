@@ -99,6 +99,20 @@ impl Session {
     }
 }
 
+/// Refuses what is to be published into something else than a stream (section 18.2): as there are no
+/// maps, nobody may publish into one.
+pub(super) fn refuse_publish(
+    context: &Context<'_>,
+    channel: &str,
+    kind: i32,
+) -> Result<(), Refusal> {
+    resolve(context, channel)?;
+    Err(match kind {
+        1 => Refusal::PERMISSION_DENIED,
+        _ => Refusal::BAD_REQUEST,
+    })
+}
+
 fn resolve<'a>(context: &Context<'a>, channel: &'a str) -> Result<Resolved<'a>, Refusal> {
     let resolved = context
         .namespaces

@@ -31,14 +31,19 @@ impl Session {
         id: u32,
         channel: String,
         token: String,
+        kind: i32,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        if token.is_empty() {
-            return Err(Refusal::BAD_REQUEST);
-        }
         // Some SDKs leave the channel out; the token names it too.
         if !channel.is_empty() && self.find_live(&channel).is_none() {
             return Err(Refusal::PERMISSION_DENIED);
+        }
+        match kind {
+            0 if token.is_empty() => return Err(Refusal::BAD_REQUEST),
+            0 => {}
+            // Tracking keys: there are no shared polls.
+            1 | 2 => return Err(Refusal::NOT_AVAILABLE),
+            _ => return Err(Refusal::BAD_REQUEST),
         }
         self.ask(
             Pending::SubRefresh { id, channel },
@@ -89,7 +94,11 @@ impl Session {
             return effects.push(reply(id, Err(expired)));
         }
         let delay = context.settings.expired_sub_close_delay;
-        let (expires, expiry) = Self::expiry(context, token.grant.expire_at, delay);
+        let expire_at = token
+            .grant
+            .expire_at
+            .filter(|_| !context.settings.is_insecure);
+        let (expires, expiry) = Self::expiry(context, expire_at, delay);
         let chan_info = token.grant.info;
         let info = ClientInfo {
             chan_info,

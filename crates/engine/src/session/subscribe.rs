@@ -11,9 +11,9 @@ use super::{Context, Effect, Membership, Notice, Pending, Session, reply};
 use crate::ask::{Ask, Joined, Tell};
 use crate::authority::{Grant, TokenGrant, TokenRefusal};
 use crate::broker::Attendance;
-use crate::channel::ChannelName;
 use crate::channel::options::DeltaType;
 use crate::channel::permission::Requester;
+use crate::channel::{ChannelName, TagsFilter};
 use crate::time::Moment;
 
 /// A subscription of a session, from the moment it is asked for.
@@ -28,6 +28,7 @@ pub(super) struct Subscription {
     pub(super) is_server_side: bool,
     keeps_presence: bool,
     announces: bool,
+    is_positioned: bool,
 }
 
 /// How far a subscription has come.
@@ -113,9 +114,6 @@ impl Session {
         if request.kind != 0 || (resolved.is_private() && request.token.is_empty()) {
             return Err(Refusal::PERMISSION_DENIED.into());
         }
-        if request.filter.is_some() {
-            return Err(Refusal::BAD_REQUEST.into());
-        }
         Ok(())
     }
 
@@ -188,7 +186,15 @@ impl Session {
             .namespaces
             .resolve(&request.channel)
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
-        Ok(self.plan(context, &resolved, grant, request, false))
+        let filter = match &request.filter {
+            Some(_) if !resolved.options.allow_tags_filter => return Err(Refusal::BAD_REQUEST),
+            Some(node) => Some(TagsFilter::new(node).map_err(|_| Refusal::BAD_REQUEST)?),
+            None => None,
+        };
+        Ok(Plan {
+            filter: filter.map(Arc::new),
+            ..self.plan(context, &resolved, grant, request, false)
+        })
     }
 
     fn join(&mut self, id: u32, plan: Plan, effects: &mut Vec<Effect>) {
@@ -210,6 +216,7 @@ impl Session {
                 is_server_side: plan.is_server_side,
                 keeps_presence: plan.keeps_presence,
                 announces: plan.announces,
+                is_positioned: plan.is_positioned,
             };
             // Most sessions have few subscriptions, and every one of them is remembered for long.
             self.subscriptions.reserve_exact(1);
@@ -380,6 +387,15 @@ impl Session {
             Rejection::Refuse(refusal) => effects.push(reply(id, Err(refusal))),
             Rejection::Disconnect(disconnect) => self.close(disconnect, effects),
         }
+    }
+
+    /// Channels in which a gap must not pass unnoticed.
+    pub(crate) fn positioned_channels(&self) -> impl Iterator<Item = &ChannelName> {
+        let watched = |held: &&Subscription| held.is_positioned && held.is_live();
+        self.subscriptions
+            .iter()
+            .filter(watched)
+            .map(|held| &held.channel)
     }
 
     /// The index of a subscription, or where it would have to be.

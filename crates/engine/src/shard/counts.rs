@@ -28,6 +28,8 @@ pub struct ShardTotals {
     pub slow: u64,
     /// History reads that repaired subscribers.
     pub repairs: u64,
+    /// Publications missed, counted once for each gap and subscriber that does not watch for gaps.
+    pub losses: u64,
     /// Recoveries that made a subscriber whole.
     pub recovered: u64,
     /// Recoveries that did not.
@@ -73,6 +75,7 @@ impl ShardReport {
         totals.commands += more.commands;
         totals.slow += more.slow;
         totals.repairs += more.repairs;
+        totals.losses += more.losses;
         totals.recovered += more.recovered;
         totals.unrecovered += more.unrecovered;
         totals.panics += more.panics;

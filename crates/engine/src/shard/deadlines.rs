@@ -2,7 +2,7 @@
 
 use campanile_protocol::Disconnect;
 
-use super::{BARE_IDLE, SessionKey, Shard};
+use super::{BARE_IDLE, Errand, SessionKey, Shard};
 use crate::session::Input;
 use crate::time::{Moment, Now};
 
@@ -46,10 +46,31 @@ impl Shard {
         let Some(timeout) = session.next_timeout() else {
             return;
         };
+        self.doubt_channels(now, key);
         if timeout <= now.moment {
             self.step(now, key, Input::Timeout);
         } else {
             self.file(key, Some(timeout));
+        }
+    }
+
+    /// Has quiet channels of a session compared with the broker's history (section 8.2).
+    ///
+    /// Whenever the session comes up anyway, which is for every ping: pings are spread evenly, and so
+    /// is this; neither channels nor subscriptions need a timer of their own.
+    fn doubt_channels(&mut self, now: Now, key: SessionKey) {
+        let Some(delay) = self.settings.position_check_delay else {
+            return;
+        };
+        let slot = self.slots.get(key.index as usize);
+        let session = slot.and_then(|slot| slot.session.as_ref());
+        let channels = session
+            .into_iter()
+            .flat_map(|session| session.positioned_channels());
+        for channel in channels {
+            if let Some(position) = self.hub.doubt(now.moment, channel, delay) {
+                self.errands.push(Errand::Repair(channel.clone(), position));
+            }
         }
     }
 

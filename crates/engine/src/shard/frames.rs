@@ -20,7 +20,8 @@ pub(super) struct FrameKey {
     pub(super) window: Option<Window>,
 }
 
-/// The frames of one delivery. It needs one or two, which a list finds faster than any table.
+/// The frames of one delivery: at most nine for a wire. It needs one or two, which a list finds faster
+/// than any table.
 #[derive(Default)]
 pub(super) struct FrameCache(Vec<(FrameKey, Result<Frame, InappropriatePayload>)>);
 

@@ -177,7 +177,7 @@ impl Shard {
     pub fn report(&self) -> ShardReport {
         ShardReport {
             stats: self.stats(),
-            totals: self.totals,
+            totals: self.totals(),
             codes: self.codes.clone(),
         }
     }
@@ -185,7 +185,10 @@ impl Shard {
     /// What has happened in it.
     #[must_use]
     pub const fn totals(&self) -> ShardTotals {
-        self.totals
+        ShardTotals {
+            losses: self.hub.losses(),
+            ..self.totals
+        }
     }
 
     /// Connections of any kind.
@@ -347,7 +350,7 @@ impl Shard {
 
     /// Fans a delivery out to this shard's members of its channel.
     pub fn deliver(&mut self, now: Now, delivery: &Arc<Delivery>) {
-        match self.hub.receive(delivery) {
+        match self.hub.receive(now.moment, delivery) {
             Reception::Unknown => {
                 let channel = delivery.channel.clone();
                 self.errands

@@ -95,7 +95,7 @@ impl Shard {
             Effect::Enroll(user) => self.hub.enroll(user, key.index),
             Effect::Await(channel) => self.hub.await_entry(&channel, key.index),
             Effect::Enter(channel, membership) => {
-                match self.hub.enter(&channel, key.index, membership) {
+                match self.hub.enter(now.moment, &channel, key.index, membership) {
                     Entry::Entered(backlog) => self.catch_up(key, &channel, &backlog),
                     Entry::Lost => self.lost.push((key, channel)),
                 }

@@ -14,6 +14,7 @@ use campanile_protocol::wire::Encoding;
 use campanile_protocol::ws::{Event, Limits, Reader, Role};
 use campanile_protocol::{Disconnect, Wire};
 use futures_util::FutureExt;
+use tokio::sync::mpsc;
 
 use super::{ManualClock, Random, StubAuthority, StubBroker};
 use crate::ask::{Answer, Ticket};
@@ -22,7 +23,7 @@ use crate::budget::MemoryBudget;
 use crate::channel::options::{ChannelOptions, NameRules};
 use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Delivery, Inbox, Inboxes};
-use crate::node::{ApiPublication, Node, Parts};
+use crate::node::{ApiPublication, Control, Node, Parts};
 use crate::presence::MemoryPresence;
 use crate::settings::Settings;
 use crate::shard::{Errand, SessionKey, Shard};
@@ -92,6 +93,7 @@ pub struct Worker {
     /// Deliveries that it has not got yet; tests drop and repeat them here.
     pub line: VecDeque<Arc<Delivery>>,
     inbox: Inbox,
+    controls: mpsc::Receiver<Control>,
     waiting: VecDeque<Errand>,
     running: Vec<Running>,
 }
@@ -160,6 +162,7 @@ impl Driver {
             ),
             line: VecDeque::new(),
             inbox: seat.inbox,
+            controls: seat.controls,
             waiting: VecDeque::new(),
             running: Vec::new(),
         });
@@ -309,22 +312,17 @@ impl Driver {
         }
     }
 
-    /// Runs all errands and deliveries, and those that they bring about.
+    /// Runs all errands and deliveries, and those that they bring about. Shards take turns, since an
+    /// errand of one may wait for another.
     pub fn settle(&mut self) {
-        for index in (0..self.workers.len()).cycle() {
-            self.settle_one(index);
-            if self.workers.iter_mut().all(Worker::is_settled) {
-                return;
-            }
-        }
-    }
-
-    fn settle_one(&mut self, index: usize) {
-        while !self.workers[index].is_settled() {
-            self.begin(index);
-            self.deliver(index);
-            for running in (0..self.workers[index].running.len()).rev() {
-                self.poll(index, running);
+        while !self.workers.iter_mut().all(Worker::is_settled) {
+            for index in 0..self.workers.len() {
+                self.obey(index);
+                self.begin(index);
+                self.deliver(index);
+                for running in (0..self.workers[index].running.len()).rev() {
+                    self.poll(index, running);
+                }
             }
         }
     }
@@ -379,6 +377,21 @@ impl Driver {
             Done::Repaired(channel, page) => worker.shard.repaired(now, &channel, page),
         }
         worker.take_errands();
+    }
+
+    /// Gives a shard the next of the orders that wait for it.
+    pub fn obey(&mut self, index: usize) {
+        let now = self.now();
+        let worker = &mut self.workers[index];
+        match worker.controls.try_recv() {
+            Ok(Control::Order(target, order, done)) => {
+                // Whoever gave it may wait for its answer no longer.
+                let _ = done.send(worker.shard.order(now, &target, &order));
+                worker.take_errands();
+            }
+            Ok(other) => panic!("nobody drives {other:?} here"),
+            Err(_) => {}
+        }
     }
 
     /// Hands the next delivery to a shard.

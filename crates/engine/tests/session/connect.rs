@@ -148,8 +148,18 @@ fn too_many_server_side_subscriptions_end_the_session() {
         channel_limit: 1,
         ..Settings::default()
     };
-    let (_, said) = connect(settings, plain(), with_subscriptions(&["a", "b"]));
-    assert_eq!(said, ["close 3505"]);
+    let too_many = Credentials {
+        expire_at: Some(1),
+        ..with_subscriptions(&["a", "b"])
+    };
+    let (_, said) = connect(settings.clone(), plain(), too_many);
+    assert_eq!(said, ["close 3505"], "before anything is said of expiry");
+    let expired = Credentials {
+        expire_at: Some(1),
+        ..with_subscriptions(&["a"])
+    };
+    let (_, said) = connect(settings, plain(), expired);
+    assert_eq!(said, ["1: error 110"]);
 }
 
 #[test]
@@ -209,6 +219,22 @@ fn a_wish_is_granted_by_plain_permissions_or_ignored() {
     assert_eq!(
         limited.answer(connected(credentials())),
         ["await d#41,42", "ask join d#41,42"]
+    );
+
+    let long = "x".repeat(256);
+    let mut too_long = Desk::new(plain());
+    too_long.ask(connect_with(&[(long.as_str(), None)]));
+    assert_eq!(too_long.answer(connected(credentials()))[0], "enroll 42");
+
+    let insecure = Settings {
+        is_insecure: true,
+        ..Settings::default()
+    };
+    let mut insecure = Desk::with(insecure, everything());
+    insecure.ask(connect_with(&[("ns:denied", None), ("$private", None)]));
+    assert_eq!(
+        insecure.answer(connected(credentials())),
+        ["await ns:denied", "ask join ns:denied present"]
     );
 
     let mut unheard = Desk::new(plain());
@@ -286,4 +312,20 @@ fn an_answer_that_comes_after_the_end_changes_nothing() {
     desk.pass(10.0);
     assert!(!desk.session.has_loose_ends());
     assert_eq!(desk.answer(connected(with_subscriptions(&["a"]))), [""; 0]);
+}
+
+#[test]
+fn a_user_who_may_have_one_connection_supersedes_the_others() {
+    let settings = Settings {
+        has_one_connection: true,
+        ..Settings::default()
+    };
+    let (_, said) = connect(settings.clone(), plain(), credentials());
+    assert_eq!(said.last().unwrap(), "supersede 42");
+    let anonymous = Credentials {
+        user: UserId::new(""),
+        ..credentials()
+    };
+    let (_, said) = connect(settings, plain(), anonymous);
+    assert!(!said.iter().any(|said| said.starts_with("supersede")));
 }

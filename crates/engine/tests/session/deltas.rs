@@ -1,7 +1,7 @@
 //! Who is told payloads as differences: section 10.1 of the client protocol.
 
 use campanile_engine::channel::options::{ChannelOptions, DeltaType};
-use campanile_protocol::command::{ConnectRequest, FilterNode, Request, SubscribeRequest};
+use campanile_protocol::command::{ConnectRequest, Request, SubscribeRequest};
 
 use super::desk::{
     Desk, Said, at, connected, credentials, everything, joined, recovered, subscribe_with,
@@ -87,29 +87,6 @@ fn who_is_told_of_the_top_needs_no_whole_payload_first() {
             "{said:?}"
         );
         assert_eq!(said[1], format!("enter c e@4 positioned {deltas}"));
-    }
-}
-
-#[test]
-fn deltas_and_a_filter_exclude_each_other() {
-    let mut desk = Desk::new(ChannelOptions {
-        allow_tags_filter: true,
-        ..with_deltas()
-    });
-    desk.go_live();
-    let filter = FilterNode {
-        key: "team".into(),
-        cmp: "ex".into(),
-        ..FilterNode::default()
-    };
-    let asked = desk.ask(subscribe_with(SubscribeRequest {
-        filter: Some(Box::new(filter)),
-        ..fossil()
-    }));
-    // While filters are refused altogether, nothing is joined.
-    if asked[0] == "await c" {
-        let said = desk.answer(joined(3));
-        assert!(said.iter().all(|said| !said.contains("delta")), "{said:?}");
     }
 }
 

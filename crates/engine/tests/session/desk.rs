@@ -8,8 +8,8 @@ use campanile_engine::ask::{Answer, Ask, Joined, Tell, Ticket};
 use campanile_engine::authority::{Credentials, Grant, Handshake, TokenGrant};
 use campanile_engine::broker::{Attendance, HistoryPage};
 use campanile_engine::channel::Namespaces;
-use campanile_engine::channel::options::{ChannelOptions, NameRules};
-use campanile_engine::recovery;
+use campanile_engine::channel::options::{ChannelOptions, NameRules, RecoveryMode};
+use campanile_engine::recovery::{self, Attempt};
 use campanile_engine::session::{
     Context, Deltas, Effect, Input, Membership, Notice, Order, Session,
 };
@@ -197,12 +197,9 @@ fn spell_ask(ask: &Ask) -> String {
         Ask::Grant { token } => format!("grant {token}"),
         Ask::Join(joins) => {
             let joins = joins.iter().map(|join| {
-                let recover = join.recover.map(spell_position).unwrap_or_default();
-                let presence = if join.presence.is_some() {
-                    " present"
-                } else {
-                    ""
-                };
+                let recover = join.recover.as_ref().map(spell_attempt);
+                let recover = recover.unwrap_or_default();
+                let presence = word(join.presence.is_some(), " present");
                 format!("{}{recover}{presence}", join.channel.as_str())
             });
             format!("join {}", joins.collect::<Vec<_>>().join(", "))
@@ -240,6 +237,7 @@ fn spell_tell(tell: &Tell) -> String {
     match tell {
         Tell::Unsubscribe { channel } => format!("unsubscribe {}", channel.as_str()),
         Tell::RemovePresence { channel, .. } => format!("absent {}", channel.as_str()),
+        Tell::Supersede { user, .. } => format!("supersede {}", user.as_str()),
         Tell::Announce {
             channel,
             attendance,
@@ -331,26 +329,33 @@ fn spell_notice(notice: &Notice) -> String {
     }
 }
 
+fn word(is_said: bool, word: &str) -> &str {
+    if is_said { word } else { "" }
+}
+
 fn spell_membership(membership: &Membership) -> String {
-    let positioned = if membership.is_positioned {
-        " positioned"
-    } else {
-        ""
-    };
-    let attendance = if membership.wants_attendance {
-        " attendance"
-    } else {
-        ""
-    };
-    let deltas = match membership.deltas {
-        Deltas::Off => "",
-        Deltas::AfterWhole => " deltas after a whole",
-        Deltas::Ready => " deltas",
-    };
-    format!(
-        "{}{positioned}{attendance}{deltas}",
-        spell_position(membership.position)
-    )
+    [
+        spell_position(membership.position).as_str(),
+        word(membership.is_positioned, " positioned"),
+        word(membership.wants_attendance, " attendance"),
+        word(membership.wants_latest_only, " latest"),
+        word(membership.filter.is_some(), " filtered"),
+        match membership.deltas {
+            Deltas::Off => "",
+            Deltas::AfterWhole => " deltas after a whole",
+            Deltas::Ready => " deltas",
+        },
+    ]
+    .concat()
+}
+
+fn spell_attempt(attempt: &Attempt) -> String {
+    [
+        spell_position(attempt.from).as_str(),
+        word(attempt.mode == RecoveryMode::Cache, " cache"),
+        word(attempt.filter.is_some(), " filtered"),
+    ]
+    .concat()
 }
 
 fn spell_position(position: Position) -> String {

@@ -109,6 +109,7 @@ fn requests_about_channels_name_one() {
         Request::Publish {
             channel: String::new(),
             data: Box::default(),
+            kind: 0,
         },
         Request::Presence {
             channel: String::new(),

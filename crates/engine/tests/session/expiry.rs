@@ -150,6 +150,7 @@ fn a_refresh_replaces_the_connections_info_unless_it_has_none() {
         let said = desk.ask(Request::Publish {
             channel: "c".into(),
             data: b"1".as_slice().into(),
+            kind: 0,
         });
         assert_eq!(said, [format!("ask publish c by 42 ({published}) 9")]);
         desk.answer(Answer::Reply(Ok(campanile_protocol::ReplyBody::Publish)));
@@ -258,6 +259,7 @@ fn renew(desk: &mut Desk, channel: &str, outcome: Result<TokenGrant, TokenRefusa
     let request = Request::SubRefresh {
         channel: channel.into(),
         token: "t".into(),
+        kind: 0,
     };
     assert_eq!(desk.ask(request), ["ask grant t"]);
     desk.answer(Answer::Grant(outcome))
@@ -298,6 +300,7 @@ fn a_renewal_replaces_what_the_subscription_tells_about_itself() {
     let publish = Request::Publish {
         channel: "c".into(),
         data: b"1".as_slice().into(),
+        kind: 0,
     };
     assert_eq!(desk.ask(publish), ["ask publish c by 42 9"]);
 }
@@ -307,9 +310,23 @@ fn a_bad_renewal_has_its_code() {
     let sub_refresh = |channel: &str, token: &str| Request::SubRefresh {
         channel: channel.into(),
         token: token.into(),
+        kind: 0,
     };
     assert_eq!(subscribed().ask(sub_refresh("d", "t")), ["2: error 103"]);
+    assert_eq!(subscribed().ask(sub_refresh("d", "")), ["2: error 103"]);
     assert_eq!(subscribed().ask(sub_refresh("c", "")), ["2: error 107"]);
+    for (kind, code) in [(1, 108), (2, 108), (3, 107), (-1, 107)] {
+        let track = Request::SubRefresh {
+            channel: "c".into(),
+            token: String::new(),
+            kind,
+        };
+        assert_eq!(
+            subscribed().ask(track),
+            [format!("2: error {code}")],
+            "nobody tracks keys of a stream"
+        );
+    }
     let good = || token_grant("c", Grant::default());
     let stale = Grant {
         expire_at: Some(1),

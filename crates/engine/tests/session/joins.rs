@@ -174,10 +174,12 @@ fn a_session_that_is_joining_is_no_subscriber_yet() {
     let publish = || Request::Publish {
         channel: "c".into(),
         data: b"1".as_slice().into(),
+        kind: 0,
     };
     let renew = || Request::SubRefresh {
         channel: "c".into(),
         token: "t".into(),
+        kind: 0,
     };
     desk.ask(subscribe("c"));
     assert_eq!(desk.ask(publish()), ["2: error 103"]);

@@ -9,4 +9,5 @@ mod joins;
 mod manners;
 mod orders;
 mod queries;
+mod recovery;
 mod subscribe;

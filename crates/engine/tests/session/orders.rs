@@ -144,3 +144,28 @@ fn an_order_moves_the_expiry_of_the_connection() {
     let now = desk.clock.unix_in(0);
     assert_eq!(desk.order(refresh(Some(now))), ["close 3005"]);
 }
+
+#[test]
+fn an_order_replaces_what_the_connection_tells_about_itself() {
+    let mut desk = Desk::live();
+    let grant = Grant {
+        info: Some(b"9".as_slice().into()),
+        ..Grant::default()
+    };
+    desk.order(Order::Subscribe {
+        channel: channel("c"),
+        grant,
+        recover: None,
+    });
+    desk.answer(joined(0));
+    desk.order(Order::Refresh {
+        expire_at: None,
+        info: Some(b"2".as_slice().into()),
+    });
+    let publish = |channel: &str| Request::Publish {
+        channel: channel.into(),
+        data: b"1".as_slice().into(),
+        kind: 0,
+    };
+    assert_eq!(desk.ask(publish("c")), ["ask publish c by 42 (2) 9"]);
+}

@@ -1,16 +1,26 @@
 //! Publishing, presence and history: section 9 of the client protocol.
 
 use campanile_engine::ask::Answer;
+use campanile_engine::authority::{Credentials, Grant};
 use campanile_engine::channel::options::{ChannelOptions, DataFormat};
 use campanile_protocol::command::{HistoryRequest, Request};
 use campanile_protocol::{Position, Refusal, ReplyBody};
 
-use super::desk::{Desk, at, everything, joined, plain, subscribe};
+use super::desk::{Desk, at, connected, credentials, everything, joined, plain, subscribe};
 
 fn publish(channel: &str, data: &str) -> Request {
     Request::Publish {
         channel: channel.into(),
         data: data.as_bytes().into(),
+        kind: 0,
+    }
+}
+
+fn publish_into(kind: i32, channel: &str) -> Request {
+    Request::Publish {
+        channel: channel.into(),
+        data: b"1".as_slice().into(),
+        kind,
     }
 }
 
@@ -72,6 +82,11 @@ fn each_refusal_has_its_code() {
         (everything(), publish("c", ""), 107),
         (json(), publish("c", "{"), 107),
         (denied(), publish("c", "1"), 103),
+        (everything(), publish_into(1, "c"), 103),
+        (everything(), publish_into(1, "no:c"), 102),
+        (everything(), publish_into(1, "é"), 107),
+        (everything(), publish_into(2, "c"), 107),
+        (everything(), publish_into(-1, "c"), 107),
         (everything(), presence("no:c"), 102),
         (everything(), presence("é"), 107),
         (dark(), presence("c"), 108),
@@ -117,6 +132,16 @@ fn subscribers_may_what_is_allowed_to_subscribers() {
         subscriber.ask(subscribe("c"));
         subscriber.answer(joined(0));
         assert!(subscriber.ask(request)[0].starts_with("ask "));
+    }
+    for request in requests() {
+        let mut by_token = Desk::new(options.clone());
+        by_token.ask(Request::Connect(Box::default()));
+        by_token.answer(connected(Credentials {
+            subscriptions: vec![("c".into(), Grant::default())],
+            ..credentials()
+        }));
+        by_token.answer(joined(0));
+        assert!(by_token.ask(request)[0].starts_with("ask "));
     }
 }
 

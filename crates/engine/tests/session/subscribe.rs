@@ -196,6 +196,7 @@ fn what_a_token_brings_is_told() {
     let publish = campanile_protocol::command::Request::Publish {
         channel: "$c".into(),
         data: b"1".as_slice().into(),
+        kind: 0,
     };
     assert_eq!(desk.ask(publish), ["ask publish $c by 42 {}"]);
 }

@@ -118,6 +118,25 @@ fn nobody_is_announced_after_having_left() {
 }
 
 #[test]
+fn a_subscriber_of_the_server_hears_of_its_own_join_behind_the_reply() {
+    let setup = Setup::default();
+    let options = ChannelOptions {
+        join_leave: true,
+        force_push_join_leave: true,
+        ..setup.options.clone()
+    };
+    let mut driver = Driver::new(Setup { options, ..setup });
+    let mut peer = driver.connect(0, "42 c");
+    let said = driver.read(&mut peer);
+    assert!(said[0].starts_with(r#"{"id":1,"connect":"#), "{said:?}");
+    assert!(
+        said[1].starts_with(r#"{"push":{"channel":"c","join":{"info":{"user":"42","#),
+        "{said:?}"
+    );
+    assert_eq!(said.len(), 2);
+}
+
+#[test]
 fn commands_behind_a_join_wait_for_it() {
     let mut driver = Driver::new(Setup::default());
     let mut peer = connected(&mut driver, 0);

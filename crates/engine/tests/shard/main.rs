@@ -1,12 +1,16 @@
 //! Shards, a node, a memory broker and clients wired together in one thread.
 
 mod bare;
+mod cache;
 mod deltas;
 mod fanout;
+mod filters;
 mod gaps;
 mod joining;
+mod quiet;
 mod release;
 mod secrets;
+mod sole;
 mod timers;
 
 use std::time::Duration;

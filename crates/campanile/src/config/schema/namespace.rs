@@ -41,8 +41,7 @@ pub(crate) const NAMESPACE_OPTIONS: &[Setting] = &[
     Setting::flag(
         "auto_cache_recover",
         "Recover the latest publication without being asked.",
-    )
-    .not_yet(),
+    ),
     Setting::new(
         "allowed_delta_types",
         Kind::ListOf(&["fossil"]),
@@ -56,8 +55,7 @@ pub(crate) const NAMESPACE_OPTIONS: &[Setting] = &[
     Setting::flag(
         "allow_tags_filter",
         "Let subscribers filter publications by tags.",
-    )
-    .not_yet(),
+    ),
     Setting::flag(
         "allow_subscribe_for_client",
         "Let users subscribe without a subscription token.",

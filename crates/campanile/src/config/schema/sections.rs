@@ -183,9 +183,8 @@ const CLIENT: &[Setting] = &[
     Setting::duration(
         "channel_position_check_delay",
         "40s",
-        "How often the position of a quiet channel is compared with the broker's.",
-    )
-    .not_yet(),
+        "How long a channel may be quiet before its position is compared; 0s for never.",
+    ),
     Setting::duration(
         "channel_position_max_time_lag",
         "0s",
@@ -252,7 +251,10 @@ const PERSONAL_CHANNEL: &[Setting] = &[
         "",
         "Namespace of these channels.",
     ),
-    Setting::flag("single_connection", "Allow a user one connection only.").not_yet(),
+    Setting::flag(
+        "single_connection",
+        "Let a user's new connection end the others.",
+    ),
 ];
 
 const CHANNEL: &[Setting] = &[
@@ -316,7 +318,7 @@ const WEBSOCKET: &[Setting] = &[
         "compression",
         "Compress messages for clients that offer to read them so.",
     ),
-    Setting::size(
+    Setting::count(
         "compression_min_size",
         "0",
         "Bytes from which on a message is compressed; 0 for 512.",
@@ -326,7 +328,7 @@ const WEBSOCKET: &[Setting] = &[
         "1",
         "How hard it is tried, from 1 (fastest) to 9 (smallest).",
     ),
-    Setting::size(
+    Setting::count(
         "decompressed_message_size_limit",
         "0",
         "Bytes that a compressed message may become; 0 for message_size_limit.",

@@ -180,18 +180,30 @@ fn what_only_centrifugo_does_is_a_warning() {
         warnings(
             "[engine]\ntype = 'redis'\n[client.token]\naudience = 'a'\n\
              [admin]\nenabled = true\n[channel.without_namespace]\n\
-             subscribe_proxy_enabled = true\nforce_recovery_mode = 'cache'\n[webtransport]\nenabled = true\n"
+             subscribe_proxy_enabled = true\n[webtransport]\nenabled = true\n"
         ),
         [
             "campanile.toml:2:1: engine.type: not supported by Campanile yet; it has no effect",
             "campanile.toml:6:1: admin.enabled: not supported by Campanile yet; it has no effect",
             "campanile.toml:8:1: channel.without_namespace.subscribe_proxy_enabled: \
              not supported by Campanile yet; it has no effect",
-            "campanile.toml:9:1: channel.without_namespace.force_recovery_mode: \
-             not supported by Campanile yet; recovery returns every missed publication",
-            "campanile.toml:10:2: webtransport: not supported by Campanile yet; it has no effect",
+            "campanile.toml:9:2: webtransport: not supported by Campanile yet; it has no effect",
         ]
     );
+}
+
+#[test]
+fn what_the_engine_acts_on_is_no_reason_to_warn() {
+    let text = "[client]\nchannel_position_check_delay = '0s'\n\
+                [client.subscribe_to_user_personal_channel]\nenabled = true\n\
+                personal_channel_namespace = 'chat'\nsingle_connection = true\n\
+                [channel.namespaces.chat]\npresence = true\nallow_tags_filter = true\n\
+                history_size = 1\nhistory_ttl = '60s'\nforce_recovery = true\n\
+                force_recovery_mode = 'cache'\nauto_cache_recover = true\n";
+    assert!(warnings(text).is_empty());
+    let client = load_toml(text, &Sources::default()).unwrap().config.client;
+    assert_eq!(client.timing.channel_position_check_delay, None);
+    assert!(client.personal_channel.unwrap().single_connection);
 }
 
 #[test]

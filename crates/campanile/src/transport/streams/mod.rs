@@ -162,8 +162,8 @@ async fn open(
         head.extend_from_slice(b"\r\n");
     }
     let opening = Opening {
-        window: None,
         speech: Speech::Session(wire),
+        window: None,
         head,
         handshake,
         words: Some(words),

@@ -192,9 +192,18 @@ impl Worker {
                     }
                 }
                 Errand::Repair(channel, position) => {
+                    let mut reading = Box::pin(async move {
+                        let page = node.read_gap(&channel, position).await;
+                        (channel, page)
+                    });
+                    // Quiet channels are read all the time, and seldom have news.
+                    if let Some((channel, page)) = poll_once(reading.as_mut()) {
+                        state.shard.repaired(now, &channel, page);
+                        continue;
+                    }
                     let worker = Rc::clone(self);
                     actix_rt::spawn(async move {
-                        let page = node.read_gap(&channel, position).await;
+                        let (channel, page) = reading.await;
                         worker.later(|state, now| state.shard.repaired(now, &channel, page));
                     });
                 }

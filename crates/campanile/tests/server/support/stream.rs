@@ -1,7 +1,7 @@
 //! A client without WebSocket: what it is told comes in the body of one response, what it says goes
 //! in requests of its own.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,8 @@ pub(crate) const UNI_SSE: &str = "/connection/uni_sse";
 const PROMPTLY: Duration = Duration::from_millis(500);
 
 /// A response that goes on.
-pub(crate) struct Stream {
-    reader: BufReader<TcpStream>,
+pub(crate) struct Stream<S = TcpStream> {
+    reader: BufReader<S>,
     pub(crate) head: Response,
 }
 
@@ -50,20 +50,6 @@ impl Stream {
         Self::begun(stream)
     }
 
-    /// Reads the head of a response to what was sent.
-    pub(crate) fn begun(stream: TcpStream) -> Self {
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            let read = reader.read_line(&mut head).expect("the server answers");
-            assert!(read > 0, "it ends within its head: {head:?}");
-        }
-        Self {
-            reader,
-            head: Response::parse(&head),
-        }
-    }
-
     pub(crate) fn post(server: &Server, path: &str, body: &str) -> Self {
         Self::open(server, &http::request("POST", path, &[], body))
     }
@@ -83,6 +69,22 @@ impl Stream {
         let told = stream.message()["connect"].clone();
         assert!(told["session"].is_string(), "{told}");
         (stream, told)
+    }
+}
+
+impl<S: Read> Stream<S> {
+    /// Reads the head of a response to what was sent.
+    pub(crate) fn begun(stream: S) -> Self {
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = reader.read_line(&mut head).expect("the server answers");
+            assert!(read > 0, "it ends within its head: {head:?}");
+        }
+        Self {
+            reader,
+            head: Response::parse(&head),
+        }
     }
 
     /// The next line that is not empty; `None` at the end.

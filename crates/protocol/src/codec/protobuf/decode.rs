@@ -95,14 +95,14 @@ struct Asked {
     connect: Option<ConnectRequest>,
     subscribe: Option<Subscribe>,
     unsubscribe: Option<String>,
-    publish: Option<(String, Payload)>,
+    publish: Option<(String, Payload, i32)>,
     presence: Option<String>,
     presence_stats: Option<String>,
     history: Option<HistoryRequest>,
     send: Option<Payload>,
     rpc: Option<(String, Payload)>,
     refresh: Option<String>,
-    sub_refresh: Option<(String, String)>,
+    sub_refresh: Option<(String, String, i32)>,
 }
 
 fn command(message: &[u8]) -> Result<Command, DecodeError> {
@@ -113,18 +113,12 @@ fn command(message: &[u8]) -> Result<Command, DecodeError> {
             4 => connect(asked.connect.get_or_insert_default(), value)?,
             5 => subscribe(asked.subscribe.get_or_insert_default(), value)?,
             6 => channel(asked.unsubscribe.get_or_insert_default(), value)?,
-            7 => {
-                let (channel, data) = asked.publish.get_or_insert_default();
-                named(channel, data, [1, 2], value)?;
-            }
+            7 => publish(asked.publish.get_or_insert_default(), value)?,
             8 => channel(asked.presence.get_or_insert_default(), value)?,
             9 => channel(asked.presence_stats.get_or_insert_default(), value)?,
             10 => history(asked.history.get_or_insert_default(), value)?,
             12 => bytes(asked.send.get_or_insert_default(), value)?,
-            13 => {
-                let (method, data) = asked.rpc.get_or_insert_default();
-                named(method, data, [2, 1], value)?;
-            }
+            13 => rpc(asked.rpc.get_or_insert_default(), value)?,
             14 => channel(asked.refresh.get_or_insert_default(), value)?,
             15 => sub_refresh(asked.sub_refresh.get_or_insert_default(), value)?,
             _ => {}
@@ -148,8 +142,12 @@ impl Asked {
             Request::Subscribe(Box::new(subscribe.into()))
         } else if let Some(channel) = self.unsubscribe {
             Request::Unsubscribe { channel }
-        } else if let Some((channel, data)) = self.publish {
-            Request::Publish { channel, data }
+        } else if let Some((channel, data, kind)) = self.publish {
+            Request::Publish {
+                channel,
+                data,
+                kind,
+            }
         } else if let Some(channel) = self.presence {
             Request::Presence { channel }
         } else if let Some(channel) = self.presence_stats {
@@ -162,8 +160,12 @@ impl Asked {
             return Ok(Command::Send { data });
         } else if let Some(token) = self.refresh {
             Request::Refresh { token }
-        } else if let Some((channel, token)) = self.sub_refresh {
-            Request::SubRefresh { channel, token }
+        } else if let Some((channel, token, kind)) = self.sub_refresh {
+            Request::SubRefresh {
+                channel,
+                token,
+                kind,
+            }
         } else {
             return Err(DecodeError::UnknownCommand);
         };
@@ -289,26 +291,36 @@ fn stream_position(position: &mut Position, message: Value<'_>) -> Decoded {
     })
 }
 
-fn sub_refresh((channel, token): &mut (String, String), message: Value<'_>) -> Decoded {
-    fields(message.bytes()?, |number, value| match number {
-        1 => set(channel, value),
-        2 => set(token, value),
-        _ => Ok(()),
+fn sub_refresh((channel, token, kind): &mut (String, String, i32), message: Value<'_>) -> Decoded {
+    fields(message.bytes()?, |number, value| {
+        match number {
+            1 => set(channel, value)?,
+            2 => set(token, value)?,
+            3 => *kind = value.i32()?,
+            _ => {}
+        }
+        Ok(())
     })
 }
 
-/// A message of a name and a payload under these numbers.
-fn named(
-    name: &mut String,
-    data: &mut Payload,
-    [name_number, data_number]: [u32; 2],
-    message: Value<'_>,
-) -> Decoded {
+fn publish((channel, data, kind): &mut (String, Payload, i32), message: Value<'_>) -> Decoded {
     fields(message.bytes()?, |number, value| {
-        if number == name_number {
-            set(name, value)?;
-        } else if number == data_number {
-            *data = value.bytes()?.into();
+        match number {
+            1 => set(channel, value)?,
+            2 => *data = value.bytes()?.into(),
+            3 => *kind = value.i32()?,
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
+fn rpc((method, data): &mut (String, Payload), message: Value<'_>) -> Decoded {
+    fields(message.bytes()?, |number, value| {
+        match number {
+            1 => *data = value.bytes()?.into(),
+            2 => set(method, value)?,
+            _ => {}
         }
         Ok(())
     })

@@ -161,8 +161,12 @@ impl TryFrom<WireCommand> for Command {
             Request::Subscribe(Box::new(subscribe.into()))
         } else if let Some(WireChannel { channel }) = wire.unsubscribe {
             Request::Unsubscribe { channel }
-        } else if let Some(WirePublish { channel, data }) = wire.publish {
-            Request::Publish { channel, data }
+        } else if let Some(publish) = wire.publish {
+            Request::Publish {
+                channel: publish.channel,
+                data: publish.data,
+                kind: publish.kind,
+            }
         } else if let Some(WireChannel { channel }) = wire.presence {
             Request::Presence { channel }
         } else if let Some(WireChannel { channel }) = wire.presence_stats {
@@ -175,8 +179,12 @@ impl TryFrom<WireCommand> for Command {
             return Ok(Self::Send { data });
         } else if let Some(WireRefresh { token }) = wire.refresh {
             Request::Refresh { token }
-        } else if let Some(WireSubRefresh { channel, token }) = wire.sub_refresh {
-            Request::SubRefresh { channel, token }
+        } else if let Some(refresh) = wire.sub_refresh {
+            Request::SubRefresh {
+                channel: refresh.channel,
+                token: refresh.token,
+                kind: refresh.kind,
+            }
         } else {
             return Err(DecodeError::UnknownCommand);
         };
@@ -308,6 +316,8 @@ struct WirePublish {
     channel: String,
     #[serde(default, deserialize_with = "raw")]
     data: Payload,
+    #[serde(default, rename = "type", deserialize_with = "nullable")]
+    kind: i32,
 }
 
 #[derive(Deserialize)]
@@ -370,6 +380,8 @@ struct WireSubRefresh {
     channel: String,
     #[serde(default, deserialize_with = "nullable")]
     token: String,
+    #[serde(default, rename = "type", deserialize_with = "nullable")]
+    kind: i32,
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn a_command_without_id_is_a_pong_whatever_else_is_in_it() {
 fn payloads_are_kept_as_they_were_spelled() {
     for spelled in ["{ \"a\" : 1.0e2 }", "null", "\"\\u00e9\"", "[ ]", "0"] {
         let frame = format!(r#"{{"id":3,"publish":{{"channel":"c","data":{spelled}}}}}"#);
-        let Request::Publish { channel, data } = request(&frame) else {
+        let Request::Publish { channel, data, .. } = request(&frame) else {
             panic!("{frame}")
         };
         assert_eq!((channel.as_str(), &*data), ("c", spelled.as_bytes()));
@@ -91,6 +91,27 @@ fn payloads_are_kept_as_they_were_spelled() {
         panic!("not a publish")
     };
     assert!(data.is_empty(), "an absent payload is empty, unlike null");
+}
+
+#[test]
+fn what_is_not_for_a_stream_says_so() {
+    for (frame, expected) in [
+        (r#"{"id":3,"publish":{"channel":"c","data":1}}"#, 0),
+        (
+            r#"{"id":3,"publish":{"channel":"c","type":1,"key":"k","removed":true}}"#,
+            1,
+        ),
+        (
+            r#"{"id":3,"sub_refresh":{"channel":"c","type":2,"untrack":["k"]}}"#,
+            2,
+        ),
+    ] {
+        let (Request::Publish { kind, .. } | Request::SubRefresh { kind, .. }) = request(frame)
+        else {
+            panic!("{frame}")
+        };
+        assert_eq!(kind, expected, "{frame}");
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Headers as clients send them, and as they should not.
+
 use super::*;
 use proptest::prelude::*;
 
