@@ -94,6 +94,8 @@ disconnects! {
     SLOW = 3008, "slow";
     /// The position of a server-side subscription is lost, or its set of channels changed.
     INSUFFICIENT_STATE = 3010, "insufficient state";
+    /// The application wants this client to connect again.
+    FORCE_RECONNECT = 3011, "force reconnect";
     /// A ping was not answered.
     NO_PONG = 3012, "no pong";
     /// A rate limit is reached.
@@ -116,6 +118,11 @@ disconnects! {
     PERMISSION_DENIED = 3507, "permission denied";
     /// The command exists in the protocol only.
     NOT_AVAILABLE = 3508, "not available";
+    /// The application refused what a plain client said; ours, as is the next.
+    REFUSED = 4500, "refused";
+    /// Something was missed since the position that a plain client named, and cannot be brought
+    /// back. Like the error 112 of the protocol.
+    UNRECOVERABLE_POSITION = 4512, "unrecoverable position";
 }
 
 impl Disconnect {

@@ -122,11 +122,14 @@ pub struct SubscribeRequest {
 }
 
 impl SubscribeRequest {
+    /// The bit of [`flag`](Self::flag) that [`rejects_unrecovered`](Self::rejects_unrecovered).
+    pub const REJECT_UNRECOVERED: i64 = 2;
+
     /// Whether a failed recovery is to be refused with code 112 instead of a subscription that
     /// starts afresh.
     #[must_use]
     pub const fn rejects_unrecovered(&self) -> bool {
-        self.flag & 2 != 0
+        self.flag & Self::REJECT_UNRECOVERED != 0
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Raw {
     pub(super) uni_http_stream: BodyTransport,
     pub(super) uni_sse: BodyTransport,
     pub(super) init: Endpoint,
+    pub(super) plain: Endpoint,
     pub(super) admin: Admin,
     pub(super) prometheus: Endpoint,
     pub(super) health: Endpoint,

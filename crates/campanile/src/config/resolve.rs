@@ -51,6 +51,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         uni_http_stream: raw.uni_http_stream,
         uni_sse: raw.uni_sse,
         init: raw.init,
+        plain: raw.plain,
         shutdown: Shutdown {
             drain: raw.shutdown.drain.min(raw.shutdown.timeout),
             ..raw.shutdown
@@ -341,6 +342,7 @@ impl Resolver<'_> {
             ),
             ("uni_sse.handler_prefix", &config.uni_sse.handler_prefix),
             ("init.handler_prefix", &config.init.handler_prefix),
+            ("plain.handler_prefix", &config.plain.handler_prefix),
         ] {
             if !prefix.starts_with('/') {
                 self.invalid(
@@ -348,6 +350,14 @@ impl Resolver<'_> {
                     format!("expected a path such as \"/path\", found {prefix:?}"),
                 );
             }
+        }
+        let prefix = &config.plain.handler_prefix;
+        if prefix.trim_matches('/').is_empty() || prefix.ends_with('/') {
+            // Every path would be that of a channel, or none.
+            self.invalid(
+                "plain.handler_prefix",
+                format!("expected a path such as \"/path\", found {prefix:?}"),
+            );
         }
     }
 }

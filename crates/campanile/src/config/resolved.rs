@@ -47,6 +47,8 @@ pub struct Config {
     pub uni_sse: BodyTransport,
     /// Where clients measure how far away this is.
     pub init: Endpoint,
+    /// Sockets of one channel each, without a protocol.
+    pub plain: Endpoint,
     /// How to end.
     pub shutdown: Shutdown,
     /// How much this node may hold.
@@ -438,7 +440,7 @@ pub struct Node {
     pub name: String,
 }
 
-/// `health`, `prometheus` and `init`: an endpoint that can be switched on.
+/// `health`, `prometheus`, `init` and `plain`: an endpoint that can be switched on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {

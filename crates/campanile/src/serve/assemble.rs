@@ -122,6 +122,10 @@ pub(super) fn assemble(
             .uni_websocket
             .enabled
             .then(|| config.uni_websocket.handler_prefix.clone()),
+        plain_prefix: config
+            .plain
+            .enabled
+            .then(|| config.plain.handler_prefix.clone()),
         streams,
         echo_path: ECHO_PATH.into(),
         compresses: config.websocket.compression,

@@ -115,7 +115,10 @@ impl Connection {
     pub(super) fn begin(&mut self, shard: &mut Shard, now: Now, words: FirstWords) {
         match words {
             FirstWords::Frame(frame) => self.hear_frame(shard, now, &frame),
-            FirstWords::Connect(request) => shard.connect(now, self.key, Ok(*request)),
+            FirstWords::Connect(request) => {
+                shard.connect(now, self.key, Ok(*request));
+                self.wait_behind(shard, Vec::new(), Vec::new());
+            }
         }
     }
 
@@ -274,6 +277,10 @@ fn hear(
     match speech {
         Speech::Session(wire) if wire.manner() == Manner::Unidirectional => {
             shard.connect(now, key, json::connect_request(message));
+            Vec::new()
+        }
+        Speech::Session(wire) if wire.manner() == Manner::Plain => {
+            shard.say(now, key, message.into());
             Vec::new()
         }
         Speech::Session(wire) => shard.receive(now, key, wire.commands(message)).to_vec(),

@@ -52,6 +52,8 @@ pub struct Listener {
     pub websocket_path: Option<String>,
     /// The path of the WebSocket endpoint for clients that only listen, when there is one.
     pub uni_websocket_path: Option<String>,
+    /// What stands in front of channels' names in the paths of plain sockets, when there are any.
+    pub plain_prefix: Option<String>,
     /// The endpoints whose sessions are bodies of responses.
     pub streams: StreamEndpoints,
     /// The echo endpoint's path.
@@ -107,6 +109,7 @@ pub fn listen(
         paths: Paths {
             websocket: listener.websocket_path,
             uni_websocket: listener.uni_websocket_path,
+            plain: listener.plain_prefix,
             echo: listener.echo_path,
             origins: listener.origins,
             handshakes: listener.handshakes,
@@ -182,12 +185,15 @@ fn with_streams(streams: StreamEndpoints, upgrades: &Arc<Upgrades>, routes: &Rou
 /// handshake comes to the [upgrade service](upgrade_service) instead.
 fn guarded(paths: &Paths, routes: &Routes) -> Routes {
     let routes = Arc::clone(routes);
+    let plain = paths.plain.iter();
+    let plain = plain.map(|prefix| format!("{prefix}/{{channel:.+}}"));
     let ours: Vec<_> = paths
         .websocket
         .iter()
         .chain(&paths.uni_websocket)
         .chain([&paths.echo])
         .cloned()
+        .chain(plain)
         .collect();
     Arc::new(move |services| {
         // One that comes with a body. A proxy that goes by the upgrade sees frames in that body.

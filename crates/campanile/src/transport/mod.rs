@@ -14,6 +14,7 @@ mod io;
 mod line;
 mod listen;
 mod origin;
+mod plain;
 mod sockets;
 mod streams;
 mod upgrade;

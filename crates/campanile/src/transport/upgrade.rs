@@ -6,7 +6,7 @@
 use actix_http::header::{self, HeaderMap};
 use actix_http::{HttpMessage as _, Method, Request, Version};
 use campanile_engine::authority::Handshake;
-use campanile_protocol::codec::{DecodeError, json};
+use campanile_protocol::codec::json;
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::ws::deflate::{self, Window};
 use campanile_protocol::{Wire, ws};
@@ -14,6 +14,7 @@ use campanile_protocol::{Wire, ws};
 use super::connection::{FirstWords, Speech};
 use super::handshake::{AmbiguousUser, HandshakeRules};
 use super::origin::Origins;
+use super::plain;
 use super::streams::connect_query;
 
 /// Where our WebSockets are.
@@ -21,6 +22,8 @@ use super::streams::connect_query;
 pub(super) struct Paths {
     pub(super) websocket: Option<String>,
     pub(super) uni_websocket: Option<String>,
+    /// In front of the names of channels.
+    pub(super) plain: Option<String>,
     pub(super) echo: String,
     pub(super) origins: Origins,
     pub(super) handshakes: HandshakeRules,
@@ -62,14 +65,7 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
     if headers.contains_key(header::TRANSFER_ENCODING) || has_body(headers) {
         return refuse("400 Bad Request", "");
     }
-    let path = request.path();
-    let speech = if path == paths.echo {
-        Speech::Echo
-    } else if paths.websocket.as_deref() == Some(path) {
-        Speech::Session(Wire::WebSocket(encoding(request)))
-    } else if paths.uni_websocket.as_deref() == Some(path) {
-        Speech::Session(Wire::UniWebSocket)
-    } else {
+    let Some(beginning) = beginning(paths, request) else {
         return Verdict::Foreign;
     };
     let key = match accept_key(request) {
@@ -77,31 +73,57 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
         Ok(key) => key,
     };
-    let words = first_words(speech, request);
     let handshake = paths.handshakes.read(headers);
-    match (words, handshake, window(paths, headers)) {
-        (Ok(words), Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
+    match (beginning, handshake, window(paths, headers)) {
+        (Ok((speech, words)), Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
             speech,
             window,
             head: switching_protocols(headers, key, speech, window),
             handshake,
             words,
         }),
-        (Err(_), ..) | (_, Err(AmbiguousUser), _) | (.., Err(deflate::MalformedExtensions)) => {
-            refuse("400 Bad Request", "")
-        }
+        (Err(Malformed), ..)
+        | (_, Err(AmbiguousUser), _)
+        | (.., Err(deflate::MalformedExtensions)) => refuse("400 Bad Request", ""),
     }
 }
 
-/// What the request says to its session: a client that only listens may say in the URL who it is.
-fn first_words(speech: Speech, request: &Request) -> Result<Option<FirstWords>, DecodeError> {
-    if speech != Speech::Session(Wire::UniWebSocket) {
-        return Ok(None);
+/// The request's target says something that cannot be meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Malformed;
+
+type Beginning = (Speech, Option<FirstWords>);
+
+/// What is spoken at the request's path, and what it says to its session; `None` where that is for
+/// others to decide.
+fn beginning(paths: &Paths, request: &Request) -> Option<Result<Beginning, Malformed>> {
+    let path = request.path();
+    let has_path = |ours: &Option<String>| ours.as_deref() == Some(path);
+    if path == paths.echo {
+        return Some(Ok((Speech::Echo, None)));
     }
+    if has_path(&paths.websocket) {
+        let wire = Wire::WebSocket(encoding(request));
+        return Some(Ok((Speech::Session(wire), None)));
+    }
+    if has_path(&paths.uni_websocket) {
+        let words = uni_words(request);
+        return Some(words.map(|words| (Speech::Session(Wire::UniWebSocket), words)));
+    }
+    let prefix = paths.plain.as_deref()?;
+    let channel = plain::spelled_channel(prefix, path)?;
+    Some(plain::opening(channel, request).map(|(wire, connect)| {
+        let words = FirstWords::Connect(Box::new(connect));
+        (Speech::Session(wire), Some(words))
+    }))
+}
+
+/// A client that only listens may say in the URL who it is.
+fn uni_words(request: &Request) -> Result<Option<FirstWords>, Malformed> {
     let Some(said) = connect_query(request.uri().query().unwrap_or_default()) else {
         return Ok(None);
     };
-    let request = json::connect_request(&said)?;
+    let request = json::connect_request(&said).map_err(|_| Malformed)?;
     Ok(Some(FirstWords::Connect(Box::new(request))))
 }
 
@@ -208,6 +230,7 @@ fn switching_protocols(
     );
     head.extend_from_slice(&accept);
     let spoken = |encoding: &Encoding| match speech {
+        Speech::Session(Wire::Plain { .. }) => false,
         Speech::Session(wire) => wire.encoding() == *encoding,
         _ => true,
     };

@@ -68,6 +68,7 @@ async fn serve(started: Sender<(SocketAddr, ServerHandle)>) {
         worker_count: 1,
         websocket_path: None,
         uni_websocket_path: None,
+        plain_prefix: None,
         streams: StreamEndpoints::default(),
         echo_path: ECHO.into(),
         requests_max: 64,

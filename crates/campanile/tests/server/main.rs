@@ -18,6 +18,7 @@ mod handshake;
 mod identity;
 mod limits;
 mod logging;
+mod plain_sockets;
 mod protobuf;
 mod smuggling;
 mod start;

@@ -48,7 +48,12 @@ impl Session {
         });
         match planned {
             Err(rejection) => self.reject_connect(context, id, rejection, effects),
-            Ok(plans) if plans.is_empty() => self.go_live(context, id, Vec::new(), effects),
+            Ok(plans) if plans.is_empty() => {
+                self.go_live(context, id, Vec::new(), effects);
+                if self.is_plain() {
+                    self.join_only(context, request, effects);
+                }
+            }
             Ok(plans) => {
                 let joins = plans.iter().map(Plan::join_request).collect();
                 for plan in &plans {
@@ -102,6 +107,10 @@ impl Session {
             conn_info: credentials.info,
             chan_info: None,
         });
+        if self.is_plain() {
+            // There is no telling one channel's payloads from another's.
+            return Ok(Vec::new());
+        }
         let mut plans: Vec<Plan> = Vec::new();
         let mut bequest = Bequest {
             meta: credentials.meta,

@@ -17,6 +17,7 @@ mod effect;
 mod manner;
 mod order;
 mod pending;
+mod plain;
 mod plan;
 mod query;
 mod renew;
@@ -30,7 +31,7 @@ use campanile_protocol::command::Request;
 use campanile_protocol::reply::Expiry;
 use campanile_protocol::wire::{Manner, Wire};
 use campanile_protocol::{
-    ClientId, ClientInfo, Command, Disconnect, Refusal, Reply, ReplyBody, UserId,
+    ClientId, ClientInfo, Command, Disconnect, Payload, Refusal, Reply, ReplyBody, UserId,
 };
 
 use crate::ask::{Answer, Ask, Ticket};
@@ -64,6 +65,8 @@ pub enum Input {
     Command(Command),
     /// The client sent something else.
     Malformed(DecodeError),
+    /// The client sent something to publish, over a transport without commands.
+    Message(Payload),
     /// A question was answered.
     Answer(Ticket, Answer),
     /// The moment that [`Session::next_timeout`] named has come, or may have.
@@ -195,6 +198,8 @@ impl Session {
         match self.state {
             State::Connecting => true,
             _ if self.pending.is_empty() => false,
+            // What a plain client says means nothing before it is subscribed.
+            _ if self.is_plain() => true,
             // What is being undone has to be gone before it can begin anew.
             _ => of_commands.count() >= settings.concurrency.max(1) || is_undoing(),
         }
@@ -206,10 +211,19 @@ impl Session {
             self.handle_late(&input, effects);
             return;
         }
+        let first = effects.len();
+        self.handle_input(context, input, effects);
+        if self.is_plain() {
+            self.end_plainly(first, effects);
+        }
+    }
+
+    fn handle_input(&mut self, context: &Context<'_>, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Command(command) => self.handle_command(context, command, effects),
             Input::Malformed(_) if self.has_said_everything() => {}
             Input::Malformed(_) => self.close(Disconnect::BAD_REQUEST, effects),
+            Input::Message(data) => self.say(context, data, effects),
             Input::Answer(ticket, answer) => self.handle_answer(context, ticket, answer, effects),
             Input::Timeout => self.handle_timeout(context, effects),
             Input::Order(order) => self.handle_order(context, order, effects),

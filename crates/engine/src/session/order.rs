@@ -54,6 +54,8 @@ impl Session {
             Order::Disconnect(disconnect) => self.close(disconnect, effects),
             Order::Nothing => {}
             _ if self.state != State::Live => {}
+            // Its client could not tell one channel's payloads from another's.
+            Order::Subscribe { .. } if self.is_plain() => {}
             Order::Subscribe {
                 channel,
                 grant,

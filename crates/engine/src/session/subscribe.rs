@@ -191,10 +191,12 @@ impl Session {
             Some(node) => Some(TagsFilter::new(node).map_err(|_| Refusal::BAD_REQUEST)?),
             None => None,
         };
-        Ok(Plan {
+        let plan = Plan {
             filter: filter.map(Arc::new),
             ..self.plan(context, &resolved, grant, request, false)
-        })
+        };
+        self.check_plain(&plan)?;
+        Ok(plan)
     }
 
     fn join(&mut self, id: u32, plan: Plan, effects: &mut Vec<Effect>) {

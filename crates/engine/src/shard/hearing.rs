@@ -1,9 +1,9 @@
 //! What clients say to their sessions, in each of the ways in which they can.
 
-use campanile_protocol::Command;
 use campanile_protocol::codec::DecodeError;
 use campanile_protocol::command::{ConnectRequest, Request};
 use campanile_protocol::wire::Commands;
+use campanile_protocol::{Command, Payload};
 
 use super::{SessionKey, Shard};
 use crate::session::Input;
@@ -49,6 +49,12 @@ impl Shard {
         };
         self.totals.commands += 1;
         self.step(now, key, input);
+    }
+
+    /// Takes a message to publish, over a transport without commands.
+    pub fn say(&mut self, now: Now, key: SessionKey, data: Payload) {
+        self.totals.commands += 1;
+        self.step(now, key, Input::Message(data));
     }
 
     /// Takes the answer to a ping that is not a command.

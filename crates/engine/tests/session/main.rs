@@ -8,6 +8,7 @@ mod expiry;
 mod joins;
 mod manners;
 mod orders;
+mod plain_sockets;
 mod queries;
 mod recovery;
 mod subscribe;

@@ -34,6 +34,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     section("uni_http_stream", UNI_HTTP_STREAM),
     section("uni_sse", UNI_SSE),
     section("init", INIT),
+    section("plain", PLAIN),
     section("admin", ADMIN),
     section("prometheus", PROMETHEUS),
     section("health", HEALTH),
@@ -411,6 +412,24 @@ const INIT: &[Setting] = &[
         "/connection/init",
         "Path of the endpoint.",
     ),
+];
+
+const PLAIN: &[Setting] = &[
+    // Nothing is there for it that other endpoints would not give too: the same origins, tokens and
+    // permissions decide.
+    Setting::new(
+        "enabled",
+        Kind::Bool,
+        "true",
+        "Serve sockets that carry the payloads of one channel and nothing else.",
+    )
+    .ours(),
+    Setting::text(
+        "handler_prefix",
+        "/connection/plain",
+        "Path in front of the name of a channel.",
+    )
+    .ours(),
 ];
 
 const ADMIN: &[Setting] = &[
