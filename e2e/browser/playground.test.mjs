@@ -2,25 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch } from '../lib/browser.mjs';
 import { Server } from '../lib/server.mjs';
 
-const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-// No sandbox: test machines run as root. The rest keeps the browser from calling home.
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const PATIENCE_MS = 10_000;
 
 let server;
@@ -30,11 +18,10 @@ let page;
 let complaints;
 
 before(async () => {
-  assert.ok(existsSync(CHROMIUM), `${CHROMIUM} is missing: run e2e/install.sh or set CHROMIUM_BIN`);
   server = await Server.startDev();
   apiKey = server.output.match(/API key:\s*(\S+)/)?.[1];
   assert.ok(apiKey, `the banner shows no API key:\n${server.output}`);
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();

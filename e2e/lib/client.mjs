@@ -10,8 +10,9 @@ let users = 0;
 /** A user no other test has. */
 export const someone = () => `user-${process.pid}-${++users}`;
 
-export function newClient(t, url, options = {}) {
-  const client = new Centrifuge(url, {
+/** @param endpoint a URL for WebSocket, or the SDK's list of transports */
+export function newClient(t, endpoint, { Client = Centrifuge, ...options } = {}) {
+  const client = new Client(endpoint, {
     websocket: WebSocket,
     minReconnectDelay: 20,
     maxReconnectDelay: 200,
@@ -22,8 +23,8 @@ export function newClient(t, url, options = {}) {
 }
 
 /** A connected client of its own user, unless `options` brings a token. */
-export async function connected(t, url, { user = someone(), ...options } = {}) {
-  const client = newClient(t, url, { token: userToken(user), ...options });
+export async function connected(t, endpoint, { user = someone(), ...options } = {}) {
+  const client = newClient(t, endpoint, { token: userToken(user), ...options });
   const context = next(client, 'connected');
   client.connect();
   const { client: id } = await context;
@@ -38,15 +39,19 @@ export async function subscribed(client, channel, options = {}) {
   return { sub, context: await first };
 }
 
-/** Publications of a subscription in order of arrival, with a wait for the n-th. */
-export function collect(sub) {
+/**
+ * Publications of a subscription in order of arrival, with a wait for the n-th.
+ * @param emitter a subscription, or a client for its server-side subscriptions
+ * @param read what to keep of a publication
+ */
+export function collect(emitter, read = (publication) => publication) {
   const seen = [];
-  sub.on('publication', (publication) => seen.push(publication));
+  emitter.on('publication', (publication) => seen.push(read(publication)));
   return {
     seen,
     async atLeast(count, ms) {
       if (seen.length < count) {
-        await next(sub, 'publication', { accept: () => seen.length >= count, ms });
+        await next(emitter, 'publication', { accept: () => seen.length >= count, ms });
       }
       return seen;
     },

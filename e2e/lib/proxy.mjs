@@ -11,8 +11,8 @@ export class Line {
     const line = new Line();
     line.#listener = createServer({ allowHalfOpen: true }, (near) => line.#accept(near, server.port));
     await new Promise((resolve) => line.#listener.listen(0, '127.0.0.1', resolve));
-    line.http = `http://127.0.0.1:${line.#listener.address().port}`;
-    line.ws = `ws://127.0.0.1:${line.#listener.address().port}/connection/websocket`;
+    line.port = line.#listener.address().port;
+    line.ws = `ws://127.0.0.1:${line.port}/connection/websocket`;
     t.after(() => line.#close());
     return line;
   }

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 import hmac
 import itertools
@@ -14,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any, Callable
 
 from centrifuge import Client, ClientEventHandler, SubscriptionEventHandler
 
@@ -32,15 +34,28 @@ _ROOM = {
     "allow_presence_for_subscriber": True,
     "allow_history_for_subscriber": True,
 }
+_DELTA = {"allowed_delta_types": ["fossil"], "delta_publish": True}
+_OPEN = {"allow_subscribe_for_client": True, "history_ttl": "300s", "history_size": 100}
 _CONFIG = {
     "http_api": {"key": API_KEY},
     "engine": {"type": "memory"},
-    "client": {"token": {"hmac_secret_key": SECRET}, "allowed_origins": ["*"]},
+    "client": {
+        "token": {"hmac_secret_key": SECRET},
+        "allowed_origins": ["*"],
+        "expired_close_delay": "1s",
+        "expired_sub_close_delay": "1s",
+        "presence_update_interval": "500ms",
+    },
     "channel": {
         "namespaces": [
             {"name": "room", "history_size": 100, **_ROOM},
             {"name": "short", "history_size": 5, **_ROOM},
             {"name": "plain", "allow_subscribe_for_client": True},
+            {"name": "bytes", "publication_data_format": "binary", **_OPEN, "allow_publish_for_client": True},
+            {"name": "tagged", "allow_tags_filter": True, **_OPEN},
+            {"name": "delta", "force_recovery": True, **_DELTA, **_OPEN},
+            {"name": "cache", "force_recovery": True, "force_recovery_mode": "cache", **_OPEN},
+            {"name": "wish", "allow_positioning": True, "allow_recovery": True, **_OPEN},
             {"name": "locked"},
         ]
     },
@@ -180,14 +195,36 @@ class SubscriptionEvents(SubscriptionEventHandler, Events):
         self.put("leave", ctx)
 
 
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """How an SDK client speaks: one that uses Protobuf takes and gives bytes, which hold JSON here."""
+
+    name: str
+    use_protobuf: bool
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+JSON = Encoding("json", False, lambda value: value, lambda value: value)
+PROTOBUF = Encoding("protobuf", True, lambda value: json.dumps(value).encode(), json.loads)
+
+
 class Peer:
     """A connected SDK client of one user, as an async context manager."""
 
-    def __init__(self, url: str, **options):
+    def __init__(self, url: str, encoding: Encoding = JSON, **options):
         self.user = options.pop("user", None) or someone()
         options.setdefault("token", token(self.user))
+        self.encoding = encoding
         self.events = ClientEvents()
-        self.client = Client(url, events=self.events, min_reconnect_delay=0.02, max_reconnect_delay=0.2, **options)
+        self.client = Client(
+            url,
+            events=self.events,
+            use_protobuf=encoding.use_protobuf,
+            min_reconnect_delay=0.02,
+            max_reconnect_delay=0.2,
+            **options,
+        )
 
     async def __aenter__(self):
         await self.client.connect()
@@ -203,6 +240,14 @@ class Peer:
         sub = self.client.new_subscription(channel, events=events, **options)
         await sub.subscribe()
         return sub, events, await events.next("subscribed")
+
+    def read(self, publication):
+        """The publication with its data decoded."""
+        return dataclasses.replace(publication, data=self.encoding.decode(publication.data))
+
+    async def publications(self, events: Events, count: int) -> list:
+        """The next publications that `events` tells of."""
+        return [self.read((await events.next("publication")).pub) for _ in range(count)]
 
 
 class Line:
