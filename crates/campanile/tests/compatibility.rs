@@ -73,9 +73,7 @@ fn test_names() -> BTreeSet<String> {
                     }
                     continue;
                 }
-                Some("rs") => {
-                    r"#\[(?:actix_rt::|tokio::)?test\](?:\s*#\[[^\]]*\])*\s*(?:async )?fn (\w+)"
-                }
+                Some("rs") => r"#\[(?:\w+::)?test\](?:\s*#\[[^\]]*\])*\s*(?:async )?fn (\w+)",
                 Some("py") => r"def (test_\w+)",
                 Some("mjs") => r"test\(\s*'([^']+)'",
                 _ => continue,

@@ -202,3 +202,22 @@ fn a_header_that_is_not_trusted_is_nothing() {
     assert_eq!(user(&server, &mut client), "");
     server.stop();
 }
+
+#[test]
+fn a_token_of_nobody_is_refused_where_users_are_wanted() {
+    let signer = Signer::new();
+    let settings = json!({
+        "disallow_anonymous_connection_tokens": true,
+        "token": {"ecdsa_public_key": signer.public_pem()},
+    });
+    let server = strict(&settings).start();
+    let mut nobody = Client::connect(&server, WEBSOCKET);
+    let token = signer.token("", &json!({"sub": ""}));
+    nobody.send_json(&json!({"id": 1, "connect": {"token": token}}));
+    assert_eq!(nobody.expect_close(3507), "permission denied");
+    let mut somebody = Client::connect(&server, WEBSOCKET);
+    let token = signer.token("", &json!({"sub": "7"}));
+    let reply = somebody.command(&json!({"id": 1, "connect": {"token": token}}));
+    assert!(reply["connect"].is_object(), "{reply}");
+    server.stop();
+}

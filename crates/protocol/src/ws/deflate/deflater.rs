@@ -5,7 +5,7 @@ use std::fmt;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-use super::{TAIL, Window};
+use super::{TAIL, Window, or_panicked};
 use crate::ws::header::FrameHeader;
 use crate::ws::{Role, encode_deflated};
 
@@ -74,21 +74,24 @@ impl Deflater {
         if message.len() < self.bytes_min {
             return None;
         }
-        let stream = self.windows[window.index()].get_or_insert_with(|| {
-            Compress::new_with_window_bits(self.level, false, window.bits())
-        });
-        stream.reset();
+        let level = self.level;
+        // Taken out, so that one that failed is not used again.
+        let kept = self.windows[window.index()].take();
         self.deflated.clear();
         self.deflated.reserve(bound(message.len()));
-        let outcome = stream.compress_vec(message, &mut self.deflated, FlushCompress::Sync);
-        // With a byte left free there is nothing that it could not give.
-        let is_whole = outcome.is_ok()
-            && stream.total_in() == message.len() as u64
-            && self.deflated.len() < self.deflated.capacity();
-        if !is_whole {
-            self.windows[window.index()] = None;
-            return None;
-        }
+        let deflated = &mut self.deflated;
+        let stream = or_panicked(|| {
+            let mut stream =
+                kept.unwrap_or_else(|| Compress::new_with_window_bits(level, false, window.bits()));
+            stream.reset();
+            let outcome = stream.compress_vec(message, deflated, FlushCompress::Sync);
+            // With a byte left free there is nothing that it could not give.
+            let is_whole = outcome.is_ok()
+                && stream.total_in() == message.len() as u64
+                && deflated.len() < deflated.capacity();
+            is_whole.then_some(stream)
+        });
+        self.windows[window.index()] = Some(stream??);
         let payload = self.deflated.strip_suffix(&TAIL)?;
         (payload.len() < message.len()).then_some(payload)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::TAIL;
+use super::{TAIL, or_panicked};
 use crate::ws::ProtocolError;
 
 /// Room that is kept between messages; what a larger message needed is given back.
@@ -34,10 +34,18 @@ impl Inflater {
         self.release();
         // Nothing at all is not a block, but what some senders make of an empty message.
         if !payload.is_empty() {
-            let stream = self.stream.get_or_insert_with(|| Decompress::new(false));
-            stream.reset(false);
-            let mut feed = |bytes| feed(stream, bytes, &mut self.inflated, bytes_max);
-            let is_ended = feed(payload)? || !feed(&TAIL)? && feed(&END)?;
+            // Taken out, so that one that failed is not used again.
+            let kept = self.stream.take();
+            let inflated = &mut self.inflated;
+            let outcome = or_panicked(|| {
+                let mut stream = kept.unwrap_or_else(|| Decompress::new(false));
+                stream.reset(false);
+                let mut feed = |bytes| feed(&mut stream, bytes, inflated, bytes_max);
+                let is_ended = feed(payload)? || !feed(&TAIL)? && feed(&END)?;
+                Ok((stream, is_ended))
+            });
+            let (stream, is_ended) = outcome.unwrap_or(Err(ProtocolError::NotDeflate))?;
+            self.stream = Some(stream);
             if !is_ended {
                 return Err(ProtocolError::NotDeflate);
             }

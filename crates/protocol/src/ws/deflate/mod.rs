@@ -16,3 +16,20 @@ pub use inflater::Inflater;
 
 /// The end of a flushed block, left away on the wire (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
+
+/// Runs something of zlib's, which works on what strangers send: its panics cost one message, not the
+/// worker. `None` after one; what it worked with is gone.
+fn or_panicked<T>(run: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::or_panicked;
+
+    #[test]
+    fn a_panic_is_an_outcome() {
+        assert_eq!(or_panicked(|| 1), Some(1));
+        assert_eq!(or_panicked(|| -> u8 { panic!("for the test") }), None);
+    }
+}
