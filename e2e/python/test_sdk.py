@@ -197,7 +197,6 @@ async def test_a_subscription_token_opens_what_is_locked(join, api, channel):
 
 
 async def test_a_subscription_that_is_refreshed_outlives_its_first_token(join, api, channel):
-    # This SDK sends `sub_refresh` without the channel: the server has to find it in the token.
     channel = f"locked:{channel}"
     asked = []
     async with join() as peer, join(user=peer.user) as twin:
