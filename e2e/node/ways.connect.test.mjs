@@ -70,7 +70,7 @@ describe('connecting', { concurrency: 5 }, () => {
       const late = new Promise((resolve) => (answer = resolve));
       let asked = 0;
       const peer = await way.connected(t, server, {
-        token: userToken(user, { exp: inSeconds(1) }),
+        token: userToken(user, { exp: inSeconds(2) }),
         getToken: () => (asked++ ? Promise.resolve(userToken(user)) : late),
       });
       const lost = next(peer.client, 'connecting');

@@ -94,7 +94,7 @@ describe('subscriptions', { concurrency: 5 }, () => {
       const late = new Promise((resolve) => (answer = resolve));
       let asked = 0;
       const { sub, inbox } = await peer.subscribe(channel, {
-        token: channelToken(peer.user, channel, { exp: inSeconds(1) }),
+        token: channelToken(peer.user, channel, { exp: inSeconds(2) }),
         getToken: () => (asked++ ? Promise.resolve(channelToken(peer.user, channel)) : late),
         minResubscribeDelay: 20,
         maxResubscribeDelay: 100,

@@ -84,8 +84,14 @@ impl Event {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let payload = match self {
-            Self::Publication { publication, .. } => {
+            // With the previous one, which may be in no history any more.
+            Self::Publication {
+                publication,
+                previous,
+                ..
+            } => {
                 payload_bytes(&publication.data, publication.tags.as_deref())
+                    + previous.as_ref().map_or(0, |previous| previous.data.len())
             }
             Self::Join(_) | Self::Leave(_) => 0,
         };

@@ -75,7 +75,9 @@ impl Attempt {
 /// Judges `latest`, the newest publication that the subscriber wants, in a channel that is a cache
 /// of it. The client is brought it, unless it stands at the top already.
 ///
-/// As a cache, a publication in front of the latest is no loss, whatever epoch the client knows.
+/// As a cache, a publication in front of the latest is no loss, whatever epoch the client knows. Who
+/// stands at the top is whole, also where a filter hides what is there, of which section 8.5 would
+/// say the opposite.
 #[must_use]
 pub fn judge_latest(from: Position, latest: Option<Arc<Publication>>, top: Position) -> Recovery {
     let has_it = from.offset > 0 && from == top;

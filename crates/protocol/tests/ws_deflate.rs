@@ -191,6 +191,32 @@ fn bomb(size: usize) -> Vec<u8> {
 }
 
 #[test]
+fn bound_holds_behind_a_larger_message_and_at_a_final_block() {
+    let mut inflater = Inflater::default();
+    assert_eq!(
+        inflater.inflate(&bomb(60_000), 60_000).map(<[u8]>::len),
+        Ok(60_000)
+    );
+    // In a stream of its own, which ends in the payload: nothing that follows could notice.
+    let mut whole = flate2::Compress::new(flate2::Compression::fast(), false);
+    for (bytes, bound) in [(1_001, 1_000), (50_000, 100), (1_000, 1_000)] {
+        let mut payload = Vec::with_capacity(1_024);
+        whole.reset();
+        let finish = flate2::FlushCompress::Finish;
+        whole
+            .compress_vec(&vec![b'x'; bytes], &mut payload, finish)
+            .unwrap();
+        let inflated = inflater.inflate(&payload, bound).map(<[u8]>::len);
+        let expected = if bytes > bound {
+            Err(ProtocolError::InflatedTooBig)
+        } else {
+            Ok(bytes)
+        };
+        assert_eq!(inflated, expected);
+    }
+}
+
+#[test]
 fn bomb_ends_at_the_bound_and_not_in_memory() {
     const BOUND: usize = 100_000;
     let payload = bomb(10 << 20);

@@ -392,6 +392,23 @@ fn a_socket_lives_as_long_as_it_answers_pings() {
 }
 
 #[test]
+fn a_socket_ends_when_its_token_does() {
+    let server = setup()
+        .with(json!({"client": {"expired_close_delay": "0s"}}))
+        .start();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
+    let soon = token(&json!({"sub": "42", "exp": now + 3}));
+    let mut client = socket(&server, &format!("open:a?token={soon}"));
+    assert_eq!(client.expect_close(3005), "connection expired");
+    let past = token(&json!({"sub": "42", "expire_at": 5}));
+    let mut client = socket(&server, &format!("open:a?token={past}"));
+    assert_eq!(client.expect_close(3005), "expired");
+    server.stop();
+}
+
+#[test]
 fn the_end_of_a_subscription_is_the_end_of_its_socket() {
     let server = setup()
         .with(json!({"client": {"expired_sub_close_delay": "0s"}}))
@@ -416,7 +433,7 @@ fn the_end_of_a_subscription_is_the_end_of_its_socket() {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs());
-    let soon = token(&json!({"sub": "42", "channel": "closed:a", "exp": now + 1}));
+    let soon = token(&json!({"sub": "42", "channel": "closed:a", "exp": now + 3}));
     let rest = format!("closed:a?token={user}&subscription_token={soon}");
     assert_eq!(
         socket(&server, &rest).expect_close(3006),

@@ -7,6 +7,6 @@ pub mod namespaces;
 pub mod options;
 pub mod permission;
 
-pub use filter::TagsFilter;
+pub use filter::{FilterError, TagsFilter};
 pub use name::ChannelName;
 pub use namespaces::{Namespaces, Resolved};

@@ -202,7 +202,7 @@ impl Hub {
         if is_whole || channel.position.is_none() {
             channel.step_back_to(position);
         }
-        // The broker has just told where the stream is.
+        // The broker has told where the stream is; who joins later vouches for nobody who came before.
         channel.sure_at.get_or_insert(now);
         if !is_whole && membership.is_positioned {
             return Entry::Lost;

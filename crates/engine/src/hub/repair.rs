@@ -18,6 +18,8 @@ use crate::time::Moment;
 /// A history read that is under way. What arrives meanwhile is skipped and read again.
 #[derive(Debug)]
 pub(super) struct Repair {
+    /// Where it begins.
+    from: Position,
     /// The newest position that was skipped meanwhile.
     skipped: Position,
 }
@@ -49,7 +51,10 @@ impl Hub {
             return None;
         }
         channel.sure_at = Some(now);
-        channel.repair = Some(Box::new(Repair { skipped: at }));
+        channel.repair = Some(Box::new(Repair {
+            from: at,
+            skipped: at,
+        }));
         Some(at)
     }
 
@@ -65,10 +70,19 @@ impl Hub {
         let Some(channel) = self.channels.get_mut(name) else {
             return repaired;
         };
-        let Some(repair) = channel.repair.take() else {
+        let Some(mut repair) = channel.repair.take() else {
             return repaired;
         };
         let at = channel.position;
+        // Somebody entered below where it began: that page has a hole which nobody suffered.
+        let is_below =
+            |at: &Position| at.epoch == repair.from.epoch && at.offset < repair.from.offset;
+        if let Some(at) = at.filter(is_below) {
+            repair.from = at;
+            channel.repair = Some(repair);
+            repaired.again = Some(at);
+            return repaired;
+        }
         let is_mere_doubt = at.is_some_and(|at| !is_beyond(repair.skipped, at));
         if page.is_none() && is_mere_doubt {
             // Nothing is known to be missing; it is looked at again after a while.
@@ -92,8 +106,9 @@ impl Hub {
         // A history that stays behind what was delivered is not asked for ever.
         if is_recovered && (!is_behind || top != at) {
             channel.tell_joining(&repaired);
-            if is_behind {
-                repaired.again = top;
+            if let Some(top) = top.filter(|_| is_behind) {
+                repair.from = top;
+                repaired.again = Some(top);
                 channel.repair = Some(repair);
             }
         } else {
@@ -149,7 +164,10 @@ impl Channel {
         match self.position {
             Some(at) if at.epoch == to.epoch && to.offset <= at.offset => Reception::Skip,
             Some(at) if at.epoch != to.epoch || to.offset != at.offset + 1 => {
-                self.repair = Some(Box::new(Repair { skipped: to }));
+                self.repair = Some(Box::new(Repair {
+                    from: at,
+                    skipped: to,
+                }));
                 Reception::Gap(at)
             }
             // Without members there is nobody to miss anything; with members but no position, one

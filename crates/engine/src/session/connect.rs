@@ -107,31 +107,30 @@ impl Session {
             conn_info: credentials.info,
             chan_info: None,
         });
-        if self.is_plain() {
-            // There is no telling one channel's payloads from another's.
-            return Ok(Vec::new());
-        }
         let mut plans: Vec<Plan> = Vec::new();
         let mut bequest = Bequest {
             meta: credentials.meta,
             ..Bequest::default()
         };
-        for (channel, grant) in credentials.subscriptions {
-            let hint = request.subs.get(&channel);
-            let plan = self.server_plan(context, &channel, grant, hint)?;
-            bequest.channels.push(plan.channel.clone());
-            plans.push(plan);
+        // On a plain wire there is no telling one channel's payloads from another's.
+        if !self.is_plain() {
+            for (channel, grant) in credentials.subscriptions {
+                let hint = request.subs.get(&channel);
+                let plan = self.server_plan(context, &channel, grant, hint)?;
+                bequest.channels.push(plan.channel.clone());
+                plans.push(plan);
+            }
+            if let Some(channel) = self.personal_channel(context)
+                && plans.iter().all(|plan| plan.channel.as_str() != channel)
+            {
+                let hint = request.subs.get(&channel);
+                plans.push(self.server_plan(context, &channel, Grant::default(), hint)?);
+            }
+            if credentials.considers_wishes {
+                self.add_wishes(context, request, &mut plans)?;
+            }
         }
         self.bequest = bequest.into_option();
-        if let Some(channel) = self.personal_channel(context)
-            && plans.iter().all(|plan| plan.channel.as_str() != channel)
-        {
-            let hint = request.subs.get(&channel);
-            plans.push(self.server_plan(context, &channel, Grant::default(), hint)?);
-        }
-        if credentials.considers_wishes {
-            self.add_wishes(context, request, &mut plans)?;
-        }
         if plans.len() > context.settings.channel_limit {
             return Err(Disconnect::CHANNEL_LIMIT.into());
         }
@@ -174,6 +173,10 @@ impl Session {
             let is_fine = resolved.is_short_enough() && resolved.is_well_formed();
             if is_fine && !resolved.is_private() && requester.may_subscribe(&resolved) {
                 plans.push(self.server_plan(context, channel, Grant::default(), Some(hint))?);
+            }
+            // Each wish is compared with all plans: thousands are not waited for.
+            if plans.len() > context.settings.channel_limit {
+                break;
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ pub enum Effect {
     Enroll(UserId),
     /// Keep what arrives in this channel until it is known where the session stands.
     Await(ChannelName),
-    /// Deliver to this session from now on, beginning behind `position`.
+    /// Deliver to this session from now on, beginning behind its position.
     Enter(ChannelName, Membership),
     /// Deliver nothing more of this channel.
     Leave(ChannelName),

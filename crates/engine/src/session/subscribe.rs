@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use campanile_protocol::codes::Rejection;
-use campanile_protocol::command::SubscribeRequest;
+use campanile_protocol::command::{FilterNode, SubscribeRequest};
 use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody, Unsubscribed};
 
 use super::plan::Plan;
@@ -13,7 +13,7 @@ use crate::authority::{Grant, TokenGrant, TokenRefusal};
 use crate::broker::Attendance;
 use crate::channel::options::DeltaType;
 use crate::channel::permission::Requester;
-use crate::channel::{ChannelName, TagsFilter};
+use crate::channel::{ChannelName, FilterError, TagsFilter};
 use crate::time::Moment;
 
 /// A subscription of a session, from the moment it is asked for.
@@ -99,6 +99,13 @@ impl Session {
             _ => return Err(Refusal::BAD_REQUEST.into()),
         }
         check_delta(request)?;
+        // Whatever else is wrong with a filter is told behind all other checks, but one beyond the
+        // bounds is not kept while a token is judged.
+        let is_too_large =
+            |filter: &FilterNode| TagsFilter::new(filter) == Err(FilterError::TooLarge);
+        if request.filter.as_deref().is_some_and(is_too_large) {
+            return Err(Refusal::BAD_REQUEST.into());
+        }
         if !context.namespaces.allows_length_of(name) {
             return Err(Refusal::BAD_REQUEST.into());
         }

@@ -106,6 +106,8 @@ pub struct Shard {
     deflater: Deflater,
     /// Those of the delivery under way; kept for its room.
     frames: FrameCache,
+    /// Whether [`Shard::close_slow`] is under way.
+    is_closing: bool,
     /// Sessions whose outbox has outgrown its bound, to be closed when the step is over.
     too_slow: Vec<SessionKey>,
     /// Sessions that were to get a payload which their wire cannot carry, likewise.
@@ -147,6 +149,7 @@ impl Shard {
             encoder: Encoder::default(),
             deflater,
             frames: FrameCache::default(),
+            is_closing: false,
             too_slow: Vec::new(),
             unfit: Vec::new(),
             lost: Vec::new(),

@@ -137,12 +137,29 @@ impl Shard {
                 telling,
                 window,
             };
-            let frame = frames.get_or_make(frame_key, || {
+            let plain_key = FrameKey {
+                window: None,
+                ..frame_key
+            };
+            let plain = frames.get_or_make(plain_key, || {
                 let mut out = Vec::with_capacity(256);
                 encode_event(&mut self.encoder, wire, channel, event, telling, &mut out)?;
-                self.totals.compressions += self.deflater.shrink(window, &mut out);
                 Ok(Frame::new(out, &self.held))
             });
+            let frame = match (window, plain) {
+                (Some(_), Ok(plain)) => frames.get_or_make(frame_key, || {
+                    let mut out = plain.to_vec();
+                    let shrunk = self.deflater.shrink(window, &mut out);
+                    self.totals.compressions += shrunk;
+                    // What did not become smaller is shared with those who take no compression.
+                    Ok(if shrunk > 0 {
+                        Frame::new(out, &self.held)
+                    } else {
+                        plain
+                    })
+                }),
+                (_, plain) => plain,
+            };
             match frame {
                 // Some wires have no word for some events.
                 Ok(frame) if frame.is_empty() => {}
@@ -230,16 +247,26 @@ impl Shard {
 
     /// Closes what has turned out unable to go on. Apart from the steps that found it out, since
     /// those hold half of the shard.
+    ///
+    /// Closing is a step too, and ends here again: only the outermost call goes through the lists,
+    /// or thousands that end together would end in the depth of the stack.
     pub(super) fn close_slow(&mut self, now: Now) {
-        while let Some(key) = self.too_slow.pop() {
-            if self.is_open(key) {
-                self.totals.slow += 1;
-                self.close(now, key, Disconnect::SLOW);
+        if std::mem::replace(&mut self.is_closing, true) {
+            return;
+        }
+        loop {
+            if let Some(key) = self.too_slow.pop() {
+                if self.is_open(key) {
+                    self.totals.slow += 1;
+                    self.close(now, key, Disconnect::SLOW);
+                }
+            } else if let Some(key) = self.unfit.pop() {
+                self.close(now, key, Disconnect::INAPPROPRIATE_PROTOCOL);
+            } else {
+                break;
             }
         }
-        while let Some(key) = self.unfit.pop() {
-            self.close(now, key, Disconnect::INAPPROPRIATE_PROTOCOL);
-        }
+        self.is_closing = false;
     }
 
     /// Tells the node how much waits in this shard, and gives up the largest queues when the node

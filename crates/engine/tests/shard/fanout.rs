@@ -143,6 +143,25 @@ fn a_payload_that_is_no_json_ends_the_sessions_that_cannot_carry_it() {
 }
 
 #[test]
+fn thousands_that_end_together_do_not_end_in_the_depth_of_the_stack() {
+    // Less than a worker has, and optimised code needs less for each.
+    const STACK_BYTES: usize = 512 * 1024;
+    const SUBSCRIBERS: usize = 2_000;
+    let run = || {
+        let mut driver = Driver::new(Setup::default());
+        let mut peers: Vec<_> = (0..SUBSCRIBERS)
+            .map(|_| subscriber(&mut driver, 0))
+            .collect();
+        driver.publish("c", "no json");
+        for peer in &mut peers {
+            assert_eq!(driver.read(peer), ["close 3506"]);
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+    thread.spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
 fn a_session_that_panics_ends_alone() {
     let panics = NameMatcher::new("panics", |name| {
         assert!(!name.contains("boom"), "as the test wants");

@@ -195,6 +195,8 @@ fn wished(subs: &mut BTreeMap<String, SubscribeRequest>, entry: Value<'_>) -> De
         2 => subscribe(&mut wish, value),
         _ => Ok(()),
     })?;
+    // Wishes have no filters: they are not kept while the connection waits to be let in.
+    wish.request.filter = None;
     subs.insert(channel, wish.into());
     Ok(())
 }

@@ -81,6 +81,10 @@ fn feed(
         let status = stream
             .decompress_vec(bytes, inflated, FlushDecompress::None)
             .map_err(|_| ProtocolError::NotDeflate)?;
+        // The room may be larger than the bound, since it is kept.
+        if inflated.len() > bytes_max {
+            return Err(ProtocolError::InflatedTooBig);
+        }
         let taken = usize::try_from(stream.total_in() - taken).unwrap_or(bytes.len());
         bytes = &bytes[taken..];
         if status == Status::StreamEnd {

@@ -211,7 +211,11 @@ impl From<WireConnect> for ConnectRequest {
         let subs = wire.subs.into_iter().map(|(channel, request)| {
             (
                 channel,
-                request.map(SubscribeRequest::from).unwrap_or_default(),
+                // Wishes have no filters: they are not kept while the connection waits to be let in.
+                request.map_or_else(SubscribeRequest::default, |request| SubscribeRequest {
+                    filter: None,
+                    ..request.into()
+                }),
             )
         });
         Self {
