@@ -35,20 +35,27 @@ pub(super) fn is_agreed(head: &[u8]) -> bool {
 #[derive(Default)]
 pub(super) struct Inflated {
     inflater: Inflater,
-    recent: VecDeque<(Box<[u8]>, Rc<[u8]>)>,
+    recent: VecDeque<Known>,
+}
+
+struct Known {
+    payload: Box<[u8]>,
+    message: Rc<[u8]>,
 }
 
 impl Inflated {
     /// The message that `payload` carries.
     pub(super) fn message(&mut self, payload: &[u8]) -> Result<Rc<[u8]>, ProtocolError> {
-        let known = self.recent.iter().find(|(bytes, _)| **bytes == *payload);
-        if let Some((_, message)) = known {
-            return Ok(Rc::clone(message));
+        let known = self.recent.iter().find(|known| *known.payload == *payload);
+        if let Some(known) = known {
+            return Ok(Rc::clone(&known.message));
         }
         let message: Rc<[u8]> = self.inflater.inflate(payload, MAX_MESSAGE)?.into();
         self.recent.truncate(REMEMBERED - 1);
-        self.recent
-            .push_front((payload.into(), Rc::clone(&message)));
+        self.recent.push_front(Known {
+            payload: payload.into(),
+            message: Rc::clone(&message),
+        });
         Ok(message)
     }
 }
