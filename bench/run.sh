@@ -9,7 +9,10 @@ usage: bench/run.sh [--quick] [--rounds N] [--servers "floor baseline campanile"
 
   --quick     small and once: shows that everything works, its figures mean little
   --rounds    rounds to take the median of (3)
-  --servers   which to compare
+  --servers   which to compare; besides the three, Campanile in other ways:
+              campanile-protobuf  the client speaks Protobuf
+              campanile-1k        JSON with payloads of 1 KiB
+              campanile-deflate   the same, compressed
   --out       keep the JSON of each step there
 
 Environment: SERVER_CPU (0), CLIENT_CPU (1), BENCH_CLIENT (command to measure with).
@@ -68,11 +71,13 @@ start_server() {
     case $1 in
         floor) command=("$bin/campanile-bench-floor" "127.0.0.1:$port") ;;
         baseline) command=("$bin/campanile-bench-baseline" --listen "127.0.0.1:$port") ;;
-        campanile)
+        campanile | campanile-protobuf | campanile-1k | campanile-deflate)
             # A directory of its own each time, so that no history of another round is found.
             local home
             home=$(mktemp -d "$work/campanile.XXXX")
             sed "s/^port = .*/port = $port/" "$here/campanile.toml" >"$home/campanile.toml"
+            [[ $1 != campanile-deflate ]] ||
+                printf '\n[websocket]\ncompression = true\n' >>"$home/campanile.toml"
             command=(env -C "$home" "$bin/campanile" serve -c "$home/campanile.toml")
             ;;
         *) echo "unknown server: $1" >&2; exit 2 ;;
@@ -100,20 +105,28 @@ measure() {
 }
 
 run_round() {
-    local server=$1 round=$2 path=/connection/websocket mode
+    local server=$1 round=$2 path=/connection/websocket mode speech=() size=()
+    case $server in
+        campanile-protobuf) speech=(--protocol protobuf) ;;
+        campanile-1k) size=(--payload-bytes 1024) ;;
+        campanile-deflate) speech=(--compress) size=(--payload-bytes 1024) ;;
+    esac
     for mode in shared own; do
         start_server "$server"
         measure "$server" "$round" "memory-$mode" $path memory --channel-mode $mode \
-            --from "$from" --to "$to"
+            --from "$from" --to "$to" "${speech[@]}" "${size[@]}"
         stop_server
     done
     start_server "$server"
-    measure "$server" "$round" accept $path accept --connections "$accepts" --rounds 1
+    measure "$server" "$round" accept $path accept --connections "$accepts" --rounds 1 \
+        "${speech[@]}"
     measure "$server" "$round" fanout-1 $path fanout --rounds 1 --in-flight 1 \
-        --subscribers "$subscribers" --messages "$messages"
+        --subscribers "$subscribers" --messages "$messages" "${speech[@]}" "${size[@]}"
     measure "$server" "$round" fanout-8 $path fanout --rounds 1 --in-flight 8 \
-        --subscribers "$subscribers" --messages "$burst"
-    measure "$server" "$round" echo /connection/echo echo --rounds 1 --messages "$echoes"
+        --subscribers "$subscribers" --messages "$burst" "${speech[@]}" "${size[@]}"
+    # Small text comes back the same way in all of them.
+    [[ $server == campanile-* ]] ||
+        measure "$server" "$round" echo /connection/echo echo --rounds 1 --messages "$echoes"
     stop_server
 }
 
@@ -156,6 +169,7 @@ for flight in 1 8; do
     row "fanout-$flight" "delivery rate" "delivery, $flight in flight: a second"
     row "fanout-$flight" "latency p50" "delivery, $flight in flight: latency p50, ms"
     row "fanout-$flight" "latency p99" "delivery, $flight in flight: latency p99, ms"
+    row "fanout-$flight" "received per delivery" "delivery, $flight in flight: bytes received"
     row "fanout-$flight" "client busy" "delivery, $flight in flight: client's CPU share"
 done
 row accept "server CPU per accept, total" "accept: CPU µs"

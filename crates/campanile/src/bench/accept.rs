@@ -30,7 +30,7 @@ pub(super) fn run(args: &AcceptArgs) -> Result<Report, BenchError> {
     let connections = args.connections as usize;
     args.common.prepare(connections)?;
     let mut report = Report::new("accept", &args.common.url);
-    report.setting("protocol", args.common.protocol.name());
+    args.common.describe(&mut report);
     report.setting("connections", args.connections.to_string());
     report.setting("concurrency", args.common.concurrency.to_string());
     for _ in 0..args.rounds {

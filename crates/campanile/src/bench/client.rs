@@ -142,6 +142,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::thread::{self, JoinHandle};
 
+    use campanile_protocol::ws::deflate::{Deflater, Window};
     use clap::Parser;
 
     use super::super::plan::Channels;
@@ -164,6 +165,15 @@ mod tests {
 
     /// One connection of a server that upgrades, then plays `script`.
     fn server(script: impl FnOnce(&mut TcpStream) + Send + 'static) -> (Client, JoinHandle<()>) {
+        server_saying("", &[], script)
+    }
+
+    /// The same with more in the head of its answer, and more arguments for the client.
+    fn server_saying(
+        header: &'static str,
+        options: &[&str],
+        script: impl FnOnce(&mut TcpStream) + Send + 'static,
+    ) -> (Client, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}/", listener.local_addr().unwrap());
         let playing = thread::spawn(move || {
@@ -175,11 +185,11 @@ mod tests {
                 head.push(byte[0]);
             }
             stream
-                .write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+                .write_all(format!("HTTP/1.1 101 Switching Protocols\r\n{header}\r\n").as_bytes())
                 .unwrap();
             script(&mut stream);
         });
-        let Line { common } = Line::parse_from(["bench", "--url", &url]);
+        let Line { common } = Line::parse_from([&["bench", "--url", &url], options].concat());
         let plan = Plan::commands(&common, Channels::Shared("a".into())).unwrap();
         (Client::new(&common, plan, 1).unwrap(), playing)
     }
@@ -205,6 +215,52 @@ mod tests {
             .until("publications", 3, |client| Ok(client.fleet.received()))
             .unwrap();
         assert_eq!((client.fleet.pings(), client.fleet.deviating(3)), (1, 0));
+        playing.join().unwrap();
+    }
+
+    fn deflated(text: &str) -> Vec<u8> {
+        let mut deflater = Deflater::new(1, 0);
+        let payload = deflater.deflate(Window::Full, text.as_bytes()).unwrap();
+        let length = u8::try_from(payload.len()).unwrap();
+        assert!(length < 126);
+        [&[0xc1, length], payload].concat()
+    }
+
+    #[test]
+    fn publications_in_compressed_frames_are_counted_one_by_one() {
+        const AGREED: &str =
+            "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n";
+        let (mut client, playing) = server_saying(AGREED, &["--compress"], |stream| {
+            let joined = deflated(&format!("{PUSH}\n{{}}\n{PUSH}\n{PUSH}"));
+            let received = [frame(REPLIES), joined.clone(), joined, frame(PUSH)].concat();
+            for byte in received {
+                stream.write_all(&[byte]).unwrap();
+            }
+            // Until the client has had its fill and goes away.
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        client.open(1).unwrap();
+        client
+            .until("publications", 7, |client| Ok(client.fleet.received()))
+            .unwrap();
+        assert_eq!((client.fleet.pings(), client.fleet.deviating(7)), (2, 0));
+        drop(client);
+        playing.join().unwrap();
+    }
+
+    #[test]
+    fn compression_that_is_not_agreed_to_ends_the_run() {
+        let (mut client, playing) = server_saying("", &["--compress"], |_| {});
+        let error = client.open(1).unwrap_err().to_string();
+        assert!(error.contains("does not agree"), "{error}");
+        playing.join().unwrap();
+        let (mut client, playing) = server(|stream| {
+            stream.write_all(&deflated(&PUSH.repeat(3))).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let error = client.open(1).unwrap_err().to_string();
+        assert!(error.contains("without an agreement"), "{error}");
+        drop(client);
         playing.join().unwrap();
     }
 

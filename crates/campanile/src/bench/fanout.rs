@@ -46,7 +46,7 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report, BenchError> {
     let mut client = client.with_publisher(&args.common, args.in_flight as usize)?;
 
     let mut report = Report::new("fanout", &args.common.url);
-    report.setting("protocol", args.common.protocol.name());
+    args.common.describe(&mut report);
     report.setting("subscribers", args.subscribers.to_string());
     report.setting("in-flight", args.in_flight.to_string());
     report.setting("messages", args.messages.to_string());
@@ -59,10 +59,15 @@ pub(super) fn run(args: &FanoutArgs) -> Result<Report, BenchError> {
     let messages = u64::from(args.messages);
     for _ in 0..args.rounds {
         client.fleet.take_latency();
+        let bytes_before = client.fleet.bytes();
         let meter = Meter::start(args.common.pid)?;
         deliver(&mut client, args, messages)?;
         let usage = meter.stop()?;
-        report.record_usage(&usage, "delivery", messages * u64::from(args.subscribers));
+        let deliveries = messages * u64::from(args.subscribers);
+        report.record_usage(&usage, "delivery", deliveries);
+        #[expect(clippy::cast_precision_loss, reason = "both are far below 2^52")]
+        let bytes = (client.fleet.bytes() - bytes_before) as f64 / deliveries as f64;
+        report.record("received per delivery", "bytes", bytes);
         report.record_latency(&client.fleet.take_latency());
     }
     report.record_pings(client.fleet.pings());

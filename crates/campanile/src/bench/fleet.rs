@@ -10,6 +10,7 @@ use mio::event::Event;
 use mio::{Registry, Token};
 use serde_json::Value;
 
+use super::compression::{self, Inflated};
 use super::connection::{Connection, State};
 use super::plan::{Opening, Plan};
 use super::scan::{self, Counts, Scan};
@@ -26,9 +27,11 @@ pub(super) struct Fleet {
     plan: Plan,
     connections: Vec<Connection>,
     scan: Scan,
+    inflated: Inflated,
     scratch: Box<[u8]>,
     open: usize,
     received: u64,
+    bytes: u64,
     pings: u64,
     sample_every: usize,
     origin: Instant,
@@ -43,10 +46,12 @@ impl Fleet {
         Self {
             scan: Scan::new(&plan.marker),
             plan,
+            inflated: Inflated::default(),
             connections: Vec::with_capacity(expected),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             open: 0,
             received: 0,
+            bytes: 0,
             pings: 0,
             sample_every: (expected / SAMPLED_CONNECTIONS).max(1),
             origin: Instant::now(),
@@ -63,6 +68,11 @@ impl Fleet {
     /// Publications (or text frames) received on all connections.
     pub(super) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Bytes received on all connections, with all that TCP carries: handshakes and headers too.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Server pings that were answered.
@@ -161,6 +171,7 @@ impl Fleet {
     }
 
     fn take_in(&mut self, index: usize, bytes: &[u8]) -> Result<(), BenchError> {
+        self.bytes += bytes.len() as u64;
         let connection = &mut self.connections[index];
         if connection.partial.is_empty() {
             let used = self.consume(index, bytes)?;
@@ -190,6 +201,12 @@ impl Fleet {
                     head.lines().next().unwrap_or_default().to_owned(),
                 ));
             }
+            if self.plan.compress && !compression::is_agreed(&bytes[..end]) {
+                return Err(BenchError::Refused(format!(
+                    "its answer does not agree to {}",
+                    compression::OFFER
+                )));
+            }
             used = end + 4;
             self.upgraded(index)?;
         }
@@ -201,6 +218,7 @@ impl Fleet {
                 CLOSE => return Err(lost(index, close_reason(frame.payload))),
                 PING => self.send_frame(index, PONG, frame.payload)?,
                 PONG => {}
+                _ if frame.is_deflated => self.deflated(index, frame.payload)?,
                 _ => self.message(index, frame.payload)?,
             }
         }
@@ -215,6 +233,14 @@ impl Fleet {
         };
         self.connections[index].state = State::Joining(last_id);
         self.send_frame(index, opcode, &commands)
+    }
+
+    fn deflated(&mut self, index: usize, payload: &[u8]) -> Result<(), BenchError> {
+        if !self.plan.compress {
+            return Err(lost(index, "a compressed frame without an agreement"));
+        }
+        let message = self.inflated.message(payload);
+        self.message(index, &message.map_err(|error| lost(index, error))?)
     }
 
     fn message(&mut self, index: usize, payload: &[u8]) -> Result<(), BenchError> {

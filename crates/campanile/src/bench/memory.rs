@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::client::Client;
 use super::plan::{Channels, Plan};
 use super::report::Report;
-use super::{BenchError, CommonArgs, proc};
+use super::{BenchError, CommonArgs, proc, scan};
 
 /// The server's memory counts as settled when this many readings in a row agree.
 const STABLE_READINGS: u32 = 4;
@@ -83,7 +83,11 @@ pub(super) fn run(args: &MemoryArgs) -> Result<Report, BenchError> {
         .to_possible_value()
         .expect("no variant is skipped");
     report.setting("channels", mode.get_name());
-    report.setting("protocol", args.common.protocol.name());
+    args.common.describe(&mut report);
+    report.setting(
+        "payload-bytes",
+        args.payload_bytes.max(scan::MIN_PAYLOAD).to_string(),
+    );
     report.setting("from", args.from.to_string());
     report.setting("to", args.to.to_string());
 

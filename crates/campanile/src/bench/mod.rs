@@ -13,6 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 mod accept;
 mod client;
+mod compression;
 mod connection;
 mod echo;
 mod fanout;
@@ -96,6 +97,10 @@ struct CommonArgs {
     /// How commands and replies are spelled. What is published is JSON always, and echoes are text
     #[arg(long, value_enum, default_value_t = Protocol::Json)]
     protocol: Protocol,
+    /// Offer permessage-deflate and fail if the server does not agree; what the client sends stays as
+    /// it is. A server compresses what is long enough to it: see --payload-bytes
+    #[arg(long)]
+    compress: bool,
     /// What a JSON message that is a publication contains
     #[arg(long, default_value = "\"pub\":")]
     marker: String,
@@ -107,6 +112,12 @@ struct CommonArgs {
 impl CommonArgs {
     fn patience(&self) -> Duration {
         Duration::from_secs(self.patience)
+    }
+
+    /// Notes how connections speak.
+    fn describe(&self, report: &mut report::Report) {
+        report.setting("protocol", self.protocol.name());
+        report.setting("compressed", if self.compress { "yes" } else { "no" });
     }
 
     /// Pins both sides and makes room for the sockets.

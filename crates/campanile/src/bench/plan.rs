@@ -9,7 +9,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
 use super::wire::{BINARY, TEXT};
-use super::{BenchError, CommonArgs, Protocol, protobuf};
+use super::{BenchError, CommonArgs, Protocol, compression, protobuf};
 
 /// Longer than any run, shorter than any default limit on the life of a token.
 const TOKEN_LIFE_SECS: u64 = 3600;
@@ -90,6 +90,7 @@ pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) opening: Opening,
     pub(super) protocol: Protocol,
+    pub(super) compress: bool,
     pub(super) marker: String,
     pub(super) concurrency: usize,
 }
@@ -114,6 +115,7 @@ impl Plan {
             target: Target::parse(&common.url)?,
             opening,
             protocol: common.protocol,
+            compress: common.compress,
             marker: common.marker.clone(),
             concurrency: common.concurrency.max(1),
         })
@@ -127,10 +129,15 @@ impl Plan {
             }
             _ => "",
         };
+        let extensions = if self.compress {
+            format!("Sec-WebSocket-Extensions: {}\r\n", compression::OFFER)
+        } else {
+            String::new()
+        };
         format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: Y2FtcGFuaWxlIGJlbmNoIQ==\r\n\
-             {subprotocol}\r\n",
+             {subprotocol}{extensions}\r\n",
             self.target.path, self.target.authority
         )
     }

@@ -12,6 +12,25 @@ const TIME_DIGITS: usize = 16;
 pub(super) const MIN_PAYLOAD: usize = "{".len() + TIME_KEY.len() + TIME_DIGITS + PADDING.len();
 const PADDING: &str = "\",\"p\":\"\"}";
 
+const WORDS: [&str; 16] = [
+    "price",
+    "volume",
+    "symbol",
+    "updated",
+    "user",
+    "message",
+    "channel",
+    "status",
+    "online",
+    "delivered",
+    "position",
+    "latitude",
+    "longitude",
+    "true",
+    "null",
+    "currency",
+];
+
 /// How many messages of each kind were in a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -53,8 +72,23 @@ impl Scan {
 /// `origin`.
 pub(super) fn timed_payload(origin: Instant, bytes: usize) -> String {
     let nanos = origin.elapsed().as_nanos();
-    let padding = "x".repeat(bytes.saturating_sub(MIN_PAYLOAD));
+    let padding = words(bytes.saturating_sub(MIN_PAYLOAD));
     format!("{{{TIME_KEY}{nanos:0TIME_DIGITS$}\",\"p\":\"{padding}\"}}")
+}
+
+/// `bytes` bytes of words, always the same: they repeat in no regular order, so that they compress
+/// about as text does.
+fn words(bytes: usize) -> String {
+    let mut words = String::with_capacity(bytes + 16);
+    let mut state = 1_u32;
+    while words.len() < bytes {
+        // The high bits of a linear congruential generator (Numerical Recipes) are random enough.
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        words.push_str(WORDS[(state >> 28) as usize]);
+        words.push(' ');
+    }
+    words.truncate(bytes);
+    words
 }
 
 /// Age of the first timed payload in `message`.
@@ -100,8 +134,18 @@ mod tests {
             assert!(serde_json::from_str::<serde_json::Value>(&payload).is_ok());
             assert!(age(origin, payload.as_bytes()).is_some_and(|age| age <= origin.elapsed()));
         }
+        assert_eq!(words(1000)[..500], words(500));
         let reordered = br#"{"p":"xx","t":"0000000000000001"}"#;
         assert!(age(origin, reordered).is_some());
         assert_eq!(age(origin, b"{\"t\":\"12"), None);
+    }
+
+    #[test]
+    fn a_payload_of_1_kib_compresses_as_text_does() {
+        use campanile_protocol::ws::deflate::{Deflater, Window};
+        let payload = timed_payload(Instant::now(), 1024);
+        let mut deflater = Deflater::new(1, 0);
+        let deflated = deflater.deflate(Window::Full, payload.as_bytes()).unwrap();
+        assert!((200..512).contains(&deflated.len()), "{}", deflated.len());
     }
 }

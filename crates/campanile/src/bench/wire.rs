@@ -1,6 +1,6 @@
 //! The client half of WebSocket framing (RFC 6455, section 5): masked frames out, plain frames in.
-//! Knows bytes only: no socket, no message format, no compression, no fragments (no server of small
-//! messages sends them, so one is reported instead of being reassembled).
+//! Knows bytes only: no socket, no message format, no fragments (no server of small messages sends
+//! them, so one is reported instead of being reassembled), and of compression the bit that tells it.
 
 /// Opcode of a text frame.
 pub(super) const TEXT: u8 = 0x1;
@@ -13,6 +13,9 @@ pub(super) const PING: u8 = 0x9;
 /// Opcode of a pong frame.
 pub(super) const PONG: u8 = 0xa;
 
+/// Set on the first frame of a compressed message.
+const RSV1: u8 = 0x40;
+
 /// The key guards proxies against chosen bytes, which a load generator has no need for; it is not
 /// zero, so that the server does the work of unmasking.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -24,6 +27,8 @@ const MAX_PAYLOAD: u64 = 16 << 20;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     pub(super) opcode: u8,
+    /// RSV1: the payload is compressed (RFC 7692, section 6).
+    pub(super) is_deflated: bool,
     pub(super) payload: &'a [u8],
     /// Bytes of the stream that the frame takes.
     pub(super) length: usize,
@@ -34,8 +39,10 @@ pub(super) fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, &'static st
     let [first, second, rest @ ..] = bytes else {
         return Ok(None);
     };
-    if first & 0xf0 != 0x80 {
-        return Err("fragmented or compressed frame");
+    let opcode = first & 0x0f;
+    let is_deflated = first & RSV1 != 0;
+    if first & 0xb0 != 0x80 || is_deflated && opcode >= CLOSE {
+        return Err("fragmented frame, or one of an unknown extension");
     }
     let (start, length) = match second {
         0x80.. => return Err("masked frame from a server"),
@@ -56,7 +63,8 @@ pub(super) fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, &'static st
     let end = start + length;
     let payload = bytes.get(start..end);
     Ok(payload.map(|payload| Frame {
-        opcode: first & 0x0f,
+        opcode,
+        is_deflated,
         payload,
         length: end,
     }))
@@ -126,10 +134,20 @@ mod tests {
     #[test]
     fn frames_that_the_scan_cannot_count_are_reported() {
         assert!(first_frame(&[0x01, 0x00]).is_err(), "fragment");
-        assert!(first_frame(&[0xc1, 0x00]).is_err(), "compressed");
+        assert!(first_frame(&[0xa1, 0x00]).is_err(), "reserved bit");
+        assert!(first_frame(&[0xc9, 0x00]).is_err(), "compressed ping");
         assert!(first_frame(&[0x81, 0x80]).is_err(), "masked");
         let absurd = [&[0x81, 127][..], &u64::MAX.to_be_bytes()].concat();
         assert!(first_frame(&absurd).is_err(), "too long");
+    }
+
+    #[test]
+    fn a_compressed_message_is_told_from_a_plain_one() {
+        for (first, is_deflated) in [(0x81, false), (0xc1, true), (0xc2, true)] {
+            let bytes = [first, 0];
+            let frame = first_frame(&bytes).unwrap().unwrap();
+            assert_eq!(frame.is_deflated, is_deflated, "{first:#x}");
+        }
     }
 
     #[test]
