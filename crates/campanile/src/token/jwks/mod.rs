@@ -271,16 +271,17 @@ struct Landing {
 
 impl Landing {
     fn bring(&self, fetched: Result<KeySet, fetch::FetchError>, begun: Instant) {
+        let url = endpoint::without_query(&self.url);
         match fetched {
             Ok(keys) => {
-                tracing::debug!(url = self.url, keys = keys.len(), "keys were fetched");
+                tracing::debug!(url, keys = keys.len(), "keys were fetched");
                 if let Some(place) = self.shared.places().get_mut(&self.url) {
                     place.keys = Some((Arc::new(keys), begun));
                 }
             }
             Err(error) => {
                 if let Some(unsaid) = FAILURES.pass() {
-                    tracing::warn!(url = self.url, %error, unsaid, "keys cannot be fetched");
+                    tracing::warn!(url, %error, unsaid, "keys cannot be fetched");
                 }
             }
         }
