@@ -68,6 +68,15 @@ struct Api {
     error_mode: ErrorMode,
 }
 
+/// Where the API is below this prefix: each method, the batch, and the prefix itself.
+pub fn paths(handler_prefix: &str) -> impl Iterator<Item = String> + use<> {
+    let prefix = handler_prefix.trim_end_matches('/').to_owned();
+    let root = if prefix.is_empty() { "/" } else { &prefix }.to_owned();
+    let names = Method::ALL.into_iter().map(Method::name).chain(["batch"]);
+    let methods = names.map(move |name| format!("{prefix}/{name}"));
+    methods.chain([root])
+}
+
 /// Registers the API below the configured prefix; nothing when it is disabled.
 ///
 /// Paths that are no method of ours, and the methods of other editions, are left to the

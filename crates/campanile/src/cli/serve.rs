@@ -139,6 +139,20 @@ fn log_origin(sources: &Sources, warnings: &[Problem]) {
     }
 }
 
+/// What tells every stranger's broken request, at error: as many lines a second as they like.
+const NOISE: &str = "actix_http::h1::dispatcher";
+
+/// Without the noise, unless everything is wanted or `RUST_LOG` names it.
+fn filter(level: LevelFilter, by_module: &str) -> EnvFilter {
+    let directives = match (by_module.is_empty(), level >= LevelFilter::DEBUG) {
+        (true, true) => level.to_string(),
+        (true, false) => format!("{level},{NOISE}=off"),
+        // What stands behind counts.
+        (false, _) => format!("{NOISE}=off,{by_module}"),
+    };
+    EnvFilter::builder().parse_lossy(directives)
+}
+
 /// `RUST_LOG` says what to log, module by module, where it is set; else the configured level does.
 fn log_to_stderr(level: LogLevel) {
     let level = match level {
@@ -149,12 +163,39 @@ fn log_to_stderr(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env_lossy();
+    let by_module = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(level, &by_module))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_requests_of_strangers_are_not_logged() {
+        let quiet = format!("{NOISE}=off");
+        for (level, by_module, is_quiet) in [
+            (LevelFilter::INFO, "", true),
+            (LevelFilter::ERROR, "", true),
+            (LevelFilter::DEBUG, "", false),
+            (LevelFilter::INFO, "info,campanile=debug", true),
+            (LevelFilter::INFO, "actix_http::h1::dispatcher=error", false),
+        ] {
+            let filter = filter(level, by_module).to_string();
+            let directives: Vec<_> = filter.split(',').collect();
+            assert_eq!(directives.contains(&quiet.as_str()), is_quiet, "{filter}");
+            let kept = by_module.split(',').filter(|one| !one.is_empty());
+            assert!(
+                kept.clone().all(|one| directives.contains(&one)),
+                "{filter}"
+            );
+            if by_module.is_empty() {
+                assert!(directives.contains(&level.to_string().as_str()), "{filter}");
+            }
+        }
+    }
 }

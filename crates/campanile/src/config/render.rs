@@ -121,10 +121,13 @@ fn push_effective(text: &mut String, setting: &Setting, item: Option<&Item>) {
 }
 
 fn masked(kind: Kind, value: &Value) -> Value {
-    if kind == Kind::Secret && !value.is_inert() {
-        Value::Text(MASK.to_owned())
-    } else {
-        value.clone()
+    match (kind, value) {
+        (Kind::Secret, value) if !value.is_inert() => Value::Text(MASK.to_owned()),
+        (Kind::Url, Value::Text(url)) => Value::Text(match url.split_once('?') {
+            Some((place, _)) => format!("{place}?{MASK}"),
+            None => url.clone(),
+        }),
+        _ => value.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Everything found is told with the place of the setting to change.
 
+mod paths;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -314,50 +315,6 @@ impl Resolver<'_> {
             let key = format!("{key}.{option}");
             self.problems
                 .push(Problem::error(origin(option), key, kind));
-        }
-    }
-
-    fn paths(&mut self, config: &Config) {
-        for (path, prefix) in [
-            ("http_api.handler_prefix", &config.http_api.handler_prefix),
-            ("websocket.handler_prefix", &config.websocket.handler_prefix),
-            (
-                "prometheus.handler_prefix",
-                &config.prometheus.handler_prefix,
-            ),
-            ("health.handler_prefix", &config.health.handler_prefix),
-            (
-                "http_stream.handler_prefix",
-                &config.http_stream.handler_prefix,
-            ),
-            ("sse.handler_prefix", &config.sse.handler_prefix),
-            ("emulation.handler_prefix", &config.emulation.handler_prefix),
-            (
-                "uni_websocket.handler_prefix",
-                &config.uni_websocket.handler_prefix,
-            ),
-            (
-                "uni_http_stream.handler_prefix",
-                &config.uni_http_stream.handler_prefix,
-            ),
-            ("uni_sse.handler_prefix", &config.uni_sse.handler_prefix),
-            ("init.handler_prefix", &config.init.handler_prefix),
-            ("plain.handler_prefix", &config.plain.handler_prefix),
-        ] {
-            if !prefix.starts_with('/') {
-                self.invalid(
-                    path,
-                    format!("expected a path such as \"/path\", found {prefix:?}"),
-                );
-            }
-        }
-        let prefix = &config.plain.handler_prefix;
-        if prefix.trim_matches('/').is_empty() || prefix.ends_with('/') {
-            // Every path would be that of a channel, or none.
-            self.invalid(
-                "plain.handler_prefix",
-                format!("expected a path such as \"/path\", found {prefix:?}"),
-            );
         }
     }
 }

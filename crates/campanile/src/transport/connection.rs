@@ -40,6 +40,10 @@ pub(super) enum FirstWords {
 /// such a client cannot be made to wait by not reading. The last frame may go beyond.
 const WAITING_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of messages taken of one connection at a time; the last message may go beyond. What is read
+/// bounds them only where nothing is compressed: inflated, a frame has up to a thousand times its size.
+const TAKEN_BYTES_MAX: usize = 256 * 1024;
+
 /// What all connections of a worker read with.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -65,7 +69,8 @@ pub(super) struct Connection {
     inflates: bool,
     reader: ws::Reader,
     /// What came behind a command that has to wait: undecoded commands of its frame, and bytes
-    /// behind the frame. No more than one read's worth, since nothing is read meanwhile.
+    /// behind the frame. Or bytes alone, of which there were too many for one turn. No more than one
+    /// read's worth, since nothing is read meanwhile.
     waiting: Option<Box<Waiting>>,
     /// Whether the closing handshake is over for our side.
     pub(super) is_shut: bool,
@@ -75,7 +80,7 @@ pub(super) struct Connection {
     pongs: u8,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Waiting {
     commands: Vec<u8>,
     bytes: Vec<u8>,
@@ -104,6 +109,12 @@ impl Connection {
     /// come another way, reading tells only whether the client is still there.
     pub(super) fn reads(&self) -> bool {
         self.waiting.is_none() || self.is_body()
+    }
+
+    /// Whether it is only for the sake of others that something waits, so that it can
+    /// [go on](Self::resume) in the next turn.
+    pub(super) fn is_paused(&self, shard: &Shard) -> bool {
+        self.waiting.is_some() && !self.must_wait(shard)
     }
 
     /// Whether it is a response of HTTP that goes on.
@@ -159,7 +170,8 @@ impl Connection {
         self.pongs = 0;
     }
 
-    /// Takes bytes of the client. They are unmasked in place.
+    /// Takes bytes of the client. They are unmasked in place. Afterwards it may be
+    /// [paused](Self::is_paused).
     pub(super) fn receive(
         &mut self,
         shard: &mut Shard,
@@ -172,6 +184,7 @@ impl Connection {
             return;
         }
         let mut taken = 0;
+        let mut message_bytes = 0;
         loop {
             if !shard.is_open(self.key) {
                 return;
@@ -193,8 +206,13 @@ impl Connection {
             match event {
                 None => return,
                 Some(event) => {
+                    message_bytes += length(&event);
                     let rest = hear(self.speech, self.key, &mut self.pongs, shard, now, event);
                     self.wait_behind(shard, rest, Vec::new());
+                    if message_bytes >= TAKEN_BYTES_MAX {
+                        // Filled with the rest of the bytes, if there are any.
+                        self.waiting.get_or_insert_with(Box::default);
+                    }
                 }
             }
         }
@@ -205,16 +223,20 @@ impl Connection {
         if self.must_wait(shard) {
             return;
         }
-        let (Some(waiting), Speech::Session(wire)) = (self.waiting.take(), self.speech) else {
+        let Some(waiting) = self.waiting.take() else {
             return;
         };
         let Waiting {
             commands,
             mut bytes,
         } = *waiting;
-        let rest = shard
-            .receive(now, self.key, wire.remaining_commands(&commands))
-            .to_vec();
+        let rest = match self.speech {
+            Speech::Session(wire) => {
+                let commands = wire.remaining_commands(&commands);
+                shard.receive(now, self.key, commands).to_vec()
+            }
+            Speech::Echo | Speech::Nothing => Vec::new(),
+        };
         if !rest.is_empty() || self.must_wait(shard) {
             self.wait_behind(shard, rest, bytes);
         } else {
@@ -236,6 +258,16 @@ impl Connection {
         let mut last = Vec::new();
         ws::encode_close(error.close_code(), &error.to_string(), &mut last);
         shard.close_with(now, self.key, last);
+    }
+}
+
+/// Bytes of a message, as they were before they were compressed.
+const fn length(event: &ws::Event<'_>) -> usize {
+    match event {
+        ws::Event::Text(text) => text.len(),
+        ws::Event::Binary(bytes) => bytes.len(),
+        // These are never compressed.
+        ws::Event::Ping(_) | ws::Event::Pong(_) | ws::Event::Close(_) => 0,
     }
 }
 
@@ -302,122 +334,4 @@ fn framed(opcode: ws::Opcode, payload: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use campanile_engine::ask::Answer;
-    use campanile_engine::authority::Credentials;
-    use campanile_engine::budget::MemoryBudget;
-    use campanile_engine::channel::Namespaces;
-    use campanile_engine::channel::options::{ChannelOptions, NameRules};
-    use campanile_engine::delivery::ShardId;
-    use campanile_engine::settings::Settings;
-    use campanile_engine::shard::Errand;
-    use campanile_engine::time::{Clock as _, MachineClock};
-    use campanile_protocol::UserId;
-
-    use super::*;
-
-    const WIRE: Wire = Wire::Stream(Encoding::Json);
-
-    /// A session whose connect command waits for its answer.
-    struct Waiting {
-        shard: Shard,
-        connection: Connection,
-        now: Now,
-    }
-
-    impl Waiting {
-        fn new() -> Self {
-            let now = MachineClock::start().now();
-            let namespaces = Namespaces::new(NameRules::default(), ChannelOptions::default(), []);
-            let mut shard = Shard::new(
-                ShardId::new(0).unwrap(),
-                "node",
-                Arc::new(Settings::default()),
-                Arc::new(namespaces),
-                Arc::new(MemoryBudget::new(None)),
-                now,
-            );
-            let key = shard.open(now, WIRE, [[1; 16], [2; 16]], None);
-            let mut waiting = Self {
-                connection: Connection::new(key, Speech::Session(WIRE), false),
-                shard,
-                now,
-            };
-            waiting.hear(r#"{"id":1,"connect":{}}"#);
-            waiting
-        }
-
-        fn hear(&mut self, frame: &str) {
-            let frame = frame.as_bytes();
-            self.connection.hear_frame(&mut self.shard, self.now, frame);
-        }
-
-        fn answer(&mut self) {
-            let mut errands = Vec::new();
-            self.shard.take_errands(&mut errands);
-            let Some(Errand::Ask(key, ticket, _)) = errands.pop() else {
-                panic!("nothing is asked")
-            };
-            let credentials = Credentials {
-                user: UserId::new("42"),
-                expire_at: None,
-                info: None,
-                meta: None,
-                subscriptions: Vec::new(),
-                considers_wishes: false,
-            };
-            let answer = Answer::Connect(Ok((credentials, None)));
-            self.shard.answer(self.now, key, ticket, answer);
-            self.connection.resume(
-                &mut self.shard,
-                self.now,
-                &mut Input::new(ws::Limits::default()),
-            );
-        }
-
-        fn said(&self) -> String {
-            let outbox = self.shard.outbox(self.connection.key).unwrap();
-            let mut slices = [std::io::IoSlice::new(&[]); 32];
-            let filled = outbox.slices(&mut slices);
-            let bytes: Vec<_> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
-            String::from_utf8(bytes).unwrap()
-        }
-    }
-
-    #[test]
-    fn an_idle_connection_is_five_words() {
-        assert_eq!(size_of::<Connection>(), 40);
-    }
-
-    #[test]
-    fn commands_behind_one_that_waits_are_carried_out_in_order() {
-        let mut waiting = Waiting::new();
-        for id in 2..10 {
-            waiting.hear(&format!(r#"{{"id":{id},"rpc":{{}}}}"#));
-        }
-        assert_eq!(waiting.said(), "");
-        waiting.answer();
-        let said = waiting.said();
-        let ids: Vec<_> = said.lines().map(|line| line.as_bytes()[6] - b'0').collect();
-        assert_eq!(ids, (1..10).collect::<Vec<_>>(), "{said}");
-        waiting.hear(r#"{"id":5,"rpc":{}}"#);
-        assert!(waiting.said().ends_with("\"not available\"}}\n"));
-    }
-
-    #[test]
-    fn a_client_that_goes_on_while_it_is_kept_waiting_is_sent_away() {
-        let mut waiting = Waiting::new();
-        let frame = format!(r#"{{"id":2,"rpc":{{"data":"{}"}}}}"#, "x".repeat(60_000));
-        let mut frames = 0;
-        while waiting.shard.is_open(waiting.connection.key) {
-            assert!(frames * frame.len() < 2 * WAITING_BYTES_MAX, "never closed");
-            waiting.hear(&frame);
-            frames += 1;
-        }
-        assert!(frames * frame.len() > WAITING_BYTES_MAX);
-        let push = r#"{"push":{"disconnect":{"code":3013,"reason":"too many requests"}}}"#;
-        assert_eq!(waiting.said().trim_end(), push);
-    }
-}
+mod tests;

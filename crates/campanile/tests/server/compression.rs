@@ -243,6 +243,32 @@ fn a_bomb_ends_its_own_connection_and_costs_no_memory() {
 }
 
 #[test]
+fn what_is_too_much_for_one_turn_is_taken_in_the_next_ones() {
+    let server = compressing().start();
+    let mut client = Client::offering(&server, WEBSOCKET, OFFER);
+    client.log_in();
+    let mut echo = Client::offering(&server, ECHO, OFFER);
+    let mut frames = Vec::new();
+    let commands: Vec<_> = (2..42)
+        .map(|id| json!({"id": id, "rpc": {"data": "x".repeat(65_000)}}).to_string())
+        .collect();
+    for command in &commands {
+        frames.extend(frame(FIN | RSV1 | 1, &deflated(command.as_bytes())));
+    }
+    // All of it fits into one read, and nothing comes behind it.
+    assert!(frames.len() < 16_384, "{}", frames.len());
+    client.send_raw(&frames);
+    for id in 2..42 {
+        assert_eq!(client.reply()["id"], id);
+    }
+    echo.send_raw(&frames[..frames.len() / 4]);
+    for command in &commands[..9] {
+        assert_eq!(echo.receive(), Received::Text(command.clone()));
+    }
+    server.stop();
+}
+
+#[test]
 fn what_a_message_may_become_is_configured() {
     let settings = json!({"decompressed_message_size_limit": 100_000});
     let server = compressing().with(json!({"websocket": settings})).start();

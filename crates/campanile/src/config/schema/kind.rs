@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Text,
     /// A text that is never printed, and may be given as the name of a file in the environment.
     Secret,
+    /// A text whose query, behind a question mark, is never printed.
+    Url,
     TextList,
     OneOf(&'static [&'static str]),
     /// A list of these.
@@ -38,7 +40,7 @@ impl Kind {
             Self::Size => "an integer of 1 or more".into(),
             Self::Port => "a port from 0 to 65535".into(),
             Self::Duration => "a duration such as \"25s\" or \"1h30m\"".into(),
-            Self::Text | Self::Secret => "a string".into(),
+            Self::Text | Self::Secret | Self::Url => "a string".into(),
             Self::TextList => "a list of strings".into(),
             Self::OneOf(choices) => format!("one of {}", quoted(choices)),
             Self::ListOf(choices) => format!("a list of {}", quoted(choices)),
@@ -56,9 +58,12 @@ impl Kind {
                 _ => return None,
             }),
             Self::Count | Self::Size | Self::Port => Value::Integer(text.trim().parse().ok()?),
-            Self::Duration | Self::Text | Self::Secret | Self::OneOf(_) | Self::Regex => {
-                Value::Text(text.to_owned())
-            }
+            Self::Duration
+            | Self::Text
+            | Self::Secret
+            | Self::Url
+            | Self::OneOf(_)
+            | Self::Regex => Value::Text(text.to_owned()),
             Self::TextList | Self::ListOf(_) => {
                 let texts = if text.trim_start().starts_with('[') {
                     serde_json::from_str::<Vec<String>>(text).ok()?
@@ -74,7 +79,8 @@ impl Kind {
     /// Whether `value` is one of this type. The answer never quotes the value of a secret.
     pub(crate) fn check(self, value: &Value) -> Result<(), ProblemKind> {
         let fits = match (self, value) {
-            (Self::Bool, Value::Bool(_)) | (Self::Text | Self::Secret, Value::Text(_)) => true,
+            (Self::Bool, Value::Bool(_))
+            | (Self::Text | Self::Secret | Self::Url, Value::Text(_)) => true,
             (Self::Count, Value::Integer(count)) => *count >= 0,
             (Self::Size, Value::Integer(size)) => *size >= 1,
             (Self::Port, Value::Integer(port)) => u16::try_from(*port).is_ok(),

@@ -224,8 +224,9 @@ macro_rules! token_settings {
                 "",
                 "Key of ES256 or ES384 tokens: PEM, base64 of PEM, or the path of a PEM file.",
             ),
-            Setting::text(
+            Setting::new(
                 "jwks_public_endpoint",
+                Kind::Url,
                 "",
                 "URL of a JSON Web Key Set, which is then all that counts; {{name}} stands for a group.",
             ),

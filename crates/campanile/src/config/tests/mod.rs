@@ -1,6 +1,7 @@
 //! The configuration as its users meet it: texts in, settings or messages out.
 
 mod files;
+mod paths;
 mod sources;
 mod tokens;
 

@@ -103,6 +103,11 @@ fn an_endpoint_needs_a_rule_for_what_is_filled_in() {
     for (rules, url, told) in [
         ("", "ftp://a/b", "expected an http or https URL"),
         (
+            "",
+            "http://user:pw@a/b",
+            "must not have a user name or password",
+        ),
+        (
             issuer,
             "https://{{tenant}}.a/jwks",
             "only path and query may have {{names}} to fill in",
@@ -122,6 +127,16 @@ fn an_endpoint_needs_a_rule_for_what_is_filled_in() {
     }
     let rules = rules(&with(issuer, "https://a/{{tenant}}/jwks"));
     assert!(rules.jwks.is_some() && rules.has_keys());
+}
+
+#[test]
+fn the_query_of_an_endpoint_is_not_shown() {
+    let text = "[client.token]\njwks_public_endpoint = 'https://a/jwks?key=s3cret'\n";
+    let loaded = load_toml(text, &Sources::default()).unwrap();
+    for shown in [loaded.to_toml(), loaded.to_json().to_string()] {
+        assert!(shown.contains("\"https://a/jwks?***\""), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
 }
 
 #[test]

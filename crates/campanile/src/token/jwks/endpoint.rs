@@ -29,6 +29,8 @@ pub enum EndpointError {
     Group,
     /// A place to fill in is in front of the path: a token would say who is to be believed.
     GroupInHost,
+    /// It has a user name or password, which would end in logs: of ours and of whoever is between.
+    Credentials,
 }
 
 /// A text that may not stand in the address of keys.
@@ -52,6 +54,9 @@ impl JwksEndpoint {
         });
         if !is_http {
             return Err(EndpointError::NotHttp);
+        }
+        if has_user_info(text) {
+            return Err(EndpointError::Credentials);
         }
         match &endpoint.parts[..] {
             [Part::Text(_)] => Ok(endpoint),
@@ -90,6 +95,18 @@ impl JwksEndpoint {
     }
 }
 
+/// Whether there is an at sign between `scheme://` and the path.
+fn has_user_info(url: &str) -> bool {
+    let (_, behind) = url.split_once("://").unwrap_or_default();
+    let authority = behind.split(['/', '?', '#']).next();
+    authority.is_some_and(|authority| authority.contains('@'))
+}
+
+/// A URL as it may be logged: its query may have a key to what it names.
+pub(super) fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
 /// Nothing but what a URL leaves as it is (RFC 3986, section 2.3), and not only dots.
 fn is_word(value: &&str) -> bool {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-');
@@ -121,6 +138,7 @@ impl fmt::Display for EndpointError {
         f.write_str(match self {
             Self::NotHttp => "expected an http or https URL",
             Self::Group => "expected the name of a group between {{ and }}",
+            Self::Credentials => "must not have a user name or password",
             Self::GroupInHost => "only path and query may have {{names}} to fill in",
         })
     }
@@ -173,12 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn a_query_is_not_logged() {
+        for (url, logged) in [
+            ("https://a/b?key=s3cret", "https://a/b"),
+            ("https://a?key=s3cret?", "https://a"),
+            ("https://a/@b#c", "https://a/@b"),
+        ] {
+            assert!(JwksEndpoint::parse(url).is_ok(), "{url}");
+            assert_eq!(without_query(url), logged);
+        }
+    }
+
+    #[test]
     fn what_is_no_endpoint_is_refused() {
         for (text, error) in [
             ("ftp://a/b", EndpointError::NotHttp),
             ("/jwks", EndpointError::NotHttp),
             ("https://", EndpointError::NotHttp),
             ("a.example/jwks", EndpointError::NotHttp),
+            ("http://user:pw@a/b?c", EndpointError::Credentials),
+            ("http://user@a", EndpointError::Credentials),
             ("https://a/{{b", EndpointError::Group),
             ("https://a/{{}}", EndpointError::Group),
             ("https://a/{{b/c}}", EndpointError::Group),

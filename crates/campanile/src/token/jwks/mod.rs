@@ -62,6 +62,8 @@ const URLS_MAX: usize = 256;
 
 /// Fetches under way at a time, each a thread.
 const FETCHES_MAX: usize = 8;
+/// Of these, for URLs that have had keys: the others may be made up, and slow on purpose.
+const FETCHES_KEPT: usize = 2;
 
 /// Failures to be told, all of them together.
 static FAILURES: Throttle = Throttle::per_second(1);
@@ -201,9 +203,15 @@ impl Shared {
             return Finding::Nothing;
         }
         let under_way = places.values().filter(|place| place.flight.is_some());
-        let is_busy = under_way.count() >= FETCHES_MAX;
+        let under_way = under_way.count();
         let place = places.entry(url.to_owned()).or_default();
         place.used = Some(now);
+        let kept = if place.keys.is_some() {
+            0
+        } else {
+            FETCHES_KEPT
+        };
+        let is_busy = under_way + kept >= FETCHES_MAX;
         let joined = place.flight.clone().map(|flight| (flight, false));
         let flight = joined.or_else(|| {
             let is_due = self.policy.interval <= place.rest(now);
@@ -271,16 +279,17 @@ struct Landing {
 
 impl Landing {
     fn bring(&self, fetched: Result<KeySet, fetch::FetchError>, begun: Instant) {
+        let url = endpoint::without_query(&self.url);
         match fetched {
             Ok(keys) => {
-                tracing::debug!(url = self.url, keys = keys.len(), "keys were fetched");
+                tracing::debug!(url, keys = keys.len(), "keys were fetched");
                 if let Some(place) = self.shared.places().get_mut(&self.url) {
                     place.keys = Some((Arc::new(keys), begun));
                 }
             }
             Err(error) => {
                 if let Some(unsaid) = FAILURES.pass() {
-                    tracing::warn!(url = self.url, %error, unsaid, "keys cannot be fetched");
+                    tracing::warn!(url, %error, unsaid, "keys cannot be fetched");
                 }
             }
         }

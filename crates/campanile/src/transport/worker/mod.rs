@@ -230,7 +230,7 @@ impl Worker {
             return;
         }
         connection.resume(&mut state.shard, now, &mut state.input);
-        if connection.reads() {
+        if connection.reads() || connection.is_paused(&state.shard) {
             state.sockets.list(key.index);
         }
     }

@@ -85,6 +85,13 @@ impl State {
             };
             let key = connection.key;
             let is_open = self.shard.is_open(key);
+            if is_open && connection.is_paused(&self.shard) {
+                connection.resume(&mut self.shard, now, &mut self.input);
+                if connection.is_blocked {
+                    self.write_socket(now, key);
+                }
+                break;
+            }
             if is_open && !connection.reads() {
                 // An answer is waited for, and lists the socket again; only writing can go on.
                 if connection.is_blocked {
@@ -103,6 +110,9 @@ impl State {
                 Poll::Ready(Ok(length)) => {
                     let bytes = &mut self.scratch[..length];
                     connection.receive(&mut self.shard, now, &mut self.input, bytes);
+                    if connection.is_paused(&self.shard) {
+                        break;
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::{FETCHES_MAX, Jwks, JwksEndpoint, NoKey, POLICY, Policy, URLS_MAX};
+use super::{FETCHES_KEPT, FETCHES_MAX, Jwks, JwksEndpoint, NoKey, POLICY, Policy, URLS_MAX};
 use crate::token::tests::signer::Signer;
 use publisher::{Page, Publisher};
 
@@ -235,21 +235,39 @@ async fn a_slow_endpoint_is_not_waited_for_for_ever() {
 async fn only_so_many_fetches_are_under_way() {
     let publisher = Publisher::start();
     let jwks = jwks(&publisher, EAGER);
-    let urls: Vec<_> = (0..=FETCHES_MAX).map(|n| format!("/{n}")).collect();
+    let most = FETCHES_MAX - FETCHES_KEPT;
+    let urls: Vec<_> = (0..=most).map(|n| format!("/{n}")).collect();
     for (number, path) in urls.iter().enumerate() {
         publisher.set(path, Page::Silence);
         let url = publisher.url(path);
         let found = at_once(jwks.find(&url, "1")).await;
         let is_refused = found.is_some_and(|found| found.is_err());
-        assert_eq!(is_refused, number == FETCHES_MAX, "{path}");
+        assert_eq!(is_refused, number == most, "{path}");
     }
     for path in &urls {
         publisher.set(path, Page::keys(&[]));
     }
-    for path in &urls[..FETCHES_MAX] {
+    for path in &urls[..most] {
         landed(&jwks, &publisher.url(path)).await;
     }
-    assert_eq!(publisher.asked().len(), FETCHES_MAX);
+    assert_eq!(publisher.asked().len(), most);
+}
+
+#[tokio::test]
+async fn issuers_that_are_made_up_do_not_hold_up_those_that_are_real() {
+    let publisher = Publisher::with(Page::keys(&[key("1")]));
+    let jwks = jwks(&publisher, EAGER);
+    assert_eq!(find(&jwks, &publisher, "1").await, Ok(1));
+    for number in 0..FETCHES_MAX {
+        let path = format!("/{number}");
+        publisher.set(&path, Page::Silence);
+        let _ = at_once(jwks.find(&publisher.url(&path), "1")).await;
+    }
+    publisher.set("/jwks", Page::keys(&[key("1"), key("2")]));
+    assert_eq!(find(&jwks, &publisher, "2").await, Ok(1));
+    for number in 0..FETCHES_MAX {
+        publisher.set(&format!("/{number}"), Page::keys(&[]));
+    }
 }
 
 #[tokio::test]
