@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::bystander::Bystander;
+use crate::support::client::Client;
 use crate::support::http::{self, Response};
 use crate::support::server::{Server, Setup};
-use crate::support::stream::{HTTP_STREAM, SSE, Stream, emulate, said_in_query, transports};
+use crate::support::stream::{
+    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, UNI_SSE, emulate, said_in_query, transports,
+};
+use crate::support::{API_KEY, PATIENCE};
 
 const BOTH: [&str; 2] = [HTTP_STREAM, SSE];
 
@@ -177,6 +180,36 @@ fn what_was_asked_before_is_answered_before() {
     // What is behind it is not answered, since the body goes on to the end.
     assert_eq!(health.message()["id"], 1);
     drop(health);
+    server.stop();
+}
+
+#[test]
+fn what_is_pipelined_behind_a_stream_is_not_carried_out() {
+    let server = start();
+    let mut subscriber = Client::subscriber(&server, "news");
+    let publication = json!({"channel": "news", "data": "smuggled"}).to_string();
+    let publish = format!(
+        "POST /api/publish HTTP/1.1\r\nHost: test\r\nX-API-Key: {API_KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{publication}",
+        publication.len()
+    );
+    for (path, said) in [
+        (HTTP_STREAM, r#"{"id":1,"connect":{}}"#),
+        (SSE, r#"{"id":1,"connect":{}}"#),
+        (UNI_HTTP_STREAM, "{}"),
+        (UNI_SSE, "{}"),
+    ] {
+        let pipelined = format!(
+            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{said}{}",
+            said.len(),
+            publish.repeat(50)
+        );
+        let mut stream = Stream::open(&server, pipelined.as_bytes());
+        assert_eq!(stream.head.status, 200, "{path}");
+        assert!(stream.message()["connect"].is_object(), "{path}");
+    }
+    server.publish("news", &json!("asked for"));
+    subscriber.expect_publication("news", &json!("asked for"));
     server.stop();
 }
 

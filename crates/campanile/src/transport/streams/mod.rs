@@ -22,6 +22,7 @@ use serde::Deserialize;
 use super::admission::Admission;
 use super::connection::{FirstWords, Speech};
 use super::handshake::{AmbiguousUser, HandshakeRules};
+use super::hang_up::hang_up;
 use super::line;
 use super::origin::Origins;
 use super::upgrade::Opening;
@@ -153,6 +154,8 @@ async fn open(
             .insert_header((header::RETRY_AFTER, "5"))
             .finish();
     };
+    // actix would carry out what was pipelined behind this, and nobody could be told of it.
+    hang_up(&request).await;
     let Some(io) = line::take(&request).await else {
         return cors.respond(StatusCode::BAD_REQUEST).finish();
     };
