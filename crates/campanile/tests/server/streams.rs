@@ -11,7 +11,8 @@ use crate::support::client::Client;
 use crate::support::http::{self, Response};
 use crate::support::server::{Server, Setup};
 use crate::support::stream::{
-    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, UNI_SSE, emulate, said_in_query, transports,
+    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, UNI_SSE, emulate, emulation, said_in_query,
+    transports,
 };
 use crate::support::{API_KEY, PATIENCE};
 
@@ -227,7 +228,7 @@ fn a_client_of_http_1_0_is_served() {
 }
 
 #[test]
-fn a_page_of_another_origin_can_read_nothing() {
+fn a_page_of_another_origin_gets_nowhere() {
     let server = Setup::new()
         .with(transports())
         .with(json!({"client": {"allowed_origins": ["https://good.example"]}}))
@@ -253,9 +254,34 @@ fn a_page_of_another_origin_can_read_nothing() {
         let foreign = open("https://evil.example");
         assert_eq!(
             (foreign.head.status, foreign.head.header(name)),
-            (200, None)
+            (403, None)
         );
+        assert_eq!(foreign.head.header("Vary"), Some("Origin"));
     }
+    let (mut stream, told) = Stream::session(&server, HTTP_STREAM);
+    let evil = [("Origin", "https://evil.example")];
+    let several = [("Origin", "https://good.example"), evil[0]];
+    let commands = emulation(&told, r#"{"id":2,"rpc":{}}"#);
+    for headers in [&evil[..], &several] {
+        for (method, path, body) in [
+            ("POST", HTTP_STREAM, "{"),
+            ("POST", SSE, "{"),
+            ("GET", "/connection/sse?cf_connect=x", ""),
+            ("POST", UNI_HTTP_STREAM, "{}"),
+            ("GET", UNI_SSE, ""),
+            ("POST", "/emulation", &commands),
+        ] {
+            let request = http::request(method, path, headers, body);
+            let response = Response::parse(&server.exchange(&request));
+            assert_eq!(response.status, 403, "{method} {path}");
+        }
+    }
+    assert_eq!(emulate(&server, &told, r#"{"id":3,"rpc":{}}"#), 204);
+    assert_eq!(
+        stream.message()["id"],
+        3,
+        "the page's commands did not arrive"
+    );
     for path in [HTTP_STREAM, "/emulation", "/connection/uni_http_stream"] {
         for (origin, allowed) in [
             ("https://good.example", Some("https://good.example")),
@@ -305,11 +331,7 @@ fn a_proxys_word_for_the_user_counts_only_where_a_page_may_ask() {
         );
     }
     for forged in [
-        &[
-            ("Origin", "https://evil.example"),
-            ("Sec-Fetch-Mode", "cors"),
-        ][..],
-        &[("Sec-Fetch-Mode", "no-cors")],
+        &[("Sec-Fetch-Mode", "no-cors")][..],
         &[("Sec-Fetch-Mode", "navigate")],
     ] {
         open(forged).expect_disconnect(3501, "bad request");
@@ -381,6 +403,7 @@ fn the_distance_can_be_measured() {
     let server = start();
     let init = respond(&server, "GET", "/connection/init", "");
     assert_eq!((init.status, init.body.as_str()), (200, "{}"));
+    assert_eq!(init.header("Cache-Control"), Some("no-store"));
     server.stop();
 }
 

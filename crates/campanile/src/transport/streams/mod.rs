@@ -102,7 +102,11 @@ impl StreamEndpoints {
             let origins = door.origins.clone();
             let init = move |request: HttpRequest| {
                 let cors = Cors::of(&origins, request.headers());
-                async move { cors.respond(StatusCode::OK).json(serde_json::json!({})) }
+                async move {
+                    cors.respond(StatusCode::OK)
+                        .insert_header((header::CACHE_CONTROL, "no-store"))
+                        .json(serde_json::json!({}))
+                }
             };
             services.route(path, web::get().to(init));
         }
@@ -131,6 +135,9 @@ async fn open(
     }
     if !kind.methods().contains(request.method()) {
         return cors.refuse_method(kind.methods());
+    }
+    if cors.is_foreign() {
+        return cors.refuse_origin();
     }
     let said = if *request.method() == Method::GET {
         Ok(kind.queried(&request))
