@@ -318,7 +318,8 @@ fn a_proxys_word_for_the_user_counts_only_where_a_page_may_ask() {
         Stream::open(&server, &http::request("GET", &path, &headers, ""))
     };
     for welcome in [
-        &[][..],
+        &[("Accept", "text/event-stream")][..],
+        &[("Origin", "https://good.example")],
         &[
             ("Origin", "https://good.example"),
             ("Sec-Fetch-Mode", "cors"),
@@ -331,7 +332,9 @@ fn a_proxys_word_for_the_user_counts_only_where_a_page_may_ask() {
         );
     }
     for forged in [
-        &[("Sec-Fetch-Mode", "no-cors")][..],
+        &[][..],
+        &[("Accept", "image/avif,*/*;q=0.8")],
+        &[("Sec-Fetch-Mode", "no-cors")],
         &[("Sec-Fetch-Mode", "navigate")],
     ] {
         open(forged).expect_disconnect(3501, "bad request");

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use actix_web::dev::RequestHead;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -10,12 +11,30 @@ use crate::transport::origin::Origins;
 
 /// Whether the user's browser sent this on behalf of a page that may ask in the user's name. What
 /// proxies say of the user rests on cookies, which browsers add for any page: also for one whose
-/// origin is not allowed, and without any origin for links and images.
-pub(super) fn speaks_for_user(origins: &Origins, headers: &HeaderMap) -> bool {
+/// origin is not allowed, and without any origin for links and images. Where a browser does not
+/// say what it asks for, an `EventSource` is known by what it accepts, as links and images never do.
+pub(super) fn speaks_for_user(origins: &Origins, head: &RequestHead) -> bool {
+    let headers = &head.headers;
     let mut all = headers.get_all(header::ORIGIN);
     let is_allowed = origins.allow(all.next().map(HeaderValue::as_bytes)) && all.next().is_none();
     let mode = headers.get("Sec-Fetch-Mode").map(HeaderValue::as_bytes);
-    is_allowed && matches!(mode, None | Some(b"cors" | b"same-origin"))
+    is_allowed
+        && match mode {
+            Some(mode) => matches!(mode, b"cors" | b"same-origin"),
+            None => {
+                head.method != Method::GET
+                    || headers.contains_key(header::ORIGIN)
+                    || accepts_events(headers)
+            }
+        }
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let kinds = headers.get_all(header::ACCEPT);
+    kinds.filter_map(|kinds| kinds.to_str().ok()).any(|kinds| {
+        let mut kinds = kinds.split([',', ';']);
+        kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    })
 }
 
 /// The headers by which an allowed origin may read a response; only that there are such for any

@@ -148,7 +148,7 @@ async fn open(
     let words = said.and_then(|said| kind.first_words(said).ok_or(StatusCode::BAD_REQUEST));
     let handshake = door.handshakes.read(request.headers());
     let handshake = handshake
-        .map(|handshake| handshake.filter(|_| speaks_for_user(&door.origins, request.headers())));
+        .map(|handshake| handshake.filter(|_| speaks_for_user(&door.origins, request.head())));
     let (words, handshake) = match (words, handshake) {
         (Ok(words), Ok(handshake)) => (words, handshake),
         (Err(status), _) => return cors.respond(status).finish(),
