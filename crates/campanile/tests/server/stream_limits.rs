@@ -10,7 +10,7 @@ use crate::support::client::Client;
 use crate::support::http::{self, Response};
 use crate::support::server::{Server, Setup};
 use crate::support::stream::{
-    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, emulate, said_in_query, transports,
+    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, UNI_SSE, emulate, said_in_query, transports,
 };
 
 /// KiB that a server may grow by for reasons of its own: allocator, first use of code.
@@ -139,12 +139,19 @@ fn streams_count_as_connections() {
     let connect = r#"{"id":1,"connect":{}}"#;
     for request in [
         http::request("POST", HTTP_STREAM, &[], connect),
-        http::request("GET", &said_in_query(SSE, connect), &[], ""),
         http::request("POST", UNI_HTTP_STREAM, &[], "{}"),
     ] {
         let response = Response::parse(&server.exchange(&request));
         assert_eq!(response.status, 503);
         assert!(response.header("Retry-After").is_some());
+    }
+    // An `EventSource` would never come back behind another status.
+    for path in [said_in_query(SSE, connect), said_in_query(UNI_SSE, "{}")] {
+        let mut refused = Stream::get(&server, &path);
+        assert_eq!(refused.head.status, 200);
+        let kind = refused.head.header("Content-Type");
+        assert_eq!(kind, Some("text/event-stream; charset=utf-8"));
+        refused.expect_disconnect(3013, "too many requests");
     }
     assert_eq!(server.metric("centrifugo_client_connections_inflight"), 2);
     assert_eq!(server.metric("centrifugo_node_num_clients"), 2);

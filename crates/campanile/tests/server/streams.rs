@@ -392,7 +392,10 @@ fn bodies_end_with_3001_when_the_server_stops() {
     let (_unread, _) = Stream::session(&server, HTTP_STREAM);
     let began = Instant::now();
     server.signal(Signal::TERM);
-    for stream in &mut streams {
+    streams[0].expect_disconnect(3001, "shutdown");
+    // The others have yet to be told, and whoever comes now is told at once.
+    Stream::get(&server, UNI_SSE).expect_disconnect(3001, "shutdown");
+    for stream in &mut streams[1..] {
         stream.expect_disconnect(3001, "shutdown");
     }
     drop(streams);

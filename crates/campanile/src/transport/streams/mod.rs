@@ -15,8 +15,9 @@ use std::sync::Arc;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Bytes, Payload, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use campanile_protocol::Wire;
 use campanile_protocol::codec::json;
+use campanile_protocol::wire::Encoder;
+use campanile_protocol::{Disconnect, Wire};
 use serde::Deserialize;
 
 use super::admission::Admission;
@@ -156,10 +157,7 @@ async fn open(
     };
     let worker = door.workers.worker();
     let Some(place) = door.admission.admit(worker.now().moment) else {
-        return cors
-            .respond(StatusCode::SERVICE_UNAVAILABLE)
-            .insert_header((header::RETRY_AFTER, "5"))
-            .finish();
+        return refuse_place(&door, &cors, kind.wire(&request));
     };
     // actix would carry out what was pipelined behind this, and nobody could be told of it.
     hang_up(&request).await;
@@ -181,6 +179,29 @@ async fn open(
     worker.adopt(io, opening, &mut [], place);
     // Nobody will see this one: the connection has left.
     HttpResponse::Ok().force_close().finish()
+}
+
+/// The answer of a node that is full or stops. An `EventSource` never comes back behind any status
+/// but 200 (HTML, section 9.2.3), and so is told in its own words.
+fn refuse_place(door: &Door, cors: &Cors, wire: Wire) -> HttpResponse {
+    if !matches!(wire, Wire::Events | Wire::UniEvents) {
+        return cors
+            .respond(StatusCode::SERVICE_UNAVAILABLE)
+            .insert_header((header::RETRY_AFTER, "5"))
+            .finish();
+    }
+    let why = if door.admission.is_closed() {
+        Disconnect::SHUTDOWN
+    } else {
+        Disconnect::TOO_MANY_REQUESTS
+    };
+    let mut body = b"\r\n".to_vec();
+    Encoder::default().disconnect(wire, &why, &mut body);
+    cors.respond(StatusCode::OK)
+        .content_type(content_type(wire))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .force_close()
+        .body(body)
 }
 
 impl Kind {
