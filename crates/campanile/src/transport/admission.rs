@@ -97,6 +97,12 @@ impl Admission {
         self.is_closed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether nobody will be let in any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
     /// Connections now.
     #[must_use]
     pub fn connections(&self) -> usize {

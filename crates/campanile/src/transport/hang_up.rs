@@ -57,11 +57,17 @@ impl HangUps {
 
 /// Refuses a request, and never answers another one on its connection.
 pub(super) async fn refuse(request: HttpRequest) -> HttpResponse {
+    hang_up(&request).await;
+    HttpResponse::BadRequest().body("expected a WebSocket handshake without a body\n")
+}
+
+/// Makes this request the last one that is carried out on its connection. To be waited for before
+/// the request is answered in any way.
+pub(super) async fn hang_up(request: &HttpRequest) {
     if let Some(HangUp(signal)) = request.conn_data() {
         let (wanted, heard) = &**signal;
         wanted.notify_one();
         // A response before that would still be followed by others.
         heard.notified().await;
     }
-    HttpResponse::BadRequest().finish()
 }

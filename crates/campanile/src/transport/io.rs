@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,6 +26,25 @@ impl Io {
     /// The connection as if `bytes` had not been read from it yet.
     pub fn rewound(self, bytes: Bytes) -> Self {
         Self::Rewound(Box::new((bytes, self)))
+    }
+
+    /// Lets the kernel end the connection when bytes wait that long to be taken by the peer
+    /// (`TCP_USER_TIMEOUT`, RFC 5482); it would wait a quarter of an hour otherwise. Other systems
+    /// than Linux have their own patience.
+    pub(super) fn limit_silence(&self, most: Duration) {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => tls.get_ref().0,
+            Self::Rewound(rewound) => return rewound.1.limit_silence(most),
+        };
+        #[cfg(target_os = "linux")]
+        {
+            let millis = u32::try_from(most.as_millis()).unwrap_or(u32::MAX);
+            // A socket that cannot be told is one that lasts longer.
+            let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, millis);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (stream, most);
     }
 }
 

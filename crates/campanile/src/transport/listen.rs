@@ -202,7 +202,9 @@ fn guarded(paths: &Paths, routes: &Routes) -> Routes {
         }));
         services.service(smuggled.to(hang_up::refuse));
         for path in &ours {
-            services.service(web::resource(path.as_str()).to(HttpResponse::BadRequest));
+            let refuse =
+                || async { HttpResponse::BadRequest().body("expected a WebSocket handshake\n") };
+            services.service(web::resource(path.as_str()).to(refuse));
         }
         routes(services);
     })

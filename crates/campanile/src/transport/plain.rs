@@ -46,7 +46,8 @@ pub(super) fn opening(
         },
         ..SubscribeRequest::default()
     };
-    let token = match said.token {
+    // A page without a token may leave the parameter empty; that says nothing.
+    let token = match said.token.filter(|token| !token.is_empty()) {
         Some(token) => token,
         None => bearer(request)?,
     };

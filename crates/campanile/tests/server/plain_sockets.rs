@@ -264,10 +264,12 @@ fn tokens_come_in_the_query_or_in_a_header() {
     let mut client = socket(&server, &format!("open:a?token={user}"));
     client.send_text("by query");
     text(&mut client, "by query");
-    let upgrade = Upgrade::new(&path("open:a")).header("Authorization", &format!("bearer {user}"));
-    let mut client = Client::upgrade(server.tcp(), &upgrade.bytes());
-    client.send_text("by header");
-    text(&mut client, "by header");
+    for rest in ["open:a", "open:a?token="] {
+        let upgrade = Upgrade::new(&path(rest)).header("Authorization", &format!("bearer {user}"));
+        let mut client = Client::upgrade(server.tcp(), &upgrade.bytes());
+        client.send_text("by header");
+        text(&mut client, "by header");
+    }
 
     let subscription = token(&json!({"sub": "42", "channel": "closed:a"}));
     let rest = format!("closed:a?token={user}&subscription_token={subscription}");

@@ -10,7 +10,7 @@ use crate::support::client::Client;
 use crate::support::http::{self, Response};
 use crate::support::server::{Server, Setup};
 use crate::support::stream::{
-    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, emulate, said_in_query, transports,
+    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, UNI_SSE, emulate, said_in_query, transports,
 };
 
 /// KiB that a server may grow by for reasons of its own: allocator, first use of code.
@@ -97,6 +97,36 @@ fn a_stream_that_is_closed_and_not_read_is_cut_off() {
     server.stop();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stream_whose_bytes_are_not_taken_ends_with_the_patience_for_a_pong() {
+    let server = Setup::new()
+        .with(transports())
+        .with(json!({"client": {
+            "ping_interval": "1s", "pong_timeout": "500ms", "queue_max_size": 67_108_864,
+        }}))
+        .start();
+    let places = || server.metric("centrifugo_client_connections_inflight");
+    let mut stuck = Stream::post(&server, UNI_HTTP_STREAM, WISH);
+    assert!(stuck.message()["connect"].is_object());
+    let mut idle = Stream::post(&server, UNI_HTTP_STREAM, "{}");
+    assert!(idle.message()["connect"].is_object());
+    // More than the kernel's buffers swallow, so that something waits.
+    let filler = json!("x".repeat(50_000));
+    for _ in 0..400 {
+        server.publish("news", &filler);
+    }
+    wait_until(|| places() < 2, "its client counts as there");
+    assert_eq!(server.metric("centrifugo_client_disconnects_slow"), 0);
+    assert_eq!(
+        idle.line().as_deref(),
+        Some("{}"),
+        "one that takes its pings"
+    );
+    assert_eq!(places(), 1);
+    server.stop();
+}
+
 #[test]
 fn what_a_client_sends_behind_its_request_costs_nothing() {
     use std::io::Write as _;
@@ -139,12 +169,19 @@ fn streams_count_as_connections() {
     let connect = r#"{"id":1,"connect":{}}"#;
     for request in [
         http::request("POST", HTTP_STREAM, &[], connect),
-        http::request("GET", &said_in_query(SSE, connect), &[], ""),
         http::request("POST", UNI_HTTP_STREAM, &[], "{}"),
     ] {
         let response = Response::parse(&server.exchange(&request));
         assert_eq!(response.status, 503);
         assert!(response.header("Retry-After").is_some());
+    }
+    // An `EventSource` would never come back behind another status.
+    for path in [said_in_query(SSE, connect), said_in_query(UNI_SSE, "{}")] {
+        let mut refused = Stream::get(&server, &path);
+        assert_eq!(refused.head.status, 200);
+        let kind = refused.head.header("Content-Type");
+        assert_eq!(kind, Some("text/event-stream; charset=utf-8"));
+        refused.expect_disconnect(3013, "too many requests");
     }
     assert_eq!(server.metric("centrifugo_client_connections_inflight"), 2);
     assert_eq!(server.metric("centrifugo_node_num_clients"), 2);

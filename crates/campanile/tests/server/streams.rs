@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::PATIENCE;
 use crate::support::bystander::Bystander;
+use crate::support::client::Client;
 use crate::support::http::{self, Response};
 use crate::support::server::{Server, Setup};
-use crate::support::stream::{HTTP_STREAM, SSE, Stream, emulate, said_in_query, transports};
+use crate::support::stream::{
+    HTTP_STREAM, SSE, Stream, UNI_HTTP_STREAM, UNI_SSE, emulate, emulation, said_in_query,
+    transports,
+};
+use crate::support::{API_KEY, PATIENCE};
 
 const BOTH: [&str; 2] = [HTTP_STREAM, SSE];
 
@@ -181,6 +185,36 @@ fn what_was_asked_before_is_answered_before() {
 }
 
 #[test]
+fn what_is_pipelined_behind_a_stream_is_not_carried_out() {
+    let server = start();
+    let mut subscriber = Client::subscriber(&server, "news");
+    let publication = json!({"channel": "news", "data": "smuggled"}).to_string();
+    let publish = format!(
+        "POST /api/publish HTTP/1.1\r\nHost: test\r\nX-API-Key: {API_KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{publication}",
+        publication.len()
+    );
+    for (path, said) in [
+        (HTTP_STREAM, r#"{"id":1,"connect":{}}"#),
+        (SSE, r#"{"id":1,"connect":{}}"#),
+        (UNI_HTTP_STREAM, "{}"),
+        (UNI_SSE, "{}"),
+    ] {
+        let pipelined = format!(
+            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n{said}{}",
+            said.len(),
+            publish.repeat(50)
+        );
+        let mut stream = Stream::open(&server, pipelined.as_bytes());
+        assert_eq!(stream.head.status, 200, "{path}");
+        assert!(stream.message()["connect"].is_object(), "{path}");
+    }
+    server.publish("news", &json!("asked for"));
+    subscriber.expect_publication("news", &json!("asked for"));
+    server.stop();
+}
+
+#[test]
 fn a_client_of_http_1_0_is_served() {
     let server = start();
     let commands = r#"{"id":1,"connect":{}}"#;
@@ -220,8 +254,9 @@ fn a_page_of_another_origin_can_read_nothing() {
         let foreign = open("https://evil.example");
         assert_eq!(
             (foreign.head.status, foreign.head.header(name)),
-            (200, None)
+            (403, None)
         );
+        assert_eq!(foreign.head.header("Vary"), Some("Origin"));
     }
     for path in [HTTP_STREAM, "/emulation", "/connection/uni_http_stream"] {
         for (origin, allowed) in [
@@ -244,6 +279,39 @@ fn a_page_of_another_origin_can_read_nothing() {
 }
 
 #[test]
+fn a_page_of_another_origin_can_do_nothing_blindly() {
+    let server = Setup::new()
+        .with(transports())
+        .with(json!({"client": {"allowed_origins": ["https://good.example"]}}))
+        .start();
+    let (mut stream, told) = Stream::session(&server, HTTP_STREAM);
+    let evil = [("Origin", "https://evil.example")];
+    let several = [("Origin", "https://good.example"), evil[0]];
+    let commands = emulation(&told, r#"{"id":2,"rpc":{}}"#);
+    for headers in [&evil[..], &several] {
+        for (method, path, body) in [
+            ("POST", HTTP_STREAM, "{"),
+            ("POST", SSE, "{"),
+            ("GET", "/connection/sse?cf_connect=x", ""),
+            ("POST", UNI_HTTP_STREAM, "{}"),
+            ("GET", UNI_SSE, ""),
+            ("POST", "/emulation", &commands),
+        ] {
+            let request = http::request(method, path, headers, body);
+            let response = Response::parse(&server.exchange(&request));
+            assert_eq!(response.status, 403, "{method} {path}");
+        }
+    }
+    assert_eq!(emulate(&server, &told, r#"{"id":3,"rpc":{}}"#), 204);
+    assert_eq!(
+        stream.message()["id"],
+        3,
+        "the page's commands did not arrive"
+    );
+    server.stop();
+}
+
+#[test]
 fn a_proxys_word_for_the_user_counts_only_where_a_page_may_ask() {
     let server = Setup::new()
         .with(transports())
@@ -259,7 +327,8 @@ fn a_proxys_word_for_the_user_counts_only_where_a_page_may_ask() {
         Stream::open(&server, &http::request("GET", &path, &headers, ""))
     };
     for welcome in [
-        &[][..],
+        &[("Accept", "text/event-stream")][..],
+        &[("Origin", "https://good.example")],
         &[
             ("Origin", "https://good.example"),
             ("Sec-Fetch-Mode", "cors"),
@@ -272,10 +341,8 @@ fn a_proxys_word_for_the_user_counts_only_where_a_page_may_ask() {
         );
     }
     for forged in [
-        &[
-            ("Origin", "https://evil.example"),
-            ("Sec-Fetch-Mode", "cors"),
-        ][..],
+        &[][..],
+        &[("Accept", "image/avif,*/*;q=0.8")],
         &[("Sec-Fetch-Mode", "no-cors")],
         &[("Sec-Fetch-Mode", "navigate")],
     ] {
@@ -334,7 +401,10 @@ fn bodies_end_with_3001_when_the_server_stops() {
     let (_unread, _) = Stream::session(&server, HTTP_STREAM);
     let began = Instant::now();
     server.signal(Signal::TERM);
-    for stream in &mut streams {
+    streams[0].expect_disconnect(3001, "shutdown");
+    // The others have yet to be told, and whoever comes now is told at once.
+    Stream::get(&server, UNI_SSE).expect_disconnect(3001, "shutdown");
+    for stream in &mut streams[1..] {
         stream.expect_disconnect(3001, "shutdown");
     }
     drop(streams);
@@ -348,6 +418,7 @@ fn the_distance_can_be_measured() {
     let server = start();
     let init = respond(&server, "GET", "/connection/init", "");
     assert_eq!((init.status, init.body.as_str()), (200, "{}"));
+    assert_eq!(init.header("Cache-Control"), Some("no-store"));
     server.stop();
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use actix_web::dev::RequestHead;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, HttpResponseBuilder};
@@ -10,28 +11,57 @@ use crate::transport::origin::Origins;
 
 /// Whether the user's browser sent this on behalf of a page that may ask in the user's name. What
 /// proxies say of the user rests on cookies, which browsers add for any page: also for one whose
-/// origin is not allowed, and without any origin for links and images.
-pub(super) fn speaks_for_user(origins: &Origins, headers: &HeaderMap) -> bool {
+/// origin is not allowed, and without any origin for links and images. Where a browser does not
+/// say what it asks for, an `EventSource` is known by what it accepts, as links and images never do.
+pub(super) fn speaks_for_user(origins: &Origins, head: &RequestHead) -> bool {
+    let headers = &head.headers;
     let mut all = headers.get_all(header::ORIGIN);
     let is_allowed = origins.allow(all.next().map(HeaderValue::as_bytes)) && all.next().is_none();
     let mode = headers.get("Sec-Fetch-Mode").map(HeaderValue::as_bytes);
-    is_allowed && matches!(mode, None | Some(b"cors" | b"same-origin"))
+    is_allowed
+        && match mode {
+            Some(mode) => matches!(mode, b"cors" | b"same-origin"),
+            None => {
+                head.method != Method::GET
+                    || headers.contains_key(header::ORIGIN)
+                    || accepts_events(headers)
+            }
+        }
 }
 
-/// The headers by which an allowed origin may read a response; none for any other, whose requests
-/// are answered all the same: it can send them without being able to tell what came of them.
-pub(super) struct Cors(Vec<(HeaderName, HeaderValue)>);
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let kinds = headers.get_all(header::ACCEPT);
+    kinds.filter_map(|kinds| kinds.to_str().ok()).any(|kinds| {
+        let mut kinds = kinds.split([',', ';']);
+        kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    })
+}
+
+/// The headers by which an allowed origin may read a response; only that there are such for any
+/// other.
+pub(super) struct Cors {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    is_foreign: bool,
+}
 
 impl Cors {
     /// For the page that sent these headers, if a page did.
     pub(super) fn of(origins: &Origins, headers: &HeaderMap) -> Self {
         let mut all = headers.get_all(header::ORIGIN);
         // Browsers send one; of several, somebody else may believe another one than we do.
+        // Caches must not give what one origin got to another one.
+        let varies = (header::VARY, HeaderValue::from_static("Origin"));
         let origin = match (all.next(), all.next()) {
             (Some(origin), None) if origins.allow(Some(origin.as_bytes())) => origin,
-            _ => return Self(Vec::new()),
+            (origin, _) => {
+                return Self {
+                    headers: vec![varies],
+                    is_foreign: origin.is_some(),
+                };
+            }
         };
         let mut allowed = vec![
+            varies,
             (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()),
             (
                 header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -41,13 +71,28 @@ impl Cors {
         if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
             allowed.push((header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone()));
         }
-        Self(allowed)
+        Self {
+            headers: allowed,
+            is_foreign: false,
+        }
+    }
+
+    /// Whether a page sent this that may not. Not being able to read the answer would not keep it
+    /// from what a request does: a session, publications, all in the name of a token it has.
+    pub(super) const fn is_foreign(&self) -> bool {
+        self.is_foreign
+    }
+
+    /// The answer to such a page.
+    pub(super) fn refuse_origin(&self) -> HttpResponse {
+        self.respond(StatusCode::FORBIDDEN)
+            .body("this origin is not allowed\n")
     }
 
     /// A response that the page may read, if it may read any.
     pub(super) fn respond(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut response = HttpResponse::build(status);
-        for header in &self.0 {
+        for header in &self.headers {
             response.insert_header(header.clone());
         }
         response
@@ -77,15 +122,15 @@ impl Cors {
             "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nDate: {date}\r\n\
              X-Accel-Buffering: no\r\n\
              Cache-Control: private, no-cache, no-store, must-revalidate, max-age=0\r\n\
-             Pragma: no-cache\r\nExpire: 0\r\nConnection: close\r\n"
+             Pragma: no-cache\r\nExpire: 0\r\n"
         )
         .into_bytes();
-        for (name, value) in &self.0 {
+        for (name, value) in &self.headers {
             for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 head.extend_from_slice(part);
             }
         }
-        head.extend_from_slice(b"\r\n");
+        head.extend_from_slice(b"Connection: close\r\n\r\n");
         head
     }
 }

@@ -23,6 +23,9 @@ pub(super) async fn emulate(
         Method::OPTIONS => return cors.preflight(),
         _ => return cors.refuse_method(&[Method::POST, Method::OPTIONS]),
     }
+    if cors.is_foreign() {
+        return cors.refuse_origin();
+    }
     let body = match body::read(&request, payload, endpoint.body_bytes_max).await {
         Ok(body) => body,
         Err(status) => return cors.respond(status).finish(),

@@ -15,13 +15,15 @@ use std::sync::Arc;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::{self, Bytes, Payload, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use campanile_protocol::Wire;
 use campanile_protocol::codec::json;
+use campanile_protocol::wire::Encoder;
+use campanile_protocol::{Disconnect, Wire};
 use serde::Deserialize;
 
 use super::admission::Admission;
 use super::connection::{FirstWords, Speech};
 use super::handshake::{AmbiguousUser, HandshakeRules};
+use super::hang_up::hang_up;
 use super::line;
 use super::origin::Origins;
 use super::upgrade::Opening;
@@ -101,7 +103,11 @@ impl StreamEndpoints {
             let origins = door.origins.clone();
             let init = move |request: HttpRequest| {
                 let cors = Cors::of(&origins, request.headers());
-                async move { cors.respond(StatusCode::OK).json(serde_json::json!({})) }
+                async move {
+                    cors.respond(StatusCode::OK)
+                        .insert_header((header::CACHE_CONTROL, "no-store"))
+                        .json(serde_json::json!({}))
+                }
             };
             services.route(path, web::get().to(init));
         }
@@ -131,6 +137,9 @@ async fn open(
     if !kind.methods().contains(request.method()) {
         return cors.refuse_method(kind.methods());
     }
+    if cors.is_foreign() {
+        return cors.refuse_origin();
+    }
     let said = if *request.method() == Method::GET {
         Ok(kind.queried(&request))
     } else {
@@ -140,7 +149,7 @@ async fn open(
     let words = said.and_then(|said| kind.first_words(said).ok_or(StatusCode::BAD_REQUEST));
     let handshake = door.handshakes.read(request.headers());
     let handshake = handshake
-        .map(|handshake| handshake.filter(|_| speaks_for_user(&door.origins, request.headers())));
+        .map(|handshake| handshake.filter(|_| speaks_for_user(&door.origins, request.head())));
     let (words, handshake) = match (words, handshake) {
         (Ok(words), Ok(handshake)) => (words, handshake),
         (Err(status), _) => return cors.respond(status).finish(),
@@ -148,11 +157,10 @@ async fn open(
     };
     let worker = door.workers.worker();
     let Some(place) = door.admission.admit(worker.now().moment) else {
-        return cors
-            .respond(StatusCode::SERVICE_UNAVAILABLE)
-            .insert_header((header::RETRY_AFTER, "5"))
-            .finish();
+        return refuse_place(&door, &cors, kind.wire(&request));
     };
+    // actix would carry out what was pipelined behind this, and nobody could be told of it.
+    hang_up(&request).await;
     let Some(io) = line::take(&request).await else {
         return cors.respond(StatusCode::BAD_REQUEST).finish();
     };
@@ -171,6 +179,29 @@ async fn open(
     worker.adopt(io, opening, &mut [], place);
     // Nobody will see this one: the connection has left.
     HttpResponse::Ok().force_close().finish()
+}
+
+/// The answer of a node that is full or stops. An `EventSource` never comes back behind any status
+/// but 200 (HTML, section 9.2.3), and so is told in its own words.
+fn refuse_place(door: &Door, cors: &Cors, wire: Wire) -> HttpResponse {
+    if !matches!(wire, Wire::Events | Wire::UniEvents) {
+        return cors
+            .respond(StatusCode::SERVICE_UNAVAILABLE)
+            .insert_header((header::RETRY_AFTER, "5"))
+            .finish();
+    }
+    let why = if door.admission.is_closed() {
+        Disconnect::SHUTDOWN
+    } else {
+        Disconnect::TOO_MANY_REQUESTS
+    };
+    let mut body = b"\r\n".to_vec();
+    Encoder::default().disconnect(wire, &why, &mut body);
+    cors.respond(StatusCode::OK)
+        .content_type(content_type(wire))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .force_close()
+        .body(body)
 }
 
 impl Kind {

@@ -128,6 +128,11 @@ impl Worker {
         let state = &mut *state;
         let key = match speech {
             Speech::Session(wire) => {
+                if !wire.answers_pings() {
+                    // Nothing but the kernel notices that such a client has vanished.
+                    let settings = self.node.settings();
+                    io.limit_silence(settings.ping_interval + settings.pong_timeout);
+                }
                 let mut random = [[0; 16]; 2];
                 getrandom::fill(random.as_flattened_mut()).expect("the system has random numbers");
                 state.shard.open(now, wire, random, handshake)
