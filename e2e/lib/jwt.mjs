@@ -12,7 +12,7 @@ export function sign(claims, { secret = SECRET, header = { alg: 'HS256', typ: 'J
 }
 
 /** Unix seconds, `seconds` from now. */
-export const inSeconds = (seconds) => Math.ceil(Date.now() / 1000) + seconds;
+export const inSeconds = (seconds) => Math.floor(Date.now() / 1000) + seconds;
 
 export const userToken = (user, claims = {}) => sign({ sub: user, exp: inSeconds(3600), ...claims });
 
