@@ -20,15 +20,6 @@ async function refusal(client, channel, options) {
   return (await refused).code;
 }
 
-test('one connection holds a hundred channels', async (t) => {
-  const { client } = await connected(t, server.ws);
-  const channels = Array.from({ length: 100 }, (_, n) => `plain:hundred-${n}`);
-  const subs = await Promise.all(channels.map((channel) => subscribed(client, channel)));
-  const arrived = Promise.all(subs.map(({ sub }) => next(sub, 'publication')));
-  await server.api('broadcast', { channels, data: 'to all' });
-  assert.deepEqual((await arrived).map(({ data }) => data), channels.map(() => 'to all'));
-});
-
 test('the channel limit refuses one more', async (t) => {
   const { client } = await connected(t, server.ws);
   await Promise.all(Array.from({ length: 128 }, (_, n) => subscribed(client, `plain:limit-${n}`)));
@@ -136,23 +127,6 @@ test('presence and its counts follow who is there', async (t) => {
   third.sub.unsubscribe();
   await left;
   assert.deepEqual(await server.api('presence_stats', { channel }), { num_clients: 2, num_users: 1 });
-});
-
-test('join and leave are pushed, to the joining one too', async (t) => {
-  const channel = 'room:joins';
-  const watcher = await connected(t, server.ws);
-  const own = watcher.client.newSubscription(channel);
-  const selfJoin = next(own, 'join');
-  own.subscribe();
-  assert.equal((await selfJoin).info.client, watcher.id);
-
-  const guest = await connected(t, server.ws);
-  const join = next(own, 'join');
-  await subscribed(guest.client, channel);
-  assert.deepEqual({ ...(await join).info }.user, guest.user);
-  const leave = next(own, 'leave');
-  guest.client.disconnect();
-  assert.equal((await leave).info.client, guest.id);
 });
 
 test('history pages forwards and backwards from a position', async (t) => {
