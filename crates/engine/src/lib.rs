@@ -22,6 +22,7 @@ pub mod recovery;
 pub mod session;
 pub mod settings;
 pub mod shard;
+pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;

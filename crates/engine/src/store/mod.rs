@@ -1,0 +1,15 @@
+//! The publication log: what the disk broker keeps on disk, and how it is found again.
+//!
+//! It owns the directory's files: segments of records, their framing and checksums, and the mark
+//! that says how the last run ended. It refuses to know shards, deliveries, sessions and memory: it
+//! appends groups of records, reads one back, and tells all of them in order when it is opened.
+//!
+//! A record says everything about its channel that is needed to go on from it, so that reading a log
+//! is a fold: the last record of a channel is its state. There is nothing to undo and no second file
+//! to agree with.
+
+mod directory;
+mod record;
+
+pub use directory::{DataFile, Directory, LockError, OsDirectory, is_full};
+pub use record::{KeyRecord, LogTime, Place, Record, StreamState};
