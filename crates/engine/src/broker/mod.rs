@@ -9,6 +9,7 @@
 
 pub mod memory;
 mod stream;
+mod streams;
 
 use std::pin::Pin;
 use std::sync::Arc;
