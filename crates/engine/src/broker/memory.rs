@@ -15,6 +15,7 @@ use super::{
 use crate::budget::MemoryBudget;
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, Event, Inboxes, ShardId};
+use crate::limits::IDEMPOTENCY_KEYS_MAX;
 use crate::time::Clock;
 
 /// See the [module](self).
@@ -43,10 +44,16 @@ impl MemoryBroker {
         let now = streams.now();
         let mut stripe = streams.stripe(&new.channel);
         let entry = stripe.get(&new.channel);
-        if let Some(entry) = entry
-            && let Some(published) = entry.suppressed(&new, now)?
-        {
-            return Ok(published);
+        if let Some(entry) = entry {
+            if let Some(published) = entry.repeated(&new, now) {
+                return Ok(published);
+            }
+            if new.idempotency_key.is_some() && entry.stream.key_count() >= IDEMPOTENCY_KEYS_MAX {
+                return Err(BrokerError::TooManyKeys);
+            }
+            if let Some(published) = entry.outdated(&new) {
+                return Ok(published);
+            }
         }
         if entry.is_none() && new.retention.is_none() && new.idempotency_key.is_none() {
             return Ok(Published {

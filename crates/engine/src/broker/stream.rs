@@ -134,26 +134,82 @@ impl<K: Kept> Stream<K> {
     }
 
     pub(super) fn remember_key(&mut self, key: Box<str>, published: Published, now: Moment) {
+        self.restore_key(key, published, now + IDEMPOTENCY_TTL);
+    }
+
+    /// Remembers a key until `expires`, which is not before that of any other key.
+    pub(super) fn restore_key(&mut self, key: Box<str>, published: Published, expires: Moment) {
         let extras = self.extras.get_or_insert_default();
         extras.keys_by_age.push_back(key.clone());
-        extras.keys.insert(key, (published, now + IDEMPOTENCY_TTL));
+        extras.keys.insert(key, (published, expires));
     }
 
     /// Whether `version` is older than what was published already. A publish without a version in
     /// between changes nothing about that.
     pub(super) fn has_seen(&self, version: &Version) -> bool {
-        let seen = self
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.version.as_ref());
-        seen.is_some_and(|seen| {
-            (version.epoch.is_empty() || version.epoch == seen.epoch)
-                && version.number <= seen.number
-        })
+        is_seen(self.version(), version)
+    }
+
+    /// The newest version that was published.
+    pub(super) fn version(&self) -> Option<&Version> {
+        self.extras.as_ref()?.version.as_ref()
     }
 
     pub(super) fn set_version(&mut self, version: Version) {
         self.extras.get_or_insert_default().version = Some(version);
+    }
+
+    /// The keys that are remembered, the publishes that they were first used with, and until when.
+    pub(super) fn keys(&self, now: Moment) -> impl Iterator<Item = (&str, Published, Moment)> {
+        let all = self.extras.iter().flat_map(|extras| &extras.keys);
+        let all = all.map(|(key, (published, expires))| (&**key, *published, *expires));
+        all.filter(move |(_, _, expires)| now < *expires)
+    }
+
+    /// Whether what is kept has not expired.
+    pub(super) fn history_is_alive(&self, now: Moment) -> bool {
+        now < self.history_expires
+    }
+
+    /// What is kept, oldest first.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &K> {
+        self.history.iter()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn kept_mut(&mut self) -> impl Iterator<Item = &mut K> {
+        self.history.iter_mut()
+    }
+
+    /// What is kept of the publication with `offset`.
+    pub(super) fn get(&self, offset: u64) -> Option<&K> {
+        let index = offset.checked_sub(self.floor())?;
+        self.history.get(usize::try_from(index).ok()?)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, offset: u64) -> Option<&mut K> {
+        let index = offset.checked_sub(self.floor())?;
+        self.history.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// Makes it what it was before the broker was closed. `history` is all from the floor on.
+    pub(super) fn restore(
+        &mut self,
+        epoch: Epoch,
+        bounds: Bounds,
+        history: Vec<K>,
+        version: Option<Version>,
+    ) {
+        debug_assert_eq!(bounds.top + 1, bounds.floor + history.len() as u64);
+        self.epoch = epoch;
+        self.top = bounds.top;
+        self.history = history.into();
+        self.history_expires = bounds.history_expires;
+        self.meta_expires = bounds.meta_expires;
+        if let Some(version) = version {
+            self.set_version(version);
+        }
     }
 
     /// Where it stands.
@@ -279,13 +335,21 @@ impl<K: Kept> Stream<K> {
         usize::try_from(index).map_or(self.history.len(), |index| index.min(self.history.len()))
     }
 
-    fn forget_below(&mut self, floor: u64) -> Footprint {
+    /// Forgets publications with offsets below `floor`; returns what they took up.
+    pub(super) fn forget_below(&mut self, floor: u64) -> Footprint {
         let excess = self.index_of(floor);
         self.history
             .drain(..excess)
             .map(|kept| kept.footprint())
             .sum()
     }
+}
+
+/// Whether `version` is not newer than `seen`, which was published last.
+pub(super) fn is_seen(seen: Option<&Version>, version: &Version) -> bool {
+    seen.is_some_and(|seen| {
+        (version.epoch.is_empty() || version.epoch == seen.epoch) && version.number <= seen.number
+    })
 }
 
 /// Where a stream stands.

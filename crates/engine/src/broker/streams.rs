@@ -15,11 +15,11 @@ use std::time::Duration;
 use campanile_protocol::{Epoch, Position};
 
 use super::stream::{Footprint, Kept, Stream};
-use super::{Attendance, BrokerError, HistoryQuery, NewPublication, Published};
+use super::{Attendance, HistoryQuery, NewPublication, Published};
 use crate::budget::MemoryBudget;
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, Delivery, Event, Inboxes, ShardId};
-use crate::limits::{ENTRY_OVERHEAD_BYTES, IDEMPOTENCY_KEYS_MAX};
+use crate::limits::{ENTRY_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 use crate::time::{Clock, Moment};
 
 /// Locks that streams are spread over: enough that a few dozen workers seldom meet.
@@ -81,7 +81,7 @@ pub(super) struct Entry<K> {
     pub(super) is_stored: bool,
     /// Whether an operation that has begun counts on the stream as it is: nothing is forgotten.
     pub(super) is_held: bool,
-    /// The segment with the channel's newest record, where there is a log.
+    /// The segment with the channel's newest record, once there is one.
     pub(super) segment: u32,
 }
 
@@ -138,6 +138,47 @@ impl<K: Kept> Streams<K> {
         self.cached.fetch_add(footprint.cached as u64, Relaxed);
         self.logged.fetch_add(footprint.logged, Relaxed);
         true
+    }
+
+    /// Takes what `footprint` says, whatever memory is left.
+    pub(super) fn hold(&self, footprint: Footprint) {
+        self.budget.hold(footprint.memory);
+        self.cached.fetch_add(footprint.cached as u64, Relaxed);
+        self.logged.fetch_add(footprint.logged, Relaxed);
+    }
+
+    /// Bytes of memory that could be had from the log again.
+    pub(super) fn cached(&self) -> u64 {
+        self.cached.load(Relaxed)
+    }
+
+    /// Bytes of the log that are needed.
+    pub(super) fn logged(&self) -> u64 {
+        self.logged.load(Relaxed)
+    }
+
+    /// Ends the hold on a channel, which comes to nothing.
+    pub(super) fn let_go(&self, channel: &ChannelName, now: Moment) {
+        let mut stripe = self.stripe(channel);
+        if let Some(entry) = stripe.get_mut(channel) {
+            entry.is_held = false;
+            let freed = stripe.forget_if_idle(channel, now);
+            stripe.schedule(channel);
+            self.release(freed);
+        }
+    }
+
+    /// Puts back a channel that was stored; `fill` says what it takes up.
+    pub(super) fn restore(
+        &self,
+        channel: &ChannelName,
+        fill: impl FnOnce(&mut Entry<K>) -> Footprint,
+    ) {
+        let mut stripe = self.stripe(channel);
+        let entry = stripe.entry(channel, || Epoch::EMPTY);
+        entry.is_stored = true;
+        self.hold(fill(entry));
+        stripe.schedule(channel);
     }
 
     /// Gives back what [`Streams::take`] took.
@@ -227,25 +268,19 @@ impl<K: Kept> Streams<K> {
 }
 
 impl<K: Kept> Entry<K> {
-    /// The outcome of a publish that repeats an earlier one or brings an older state.
-    pub(super) fn suppressed(
-        &self,
-        new: &NewPublication,
-        now: Moment,
-    ) -> Result<Option<Published>, BrokerError> {
-        if let Some(key) = new.idempotency_key.as_deref() {
-            if let Some(published) = self.stream.published_with(key, now) {
-                return Ok(Some(published));
-            }
-            if self.stream.key_count() >= IDEMPOTENCY_KEYS_MAX {
-                return Err(BrokerError::TooManyKeys);
-            }
-        }
-        let is_old = |version| new.retention.is_some() && self.stream.has_seen(version);
-        Ok(new.version.as_ref().is_some_and(is_old).then(|| Published {
+    /// The outcome of the publish that used the key of `new` first, if it is known.
+    pub(super) fn repeated(&self, new: &NewPublication, now: Moment) -> Option<Published> {
+        let key = new.idempotency_key.as_deref()?;
+        self.stream.published_with(key, now)
+    }
+
+    /// The outcome of a publish that brings an older state.
+    pub(super) fn outdated(&self, new: &NewPublication) -> Option<Published> {
+        let version = new.version.as_ref().filter(|_| new.retention.is_some())?;
+        self.stream.has_seen(version).then(|| Published {
             position: Some(self.stream.top()),
             is_suppressed: true,
-        }))
+        })
     }
 }
 
@@ -273,7 +308,7 @@ impl<K: Kept> Stripe<K> {
                 due: None,
                 is_stored: false,
                 is_held: false,
-                segment: 0,
+                segment: u32::MAX,
             })
         };
         self.entries.entry(channel.clone()).or_insert_with(new)
@@ -356,7 +391,9 @@ impl<K: Kept> Stripe<K> {
 pub(super) fn entry_footprint(channel: &ChannelName) -> Footprint {
     Footprint {
         memory: ENTRY_OVERHEAD_BYTES + channel.as_str().len(),
-        ..Footprint::default()
+        cached: 0,
+        // One record without a publication, about.
+        logged: RECORD_OVERHEAD_BYTES + channel.as_str().len() as u64,
     }
 }
 
