@@ -2,7 +2,7 @@
 //! process.
 //!
 //! Streams are in memory, their publications in a log ([`crate::store`]), the newest ones in both.
-//! One thread sequences and writes ([`commit`]); others sync, read what is cold, and compact. No
+//! One thread sequences and writes (`commit`); others sync, read what is cold, and compact. No
 //! worker ever waits for the disk with a lock: publishers await their outcome, and what does not
 //! enter a history does not come here at all.
 //!
