@@ -179,7 +179,7 @@ impl SimulatedDisk {
         self.successor(contents)
     }
 
-    /// What was asked of it so far.
+    /// What was asked of it until it was turned off.
     #[must_use]
     pub fn log(&self) -> Vec<Step> {
         self.lock().log.clone()
@@ -249,11 +249,13 @@ impl SimulatedDisk {
             state.waiting.swap_remove(position.expect("it was pushed"));
         }
         let outcome = state.faults.of(operation);
-        state.log.push(Step {
-            operation,
-            file: name.to_owned(),
-            has_failed: outcome.is_err(),
-        });
+        if !state.faults.is_off {
+            state.log.push(Step {
+                operation,
+                file: name.to_owned(),
+                has_failed: outcome.is_err(),
+            });
+        }
         (state, outcome)
     }
 
