@@ -309,10 +309,6 @@ impl World {
             .values()
             .flatten()
             .map(|(_, publication)| publication);
-        let missing = expected
-            .values()
-            .flatten()
-            .map(|(_, publication)| publication);
         ensure!(expected.is_empty(), "not delivered: {}", brief(missing));
         Ok(())
     }

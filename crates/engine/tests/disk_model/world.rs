@@ -196,6 +196,8 @@ impl World {
                         is_disturbed || self.disk.log().iter().any(|step| step.has_failed);
                     self.diary.push(format!("does not open: {error:?}"));
                     ensure!(is_forgiven, "does not open again: {error:?}");
+                    let log = self.disk.log();
+                    self.note_failed_sync(&log);
                     self.disk.set_capacity(usize::MAX);
                     self.disk.fail_no_more();
                     if self.disk.is_off() {
@@ -353,6 +355,15 @@ impl World {
         }
     }
 
+    /// After a failed sync the broker may trust nothing that was not synced, whatever came of it.
+    fn note_failed_sync(&mut self, log: &[Step]) {
+        let syncs = [Operation::SyncBytes, Operation::SyncNames];
+        let mut steps = log.iter();
+        if steps.any(|step| step.has_failed && syncs.contains(&step.operation)) {
+            self.lossy = self.lossy.max(self.at_stake.min(Lossy::Maybe));
+        }
+    }
+
     fn end_process(&mut self) {
         let Some(process) = self.process.take() else {
             return;
@@ -364,6 +375,7 @@ impl World {
         self.counts.compactions += usize::try_from(status.compacted_segments).unwrap_or(0);
         self.counts.cold_reads += usize::try_from(status.cold_reads).unwrap_or(0);
         let log = self.disk.log();
+        self.note_failed_sync(&log);
         for channel in &mut self.channels {
             channel.forget_durable(|steps| is_durable(&log, steps));
         }
