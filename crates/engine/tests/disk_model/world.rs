@@ -192,8 +192,9 @@ impl World {
                 outcome => {
                     self.counts.failed_openings += 1;
                     let error = outcome.err().map(|error| error.to_string());
-                    let is_forgiven =
-                        is_disturbed || self.disk.log().iter().any(|step| step.has_failed);
+                    let is_forgiven = is_disturbed
+                        || self.disk.is_off()
+                        || self.disk.log().iter().any(|step| step.has_failed);
                     self.diary.push(format!("does not open: {error:?}"));
                     ensure!(is_forgiven, "does not open again: {error:?}");
                     let log = self.disk.log();
