@@ -16,7 +16,7 @@ use campanile_engine::testkit::disk::{
 };
 use campanile_engine::time::{Clock, Moment, Now};
 
-use crate::channel::{Channel, Lossy};
+use crate::channel::Channel;
 use crate::stream::Time;
 use crate::witness::Witness;
 
@@ -60,6 +60,17 @@ pub(crate) enum Manner {
     Relaxed,
     /// Each process another one.
     Mixed,
+}
+
+/// What of the acknowledged may be lost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Lossy {
+    /// Nothing.
+    No,
+    /// What was not synced, where the epochs are new.
+    Maybe,
+    /// What was not synced, and every epoch is new.
+    Yes,
 }
 
 /// How much was done and checked.
@@ -199,6 +210,8 @@ impl World {
                     ensure!(is_forgiven, "does not open again: {error:?}");
                     let log = self.disk.log();
                     self.note_failed_sync(&log);
+                    // It may have made durable what was not.
+                    self.at_stake = self.at_stake.min(Lossy::Maybe);
                     self.disk.set_capacity(usize::MAX);
                     self.disk.fail_no_more();
                     if self.disk.is_off() {
@@ -209,16 +222,11 @@ impl World {
             }
         }
         let is_relaxed = self.process().is_relaxed;
-        self.diary.push(format!(
-            "opened, relaxed: {is_relaxed}, lossy: {:?}",
-            self.lossy
-        ));
         let lossy = std::mem::replace(&mut self.lossy, Lossy::No);
+        self.diary
+            .push(format!("opened, relaxed: {is_relaxed}, lossy: {lossy:?}"));
         // Until something is stored, there is nothing to lose.
         self.at_stake = if is_relaxed { Lossy::Maybe } else { Lossy::No };
-        for channel in &mut self.channels {
-            channel.reopen(lossy);
-        }
         self.check_all(lossy)
     }
 
@@ -323,7 +331,7 @@ impl World {
         let is_untroubled = !log[before..].iter().any(|step| step.has_failed);
         self.end_process();
         // First the segment is made durable, then the mark says so.
-        if !is_failed && is_durable(&log, log.len()) {
+        if is_durable(&log, log.len()) {
             self.at_stake = self.at_stake.min(Lossy::Maybe);
             for channel in &mut self.channels {
                 channel.forget_durable(|_| true);
