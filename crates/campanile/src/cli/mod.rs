@@ -195,6 +195,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::config::Engine;
 
     fn parse(line: &str) -> Cli {
         Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}"))
@@ -238,7 +239,7 @@ mod tests {
     fn flags_become_settings_above_the_environment() {
         let cli = parse(
             "campanile serve -a ::1 --http_server.port 7 --workers 3 --log.level debug \
-             --client.insecure --health.enabled=false --strict --dev",
+             --client.insecure --health.enabled=false --data-dir /data --strict --dev",
         );
         let Some(Command::Serve(args)) = cli.command else {
             panic!("not serve");
@@ -252,6 +253,19 @@ mod tests {
         assert_eq!(config.log.level, crate::config::LogLevel::Debug);
         assert!(config.client.authentication.insecure);
         assert!(!config.health.enabled);
+        let Engine::Disk(disk) = config.engine else {
+            panic!("not on disk");
+        };
+        assert_eq!(disk.path, Path::new("/data"));
         assert_eq!(sources.unknown, crate::config::Unknown::Refuse);
+    }
+
+    #[test]
+    fn flags_of_centrifugo_choose_the_engine() {
+        let cli = parse("campanile --engine.type memory");
+        let mut sources = cli.serve.sources();
+        sources.file = None;
+        let config = crate::config::load(&sources).unwrap().config;
+        assert_eq!(config.engine, Engine::Memory);
     }
 }
