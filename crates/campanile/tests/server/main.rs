@@ -20,6 +20,7 @@ mod limits;
 mod logging;
 mod plain_sockets;
 mod protobuf;
+mod restart;
 mod smuggling;
 mod start;
 mod stop;

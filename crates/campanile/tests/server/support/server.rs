@@ -1,11 +1,12 @@
 //! The program itself: started with a configuration of the test's, on a port of the system's
-//! choice, and stopped by a signal.
+//! choice, in a directory of its own, and stopped by a signal.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,16 +18,21 @@ use super::log::Log;
 use super::{API_KEY, PATIENCE, TOKEN_SECRET};
 
 /// How to start a server.
+#[derive(Clone)]
 pub(crate) struct Setup {
     config: Value,
     arguments: Vec<String>,
     descriptors: Option<u32>,
 }
 
+/// Where a server and those that follow it run; gone with the last of them.
+struct Home(PathBuf);
+
 /// A running server; killed when it is dropped, so that a failed test leaves nothing behind.
 pub(crate) struct Server {
     child: Child,
-    config: PathBuf,
+    setup: Setup,
+    home: Arc<Home>,
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
 }
@@ -74,7 +80,7 @@ impl Setup {
         self
     }
 
-    fn command(&self, config: &Path) -> Command {
+    fn command(&self, home: &Home) -> Command {
         let program = env!("CARGO_BIN_EXE_campanile");
         let mut command = match self.descriptors {
             None => Command::new(program),
@@ -88,16 +94,23 @@ impl Setup {
                 shell
             }
         };
+        let config = home.path().join("config.json");
+        fs::write(&config, self.config.to_string()).expect("a writable directory");
         command.arg("serve").arg("--config").arg(config);
         command.args(&self.arguments).env_clear();
+        command.current_dir(home.path());
         command
     }
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Server {
-        let config = self.write();
+        self.start_in(Arc::new(Home::new()))
+    }
+
+    /// The same where another server was.
+    fn start_in(self, home: Arc<Home>) -> Server {
         let mut child = self
-            .command(&config)
+            .command(&home)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -106,7 +119,8 @@ impl Setup {
         // From here on a panic ends the process.
         let mut server = Server {
             child,
-            config,
+            setup: self,
+            home,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             log,
         };
@@ -125,22 +139,32 @@ impl Setup {
 
     /// Runs it to an end that it comes to by itself.
     pub(crate) fn run_to_end(self) -> Output {
-        let config = self.write();
-        let output = self.command(&config).output().expect("the program runs");
-        let _ = fs::remove_file(config);
-        output
+        self.command(&Home::new())
+            .output()
+            .expect("the program runs")
+    }
+}
+
+impl Home {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("server-{}-{count}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // What a process of the same id left behind is not a test's to find.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a writable directory");
+        Self(path)
     }
 
-    fn write(&self) -> PathBuf {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "server-{}-{}.json",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&path, self.config.to_string()).expect("a writable directory");
-        path
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -252,6 +276,15 @@ impl Server {
         self.child.wait().expect("a child").code()
     }
 
+    /// Ends it by this signal, and starts another one in its place.
+    pub(crate) fn restart(mut self, signal: Signal) -> Self {
+        self.signal(signal);
+        self.wait();
+        let (setup, home) = (self.setup.clone(), Arc::clone(&self.home));
+        drop(self);
+        setup.start_in(home)
+    }
+
     /// Stops it in good order, and gives everything it logged.
     pub(crate) fn stop(mut self) -> String {
         self.signal(Signal::TERM);
@@ -273,6 +306,5 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_file(&self.config);
     }
 }
