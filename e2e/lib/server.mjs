@@ -37,7 +37,6 @@ function configuration(port, { client = {}, namespaces = [], ...rest } = {}) {
   return {
     http_server: { address: '127.0.0.1', port },
     http_api: { key: API_KEY },
-    engine: { type: 'memory' },
     prometheus: { enabled: true },
     health: { enabled: true },
     client: { token: { hmac_secret_key: SECRET }, allowed_origins: ['*'], ...client },

@@ -38,7 +38,6 @@ _DELTA = {"allowed_delta_types": ["fossil"], "delta_publish": True}
 _OPEN = {"allow_subscribe_for_client": True, "history_ttl": "300s", "history_size": 100}
 _CONFIG = {
     "http_api": {"key": API_KEY},
-    "engine": {"type": "memory"},
     "client": {
         "token": {"hmac_secret_key": SECRET},
         "allowed_origins": ["*"],
