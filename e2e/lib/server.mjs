@@ -134,13 +134,14 @@ export class Server {
     this.#process.kill('SIGTERM');
   }
 
-  async #ended() {
-    this.terminate();
-    const end = await within(this.exited, 'end of the server after SIGTERM', 20_000).catch((error) => {
+  async #ended(signal = 'SIGTERM') {
+    this.#process.kill(signal);
+    const end = await within(this.exited, `end of the server after ${signal}`, 20_000).catch((error) => {
       this.#process.kill('SIGKILL');
       throw error;
     });
-    assert.deepEqual(end, { code: 0, signal: null }, `the server did not stop cleanly:\n${this.#output}`);
+    const expected = signal === 'SIGKILL' ? { code: null, signal } : { code: 0, signal: null };
+    assert.deepEqual(end, expected, `the server did not end as it should:\n${this.#output}`);
   }
 
   async stop() {
@@ -148,9 +149,9 @@ export class Server {
     await rm(this.#directory, { recursive: true });
   }
 
-  /** Same port and configuration, new process. */
-  async restart() {
-    await this.#ended();
+  /** Same port, configuration and directory, new process. */
+  async restart(signal) {
+    await this.#ended(signal);
     await this.#launch();
   }
 
@@ -172,8 +173,8 @@ export class Server {
     return answer.json();
   }
 
-  publish(channel, data) {
-    return this.api('publish', { channel, data });
+  publish(channel, data, options = {}) {
+    return this.api('publish', { channel, data, ...options });
   }
 
   /** The sum of a metric's series; 0 when there is none. */
