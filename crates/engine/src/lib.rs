@@ -25,5 +25,6 @@ pub mod shard;
 pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod throttle;
 pub mod time;
 pub mod wheel;
