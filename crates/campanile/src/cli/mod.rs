@@ -35,6 +35,10 @@ pub const EXIT_FAILURE: u8 = 1;
 /// The command line makes no sense; what `clap` ends with too.
 pub const EXIT_USAGE: u8 = 2;
 
+/// Stored data is damaged, or of a newer version: `EX_DATAERR` of `sysexits.h`; trying again is of no
+/// use.
+pub const EXIT_DATA: u8 = 65;
+
 /// Nobody answered: `EX_UNAVAILABLE` of `sysexits.h`, which tells a script that trying again may
 /// help.
 pub const EXIT_UNREACHABLE: u8 = 69;

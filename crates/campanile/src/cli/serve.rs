@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-use super::{EXIT_CONFIG, EXIT_FAILURE, FileArgs, load, say};
+use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say};
 use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
 
 /// Flags of `serve`. They win over the environment, and that over the file.
@@ -129,6 +129,8 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
             say(&error.to_string());
             ExitCode::from(if error.is_configuration() {
                 EXIT_CONFIG
+            } else if error.is_data() {
+                EXIT_DATA
             } else {
                 EXIT_FAILURE
             })

@@ -15,8 +15,9 @@ const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Beyond this it is rather a slip of the unit than a wish to lose so much.
 const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
 
-/// Four segments of the log. Room is made by a segment, and needs one to work in.
-const SIZE_LIMIT_MIN: u64 = 64 * 1024 * 1024;
+/// Room is made by a segment, an eighth of this, which must be worth more than what is written at
+/// once.
+const SIZE_LIMIT_MIN: u64 = 16 * 1024 * 1024;
 
 impl Resolver<'_> {
     pub(super) fn engine(&mut self, raw: raw::Engine) -> Engine {
@@ -41,7 +42,7 @@ impl Resolver<'_> {
             self.invalid("engine.disk.path", "expected the path of a directory");
         }
         if raw.size_limit > 0 && raw.size_limit < SIZE_LIMIT_MIN {
-            let reason = format!("expected {SIZE_LIMIT_MIN} (64 MiB) or more, or 0 for no limit");
+            let reason = format!("expected {SIZE_LIMIT_MIN} (16 MiB) or more, or 0 for no limit");
             self.invalid("engine.disk.size_limit", reason);
         }
         Disk {

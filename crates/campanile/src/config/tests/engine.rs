@@ -66,7 +66,7 @@ fn a_disk_that_could_not_work_is_refused() {
         ("path = ''", "path: expected the path of a directory"),
         (
             "size_limit = 1048576",
-            "size_limit: expected 67108864 (64 MiB) or more, or 0 for no limit",
+            "size_limit: expected 16777216 (16 MiB) or more, or 0 for no limit",
         ),
         (
             "sync_interval = '0s'",
