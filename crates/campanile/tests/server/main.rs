@@ -8,7 +8,9 @@ mod support;
 
 mod commands;
 mod compression;
+mod data_directory;
 mod deltas;
+mod disk_trouble;
 mod echo;
 mod embedding;
 mod emulation;

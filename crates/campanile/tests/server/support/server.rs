@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 
 use super::http::{self, Response};
@@ -22,17 +22,18 @@ use super::{API_KEY, PATIENCE, TOKEN_SECRET};
 pub(crate) struct Setup {
     config: Value,
     arguments: Vec<String>,
-    descriptors: Option<u32>,
+    /// What the shell's `ulimit` is given.
+    limit: Option<String>,
 }
 
 /// Where a server and those that follow it run; gone with the last of them.
-struct Home(PathBuf);
+pub(crate) struct Home(PathBuf);
 
 /// A running server; killed when it is dropped, so that a failed test leaves nothing behind.
 pub(crate) struct Server {
     child: Child,
     setup: Setup,
-    home: Arc<Home>,
+    pub(crate) home: Arc<Home>,
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
 }
@@ -58,7 +59,7 @@ impl Setup {
                 "prometheus": {"enabled": true},
             }),
             arguments: Vec::new(),
-            descriptors: None,
+            limit: None,
         }
     }
 
@@ -75,21 +76,24 @@ impl Setup {
     }
 
     /// Lets the process have no more descriptors than this.
-    pub(crate) const fn descriptors(mut self, descriptors: u32) -> Self {
-        self.descriptors = Some(descriptors);
+    pub(crate) fn descriptors(mut self, descriptors: u32) -> Self {
+        self.limit = Some(format!("-n {descriptors}"));
+        self
+    }
+
+    /// Lets no file of the process become longer than this many blocks, of 512 or 1,024 bytes.
+    pub(crate) fn file_blocks(mut self, blocks: u32) -> Self {
+        self.limit = Some(format!("-f {blocks}"));
         self
     }
 
     fn command(&self, home: &Home) -> Command {
         let program = env!("CARGO_BIN_EXE_campanile");
-        let mut command = match self.descriptors {
+        let mut command = match &self.limit {
             None => Command::new(program),
-            Some(descriptors) => {
+            Some(limit) => {
                 let mut shell = Command::new("sh");
-                shell.args([
-                    "-c",
-                    &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""),
-                ]);
+                shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
                 shell.arg(program);
                 shell
             }
@@ -107,8 +111,8 @@ impl Setup {
         self.start_in(Arc::new(Home::new()))
     }
 
-    /// The same where another server was.
-    fn start_in(self, home: Arc<Home>) -> Server {
+    /// The same where another server was, or is.
+    pub(crate) fn start_in(self, home: Arc<Home>) -> Server {
         let mut child = self
             .command(&home)
             .stdout(Stdio::null())
@@ -139,14 +143,17 @@ impl Setup {
 
     /// Runs it to an end that it comes to by itself.
     pub(crate) fn run_to_end(self) -> Output {
-        self.command(&Home::new())
-            .output()
-            .expect("the program runs")
+        self.run_to_end_in(&Home::new())
+    }
+
+    /// The same where another server was, or is.
+    pub(crate) fn run_to_end_in(self, home: &Home) -> Output {
+        self.command(home).output().expect("the program runs")
     }
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("server-{}-{count}", std::process::id());
@@ -157,7 +164,7 @@ impl Home {
         Self(path)
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -265,8 +272,7 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a child has an id"), signal).expect("it runs");
+        kill_process(self.pid(), signal).expect("it runs");
     }
 
     /// The exit code, once the process has ended.
@@ -274,6 +280,19 @@ impl Server {
         let ended = self.log.wait_for_end();
         assert!(ended.is_some(), "still running:\n{}", self.log.text());
         self.child.wait().expect("a child").code()
+    }
+
+    /// How long a file may become from now on, in bytes; `None` for as long as it likes.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).expect("it is our child");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Ends it by this signal, and starts another one in its place.
