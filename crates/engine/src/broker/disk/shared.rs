@@ -266,7 +266,8 @@ impl Shared {
         Counters::add(&counters.commits, 1);
         Counters::add(&counters.records, records);
         Counters::add(&counters.written_bytes, bytes);
-        let was_full = counters.is_full.swap(false, Relaxed);
+        // Of a store beyond its limit, compaction and removals can be written all the same.
+        let was_full = !self.is_over_limit(0) && counters.is_full.swap(false, Relaxed);
         if was_full | counters.is_unwritable.swap(false, Relaxed) {
             tracing::info!("the store takes publications again");
         }
