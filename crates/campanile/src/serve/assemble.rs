@@ -214,11 +214,10 @@ fn node(config: &Config, shards: usize) -> Result<Seated, ServeError> {
     Ok((node, seats, store))
 }
 
-/// What keeps the streams, and the same again if it is on disk.
-fn broker(
-    config: &Config,
-    around: Surroundings,
-) -> Result<(Arc<dyn Broker>, Option<Arc<DiskBroker>>), ServeError> {
+/// What keeps the streams, and the same again if that is on disk.
+type Keeper = (Arc<dyn Broker>, Option<Arc<DiskBroker>>);
+
+fn broker(config: &Config, around: Surroundings) -> Result<Keeper, ServeError> {
     match &config.engine {
         Engine::Disk(disk) => {
             let broker = store::open(disk, around).map_err(ServeError::Store)?;

@@ -140,19 +140,24 @@ async fn serve(
     let ended = async {
         drain(&node, &admission, shutdown.drain).await;
         // The server stops itself, and so has to go on running meanwhile.
-        let ((), ended) = tokio::join!(handle.stop(true), &mut serving);
+        let ((), ended) = tokio::join!(handle.stop(true), serving);
         if let Err(error) = ended {
             tracing::warn!(%error, "the server did not end well");
         }
     };
+    end(ended, shutdown.timeout, signals).await;
+    Ok(())
+}
+
+/// Waits for `ended`, but neither longer than `timeout` nor when told to stop once more.
+async fn end(ended: impl Future<Output = ()>, timeout: Duration, signals: &mut StopSignals) {
     tokio::select! {
         () = ended => {}
         () = signals.next() => tracing::warn!("told to stop once more"),
-        () = tokio::time::sleep(shutdown.timeout) => {
-            tracing::warn!(timeout = ?shutdown.timeout, "not everything ended in time");
+        () = tokio::time::sleep(timeout) => {
+            tracing::warn!(?timeout, "not everything ended in time");
         }
     }
-    Ok(())
 }
 
 /// SIGTERM and SIGINT, from its creation on: without it they end the process where it stands.

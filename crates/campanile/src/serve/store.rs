@@ -44,18 +44,18 @@ enum Reason {
 impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = self.path.display();
+        if let Some((file, error)) = self.reason.refusal() {
+            write!(f, "the data directory {path} cannot be used: ")?;
+            if let Some(file) = file {
+                write!(f, "{}: ", file.display())?;
+            }
+            return write!(f, "{error}: {}", Advice(error));
+        }
         match &self.reason {
-            Reason::Lock(LockError::InUse) => write!(
+            Reason::Lock(_) => write!(
                 f,
                 "the data directory {path} is in use by another process: stop that one, or {ELSEWHERE}"
             ),
-            Reason::Lock(LockError::Io(error)) => told(f, &self.path, &self.path, error),
-            Reason::Open(OpenError::Log(store::OpenError::Io { file, error })) => {
-                told(f, &self.path, file, error)
-            }
-            Reason::Open(OpenError::Append(
-                AppendError::Write(error) | AppendError::Sync(error),
-            )) => told(f, &self.path, &self.path, error),
             Reason::Open(error) => write!(f, "the data directory {path} cannot be used: {error}"),
         }
     }
@@ -63,54 +63,51 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// What the operating system said about `file`, and what can be done about it.
-fn told(
-    f: &mut std::fmt::Formatter<'_>,
-    directory: &Path,
-    file: &Path,
-    error: &io::Error,
-) -> std::fmt::Result {
-    write!(
-        f,
-        "the data directory {} cannot be used: ",
-        directory.display()
-    )?;
-    if file != directory {
-        write!(f, "{}: ", file.display())?;
-    }
-    write!(f, "{error}: ")?;
-    if is_full(error) {
-        return f.write_str("make room on that disk, and start again");
-    }
-    match error.kind() {
-        ErrorKind::PermissionDenied => write!(
-            f,
-            "it has to belong to the user that the server runs as; change its owner, or {ELSEWHERE}"
-        ),
-        ErrorKind::ReadOnlyFilesystem => {
-            write!(f, "make its file system writable, or {ELSEWHERE}")
+impl Reason {
+    /// What the operating system refused, and of which file if not of the directory.
+    const fn refusal(&self) -> Option<(Option<&PathBuf>, &io::Error)> {
+        match self {
+            Self::Lock(LockError::Io(error))
+            | Self::Open(OpenError::Append(AppendError::Write(error) | AppendError::Sync(error))) => {
+                Some((None, error))
+            }
+            Self::Open(OpenError::Log(store::OpenError::Io { file, error })) => {
+                Some((Some(file), error))
+            }
+            _ => None,
         }
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-            write!(f, "there is something else of that name; {ELSEWHERE}")
-        }
-        _ => write!(f, "look at that disk, or {ELSEWHERE}"),
+    }
+}
+
+/// What can be done about a refusal of the operating system.
+struct Advice<'a>(&'a io::Error);
+
+impl std::fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let advice = match self.0.kind() {
+            _ if is_full(self.0) => return f.write_str("make room on that disk, and start again"),
+            ErrorKind::PermissionDenied => {
+                "it has to be writable for the user that the server runs as; change its owner or mode"
+            }
+            ErrorKind::ReadOnlyFilesystem => "make its file system writable",
+            ErrorKind::NotADirectory => "there is something else of that name; move it away",
+            _ => "look at that disk",
+        };
+        write!(f, "{advice}, or {ELSEWHERE}")
     }
 }
 
 impl StoreError {
     /// Whether the directory is the wrong one, so that trying again is of no use.
     pub(super) fn is_configuration(&self) -> bool {
-        matches!(
-            &self.reason,
-            Reason::Lock(LockError::Io(error))
-                if matches!(
-                    error.kind(),
-                    ErrorKind::PermissionDenied
-                        | ErrorKind::ReadOnlyFilesystem
-                        | ErrorKind::NotADirectory
-                        | ErrorKind::AlreadyExists
-                )
-        )
+        self.reason.refusal().is_some_and(|(_, error)| {
+            matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::NotADirectory
+            )
+        })
     }
 
     /// Whether what is in the directory cannot be used as it is, however often it is tried.
@@ -207,6 +204,17 @@ fn announce(path: &Path, took: Duration, found: &Recovered) {
         bytes = found.bytes,
         "data directory opened"
     );
+    judge_last_run(found);
+    if let Some(behind) = found.clock_went_back {
+        tracing::warn!(
+            ?behind,
+            "the clock is behind what it was: histories expire as if it were not; set the clock if it \
+             is wrong"
+        );
+    }
+}
+
+fn judge_last_run(found: &Recovered) {
     if found.is_lossy {
         tracing::warn!(
             "the machine went down before everything was synced: the last publications may be lost, so \
@@ -224,20 +232,11 @@ fn announce(path: &Path, took: Duration, found: &Recovered) {
             "the last write of the last run was not finished, and what there is of it is dropped"
         );
     }
-    if let Some(behind) = found.clock_went_back {
-        tracing::warn!(
-            ?behind,
-            "the clock is behind what it was: histories expire as if it were not; set the clock if it \
-             is wrong"
-        );
-    }
 }
 
 /// Ends the log as it should be. Waits no longer than [`CLOSE_PATIENCE`] for the disk, nor when
 /// `hurry` comes first.
 pub(super) async fn close(broker: Arc<DiskBroker>, hurry: impl Future<Output = ()>) {
-    const UNCLEAN: &str = "the next start finds the data as after a crash, with everything that was \
-                           acknowledged in it";
     let (tell, closed) = oneshot::channel();
     // Of its own, and with a share in the broker: neither a runtime's end nor the broker's may wait
     // for a disk that stands still.
@@ -246,16 +245,21 @@ pub(super) async fn close(broker: Arc<DiskBroker>, hurry: impl Future<Output = (
         broker.close();
         let _ = tell.send(());
     });
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "the data directory is not closed: {UNCLEAN}");
-        return;
-    }
-    tokio::select! {
-        _ = closed => tracing::info!("data directory closed"),
-        () = hurry => tracing::warn!("told to stop once more while the data directory closes: {UNCLEAN}"),
-        () = tokio::time::sleep(CLOSE_PATIENCE) => tracing::warn!(
-            timeout = ?CLOSE_PATIENCE,
-            "the disk takes too long to close the data directory: {UNCLEAN}"
+    let obstacle = if spawned.is_err() {
+        Some("there are no more threads")
+    } else {
+        tokio::select! {
+            _ = closed => None,
+            () = hurry => Some("told to stop once more"),
+            () = tokio::time::sleep(CLOSE_PATIENCE) => Some("the disk takes too long"),
+        }
+    };
+    match obstacle {
+        None => tracing::info!("data directory closed"),
+        Some(reason) => tracing::warn!(
+            reason,
+            "the data directory is not closed: the next start finds it as after a crash, with \
+             everything in it that was acknowledged"
         ),
     }
 }
@@ -275,7 +279,11 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_had_is_told_with_what_to_do() {
         for (kind, advice, is_configuration) in [
-            (ErrorKind::PermissionDenied, "change its owner, or", true),
+            (
+                ErrorKind::PermissionDenied,
+                "change its owner or mode, or",
+                true,
+            ),
             (
                 ErrorKind::ReadOnlyFilesystem,
                 "make its file system writable, or",

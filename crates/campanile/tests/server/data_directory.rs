@@ -124,7 +124,7 @@ fn a_directory_that_cannot_be_written_is_78() {
     let parts = [
         "cannot be used: ",
         "Permission denied",
-        "change its owner, or choose another directory",
+        "change its owner or mode, or choose another directory",
     ];
     assert_refused(setup(), &home, 78, &parts);
 }
