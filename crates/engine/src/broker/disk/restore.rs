@@ -116,7 +116,9 @@ impl Restoring {
             found.segment = place.segment;
             self.residents.add(place.segment, channel);
         }
-        if found.state.epoch != state.epoch {
+        // A rebirth gives its epoch to streams too that are past their time: one that begins again
+        // after it shows only in its top.
+        if found.state.epoch != state.epoch || found.state.top > state.top {
             self.cached -= found
                 .slots
                 .drain(..)
