@@ -41,6 +41,11 @@ impl MemoryBudget {
         fits
     }
 
+    /// Takes `bytes` for something that is there already, whatever is left.
+    pub fn hold(&self, bytes: usize) {
+        self.stored.fetch_add(bytes as u64, Relaxed);
+    }
+
     /// Gives back what [`MemoryBudget::store`] took.
     pub fn release(&self, bytes: usize) {
         self.stored.fetch_sub(bytes as u64, Relaxed);
