@@ -173,12 +173,15 @@ export class Campaign {
   async #caughtUp(tops, who) {
     const stands = new Map();
     let read = 0;
+    const isAt = (top) => (place) => place?.epoch === top.epoch && place.offset === top.offset;
     const isThere = () => {
       for (; read < this.log.events.length; read++) {
-        const { kind, who: name, channel, offset } = this.log.events[read];
-        if (kind === 'delivery' || kind === 'subscribed') stands.set(`${name} ${channel}`, offset);
+        const { kind, who: name, channel, offset, epoch } = this.log.events[read];
+        const key = `${name} ${channel}`;
+        if (kind === 'subscribed') stands.set(key, { epoch, offset });
+        else if (kind === 'delivery') Object.assign(stands.get(key) ?? {}, { offset });
       }
-      return [...tops].every(([channel, { offset }]) => who(channel).every((name) => stands.get(`${name} ${channel}`) >= offset));
+      return [...tops].every(([channel, top]) => who(channel).map((name) => stands.get(`${name} ${channel}`)).every(isAt(top)));
     };
     await until(isThere, 'everybody at the top', 10_000).catch(() => {});
     // Whatever comes too much comes now.
