@@ -55,7 +55,7 @@ export class Campaign {
     // The port is no part of what can be repeated: two runs of one seed may be under way.
     const port = await fixedPort(new Random(`${this.seed}/${process.pid}`));
     this.server = await Server.prepare(configuration(this.engine), port);
-    this.data ??= join(this.server.directory, this.engine.disk?.path ?? 'none');
+    this.data ??= join(this.server.directory, this.engine.disk?.path ?? 'data');
     const world = { log: this.log, port, random: this.random };
     this.auditor = new Auditor(world);
     this.world = { ...world, nextPage: this.auditor.nextPage };

@@ -118,8 +118,11 @@ export class Channel {
     );
   }
 
-  /** Whether the stream's epoch may have been forgotten with it by the time `at`. */
+  /**
+   * Whether the stream's epoch may have been forgotten with it by the time `at`. One that nothing was published to
+   * is not kept across a restart.
+   */
   mayBeForgotten(stream, at) {
-    return at - stream.lastAt >= this.options.metaTtl - CLOCK_SLACK_MS;
+    return stream.places.size === 0 || at - stream.lastAt >= this.options.metaTtl - CLOCK_SLACK_MS;
   }
 }
