@@ -5,7 +5,7 @@
 //! not end well, and the mark says that the log is in use.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -57,6 +57,11 @@ pub enum OpenError {
         /// The newest one that this version reads.
         known: u32,
     },
+    /// A segment is not there.
+    Missing {
+        /// Which.
+        file: PathBuf,
+    },
     /// Something that was on disk is not there, or not as it was written.
     Corrupt {
         /// Where.
@@ -78,24 +83,37 @@ impl fmt::Display for OpenError {
                  start the version that wrote it, or a newer one",
                 file.display()
             ),
+            Self::Missing { file } => {
+                write!(f, "{} is missing; {}", file.display(), Advice(file))
+            }
             Self::Corrupt {
                 file,
                 offset,
                 reason,
-            } => {
-                let directory = file.parent().unwrap_or(file).display();
-                write!(
-                    f,
-                    "{} is damaged at byte {offset}: {reason}; \
-                     run `campanile data verify {directory}` to see what is affected",
-                    file.display()
-                )
-            }
+            } => write!(
+                f,
+                "{} is damaged at byte {offset}: {reason}; {}",
+                file.display(),
+                Advice(file)
+            ),
         }
     }
 }
 
 impl std::error::Error for OpenError {}
+
+/// What to do about a file that is not as it was.
+struct Advice<'a>(&'a Path);
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let directory = self.0.parent().unwrap_or(self.0).display();
+        write!(
+            f,
+            "run `campanile data verify {directory}` to see what is affected"
+        )
+    }
+}
 
 /// Makes errors that name a file of the directory.
 #[derive(Clone, Copy)]
@@ -244,21 +262,19 @@ impl Files {
             let removed = files.segments.drain(..needed);
             files.leftovers.extend(removed.map(file_name));
         }
-        let first = mark
-            .map(|mark| mark.oldest)
-            .or(files.segments.first().copied());
-        // A log with a mark has a segment, the oldest one at least.
-        let mut expected = first.unwrap_or(0);
-        let required = usize::from(mark.is_some());
-        for id in files.segments.iter().copied().map(Some).chain([None]) {
-            let is_missing = match id {
-                Some(id) => id != expected,
-                None => files.segments.len() < required,
-            };
-            if is_missing {
-                return Err(blame.corrupt(&file_name(expected), 0, "it is missing"));
-            }
-            expected = expected.saturating_add(1);
+        // Nobody but the mark can tell an oldest segment that was removed from one that is missing.
+        let first = mark.map_or_else(
+            || files.segments.first().copied().unwrap_or(0),
+            |mark| mark.oldest,
+        );
+        let mut numbered = files.segments.iter().zip(first..=u32::MAX);
+        let gap = numbered.find_map(|(id, expected)| (*id != expected).then_some(expected));
+        // A log with a mark has a segment.
+        let none = (mark.is_some() && files.segments.is_empty()).then_some(first);
+        if let Some(missing) = gap.or(none) {
+            return Err(OpenError::Missing {
+                file: directory.path().join(file_name(missing)),
+            });
         }
         Ok(files)
     }

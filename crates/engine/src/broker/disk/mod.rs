@@ -159,6 +159,9 @@ impl DiskBroker {
             // Only whole segments can be given back.
             options.segment_bytes = options.segment_bytes.min(limit / SEGMENTS_MIN);
         }
+        // What can be read again must never take the place of what cannot.
+        let cache_max = usize::try_from(budget.store_limit() / 2).unwrap_or(usize::MAX);
+        options.cache_bytes = options.cache_bytes.min(cache_max);
         let now = clock.now();
         let mut restoring = Restoring::new(options.cache_bytes);
         let log_options = LogOptions {

@@ -10,7 +10,7 @@ use campanile_protocol::{Epoch, Publication};
 use super::draft::Drafts;
 use super::queue::{Carried, PublishRequest, Tell, answer};
 use super::shared::Shared;
-use super::slot::Slot;
+use super::slot::SLOT_BYTES;
 use crate::broker::stream::{Bounds, Footprint, key_bytes};
 use crate::broker::streams::entry_footprint;
 use crate::broker::{BrokerError, IDEMPOTENCY_TTL, Published, Version};
@@ -157,7 +157,7 @@ impl Plan {
         }
         let mut cost = Footprint::default();
         cost.memory += key.map_or(0, key_bytes);
-        cost.memory += new.retention.map_or(0, |_| size_of::<Slot>());
+        cost.memory += new.retention.map_or(0, |_| SLOT_BYTES);
         if !is_stored {
             cost += entry_footprint(&new.channel);
         }

@@ -138,7 +138,8 @@ impl Restoring {
             hot: Some(hot),
         };
         found.slots.push((offset, slot));
-        let kept = usize::try_from(found.state.top + 1 - found.state.floor).unwrap_or(usize::MAX);
+        let kept = (found.state.top.saturating_add(1)).saturating_sub(found.state.floor);
+        let kept = usize::try_from(kept).unwrap_or(usize::MAX);
         if found.slots.len() > kept.saturating_mul(2).saturating_add(SLACK) {
             self.cached -= drop_below(&mut found.slots, found.state.floor);
         }

@@ -158,9 +158,12 @@ impl Shared {
         let dead = bytes.saturating_sub(live);
         let slack = self.options.segment_bytes.saturating_mul(SEGMENTS_SLACK);
         let is_mostly_dead = dead > live.saturating_add(slack);
-        let is_tight = self.options.size_limit.is_some_and(|limit| {
-            bytes > limit / 8 * 7 && dead > self.options.segment_bytes.max(bytes / 8)
-        });
+        let is_near_limit = self
+            .options
+            .size_limit
+            .is_some_and(|limit| bytes > limit / 8 * 7);
+        let is_tight = (is_near_limit || self.counters.is_full.load(Relaxed))
+            && dead > self.options.segment_bytes.max(bytes / 8);
         is_mostly_dead || is_tight
     }
 

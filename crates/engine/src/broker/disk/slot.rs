@@ -5,8 +5,13 @@ use std::sync::Arc;
 use campanile_protocol::Publication;
 
 use crate::broker::stream::{Footprint, Kept, publication_bytes};
+use crate::channel::ChannelName;
 use crate::limits::PUBLICATION_OVERHEAD_BYTES;
 use crate::store::Place;
+
+/// What a slot takes of memory: itself, and its channel's name in the list of who has records in
+/// its segment.
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>() + size_of::<ChannelName>();
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
@@ -45,7 +50,7 @@ impl Kept for Slot {
     fn footprint(&self) -> Footprint {
         let cached = self.hot.as_deref().map_or(0, publication_bytes);
         let mut footprint = log_footprint(self.place);
-        footprint.memory += size_of::<Self>();
+        footprint.memory += SLOT_BYTES;
         footprint += cache_footprint(cached);
         footprint
     }

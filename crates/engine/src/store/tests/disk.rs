@@ -1,5 +1,5 @@
 //! A disk in memory whose files a test can look into, damage and copy, and whose operations it can
-//! let fail. Everything is durable at once: power cuts are tried elsewhere.
+//! let fail. It knows what a power cut would leave of files; names are durable at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -21,7 +21,13 @@ pub(super) enum Operation {
     SyncNames,
 }
 
-type Content = Arc<Mutex<Vec<u8>>>;
+#[derive(Default)]
+struct Bytes {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+type Content = Arc<Mutex<Bytes>>;
 type Failures = Arc<Mutex<VecDeque<(Operation, ErrorKind)>>>;
 
 #[derive(Clone, Default)]
@@ -46,17 +52,21 @@ impl Disk {
     }
 
     pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
-        self.content(name).lock().unwrap().clone()
+        self.content(name).lock().unwrap().now.clone()
     }
 
     pub(super) fn put(&self, name: &str, bytes: Vec<u8>) {
-        let content = Arc::new(Mutex::new(bytes));
+        let content = Bytes {
+            now: bytes,
+            ..Bytes::default()
+        };
+        let content = Arc::new(Mutex::new(content));
         self.files.lock().unwrap().insert(name.to_owned(), content);
     }
 
     /// Changes a file as nobody of ours would.
     pub(super) fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<u8>)) {
-        edit(&mut self.content(name).lock().unwrap());
+        edit(&mut self.content(name).lock().unwrap().now);
     }
 
     /// Another disk with the same files.
@@ -64,6 +74,15 @@ impl Disk {
         let copy = Self::default();
         for name in self.names() {
             copy.put(&name, self.bytes(&name));
+        }
+        copy
+    }
+
+    /// Another disk with what a power cut would leave.
+    pub(super) fn after_power_cut(&self) -> Self {
+        let copy = Self::default();
+        for (name, content) in &*self.files.lock().unwrap() {
+            copy.put(name, content.lock().unwrap().synced.clone());
         }
         copy
     }
@@ -140,7 +159,7 @@ impl DataFile for OpenFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let content = self.content.lock().unwrap();
         let start = usize::try_from(offset).unwrap();
-        let read = content.get(start..start + bytes.len());
+        let read = content.now.get(start..start + bytes.len());
         bytes.copy_from_slice(read.ok_or(ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -151,7 +170,7 @@ impl DataFile for OpenFile {
             Ok(()) => bytes,
             Err(_) => &bytes[..bytes.len() / 2],
         };
-        let mut content = self.content.lock().unwrap();
+        let content = &mut self.content.lock().unwrap().now;
         let start = usize::try_from(offset).unwrap();
         let end = start + written.len();
         if content.len() < end {
@@ -162,17 +181,20 @@ impl DataFile for OpenFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        check(&self.failures, Operation::Sync)
+        check(&self.failures, Operation::Sync)?;
+        let mut content = self.content.lock().unwrap();
+        content.synced = content.now.clone();
+        Ok(())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         check(&self.failures, Operation::SetLen)?;
         let length = usize::try_from(bytes).unwrap();
-        self.content.lock().unwrap().resize(length, 0);
+        self.content.lock().unwrap().now.resize(length, 0);
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.content.lock().unwrap().len() as u64)
+        Ok(self.content.lock().unwrap().now.len() as u64)
     }
 }

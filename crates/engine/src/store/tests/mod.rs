@@ -1,10 +1,15 @@
 //! The log on a disk in memory.
 
+mod codec;
+mod damage;
 mod disk;
+mod failures;
+mod files;
 mod life;
 
 use campanile_protocol::{Epoch, Publication};
 
+use super::segment::file_name as segment_name;
 use super::*;
 use disk::Disk;
 
