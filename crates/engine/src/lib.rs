@@ -26,4 +26,5 @@ pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod time;
+pub mod upkeep;
 pub mod wheel;
