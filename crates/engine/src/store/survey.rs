@@ -16,7 +16,7 @@ use std::{fmt, mem};
 use campanile_protocol::Publication;
 
 use super::directory::{DataFile, Directory};
-use super::group::{Head, HEAD_BYTES, loose_records};
+use super::group::{HEAD_BYTES, Head, loose_records};
 use super::mark::{self, BadMark, Mark};
 use super::opening::{Blame, OpenError, is_unfinished};
 use super::record::{LogTime, Place, Record};
@@ -48,6 +48,17 @@ pub struct Survey {
     pub is_lossy: bool,
     /// The newest time in the log.
     pub time: LogTime,
+}
+
+/// Whether there is a log in `directory`, or what is left of one.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn has_log(directory: &dyn Directory) -> io::Result<bool> {
+    let names = directory.list()?;
+    Ok(names
+        .iter()
+        .any(|name| name == mark::FILE_NAME || id_of(name).is_some()))
 }
 
 /// How a run ended.
@@ -128,12 +139,6 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Whether there is no trace of a log.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ending.is_none() && self.segments.is_empty() && self.problems.is_empty()
-    }
-
     /// Bytes of all segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -207,6 +212,9 @@ impl Surveyor<'_, '_> {
     fn segments(&mut self, ids: &[u32], mark: Option<&Mark>) -> Result<(), OpenError> {
         let first = mark.map(|mark| mark.oldest).or(ids.first().copied());
         let mut expected = first.unwrap_or(0);
+        if expected == 0 {
+            self.scan.next = Some(1);
+        }
         for (index, &id) in ids.iter().enumerate() {
             if id > expected {
                 self.missing(expected);

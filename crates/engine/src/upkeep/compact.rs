@@ -68,7 +68,8 @@ pub fn compact(
     let (publications, mut kept) = (kept.len(), kept.into_iter().peekable());
     let mut reader = PlaceReader::new(&**directory);
     for segment in oldest..=newest {
-        while let Some((place, channel, state)) = kept.next_if(|(place, ..)| place.segment == segment)
+        while let Some((place, channel, state)) =
+            kept.next_if(|(place, ..)| place.segment == segment)
         {
             let publication = reader.publication(place)?;
             writing.publication(channel, state, &publication)?;

@@ -86,8 +86,7 @@ impl Examination {
 }
 
 /// Bytes of the log that a channel's publications take.
-#[must_use]
-pub fn publication_bytes(settled: &Settled<Place>) -> u64 {
+fn publication_bytes(settled: &Settled<Place>) -> u64 {
     let places = settled.kept.iter();
     places.map(|(_, place)| u64::from(place.length)).sum()
 }

@@ -9,8 +9,8 @@ use crate::broker::{DiskOptions, random_epoch};
 use crate::channel::ChannelName;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::store::{
-    Directory, Fold, Group, KeyRecord, Log, LogOptions, LogTime, Place, Record, RecordRef, Segments,
-    StreamState,
+    Directory, Fold, Group, KeyRecord, Log, LogOptions, LogTime, Place, Record, RecordRef,
+    Segments, StreamState,
 };
 
 /// Keys in one record, so that none becomes larger than those of publications are.
