@@ -90,10 +90,6 @@ impl Group {
 
     /// Bytes that the group takes in a segment.
     #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "it is there, and about records"
-    )]
     pub fn len(&self) -> usize {
         self.bytes.len() + 1
     }

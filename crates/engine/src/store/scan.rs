@@ -11,9 +11,10 @@
 //!   can be unfinished, and of that one the end is missing. A group of which the end is there is
 //!   damaged, and so is whatever has a group behind it. What remains undetected is damage to the length
 //!   of the last group, which then looks unfinished.
-//! * **The machine was not:** pages reach a disk in any order, and an unfinished write can look like
-//!   anything. Groups behind it that nobody knew to be durable go with it. A run that acknowledged
-//!   such groups was a relaxed one, and [`Opening::is_lossy`](super::Opening) says so.
+//! * **The machine was not,** or a sync failed, after which the system may show files with holes:
+//!   pages reach a disk in any order, and an unfinished write can look like anything. Groups behind it
+//!   that nobody knew to be durable go with it. A run that acknowledged such groups was a relaxed one,
+//!   and [`Opening::is_lossy`](super::Opening) says so.
 //!
 //! Everything in front of the end was whole and in sequence, or this is an error.
 
@@ -21,7 +22,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::directory::{DataFile, Directory};
-use super::group::{Head, Stamp, holds_head};
+use super::group::{Head, Records, Stamp, holds_head};
 use super::mark::Mark;
 use super::opening::{Blame, OpenError};
 use super::record::{LogTime, Place, Record};
@@ -163,9 +164,7 @@ impl<'a> Scan<'a> {
         let blame = Blame(self.directory);
         let file = self.directory.open(&name).map_err(blame.io(&name))?;
         let length = file.len().map_err(blame.io(&name))?;
-        let length = u32::try_from(length)
-            .ok()
-            .and_then(|n| usize::try_from(n).ok());
+        let length = u32::try_from(length).ok().map(|length| length as usize);
         let length =
             length.ok_or_else(|| blame.corrupt(&name, 0, "it is larger than any segment"))?;
         self.bytes.clear();
@@ -211,21 +210,8 @@ impl<'a> Scan<'a> {
                 break;
             }
             self.time = self.time.max(head.stamp.time);
-            for record in records {
-                let decoded = record.and_then(|(slot, record)| {
-                    let place = Place {
-                        segment: header.id,
-                        offset: u32::try_from(end.at).ok()?.checked_add(slot.offset)?,
-                        length: slot.length,
-                    };
-                    Some((Record::decode(record).ok()?, place))
-                });
-                match decoded {
-                    Some((record, place)) => (self.fold)(head.stamp.time, record, place),
-                    None => end.reason = Some("a record cannot be read"),
-                }
-            }
-            if end.reason.is_some() {
+            if !self.records(records, header.id, end.at, head.stamp.time) {
+                end.reason = Some("a record cannot be read");
                 break;
             }
             self.next = Some(head.stamp.sequence + 1);
@@ -234,6 +220,25 @@ impl<'a> Scan<'a> {
         }
         self.bytes = bytes;
         end
+    }
+
+    /// Folds the records of the group at `base`; false if one cannot be read.
+    fn records(&mut self, records: Records<'_>, segment: u32, base: usize, time: LogTime) -> bool {
+        for framed in records {
+            let decoded = framed.and_then(|(slot, bytes)| {
+                let place = Place {
+                    segment,
+                    offset: u32::try_from(base).ok()?.checked_add(slot.offset)?,
+                    length: slot.length,
+                };
+                Some((Record::decode(bytes).ok()?, place))
+            });
+            let Some((record, place)) = decoded else {
+                return false;
+            };
+            (self.fold)(time, record, place);
+        }
+        true
     }
 
     fn damaged(&self, loaded: &Loaded, at: usize, reason: &'static str) -> OpenError {
@@ -253,7 +258,7 @@ pub(super) fn torn_bytes(
     let Some(last) = rest.iter().rposition(|byte| *byte != 0) else {
         return Ok(0);
     };
-    let rest_used = &rest[..=last];
+    let used = last + 1;
     if last_run.was_clean {
         return Err("there is something behind the end of a log that was closed");
     }
@@ -265,10 +270,10 @@ pub(super) fn torn_bytes(
             return Err("a group cannot be read, and there are groups behind it");
         }
     }
-    if last_run.is_same_boot && !is_interrupted(rest, rest_used.len(), salt, next) {
+    if last_run.is_same_boot && !is_interrupted(rest, used, salt, next) {
         return Err("the last group was written whole and cannot be read");
     }
-    Ok(rest_used.len())
+    Ok(used)
 }
 
 /// The readable groups in `rest` that come later than group `next`, and where they begin.

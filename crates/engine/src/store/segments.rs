@@ -184,7 +184,18 @@ impl Segments {
     /// Does what makes something durable, unless that has failed before. For who holds the turn.
     fn noting_failure(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         self.check()?;
-        sync().inspect_err(|_| self.has_failed.store(true, Ordering::Release))
+        sync().inspect_err(|_| {
+            self.has_failed.store(true, Ordering::Release);
+            self.disown_boot();
+        })
+    }
+
+    /// Lets the next opening trust this boot no more than another one: what the system could not write
+    /// it may have forgotten, though the machine stays up. A disk that fails may refuse this too.
+    fn disown_boot(&self) {
+        let mut running = self.running();
+        running.mark.boot_id = None;
+        let _ = self.current_mark(&running).write(&*self.directory);
     }
 
     /// An error once a sync has failed.
@@ -209,6 +220,7 @@ impl Segments {
     /// # Errors
     /// The disk's. The segment may be gone nevertheless; else it goes at the next opening.
     pub fn remove_oldest(&self) -> io::Result<()> {
+        self.check()?;
         let mut running = self.running();
         let Some(next) = self.list().get(1).map(|segment| segment.id) else {
             return Ok(());
