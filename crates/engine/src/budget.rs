@@ -34,11 +34,16 @@ impl MemoryBudget {
     pub fn store(&self, bytes: usize) -> bool {
         let bytes = bytes as u64;
         let stored = self.stored.fetch_add(bytes, Relaxed) + bytes;
-        let fits = stored <= self.limit / 2;
+        let fits = stored <= self.store_limit();
         if !fits {
             self.stored.fetch_sub(bytes, Relaxed);
         }
         fits
+    }
+
+    /// Takes `bytes` for something that is there already, whatever is left.
+    pub fn hold(&self, bytes: usize) {
+        self.stored.fetch_add(bytes as u64, Relaxed);
     }
 
     /// Gives back what [`MemoryBudget::store`] took.
@@ -49,6 +54,12 @@ impl MemoryBudget {
     /// Notes how much waits in the outbound queues of `shard`.
     pub fn set_queued(&self, shard: ShardId, bytes: u64) {
         self.queued[usize::from(shard.as_u8())].store(bytes, Relaxed);
+    }
+
+    /// The most that may be stored.
+    #[must_use]
+    pub const fn store_limit(&self) -> u64 {
+        self.limit / 2
     }
 
     /// What is stored.

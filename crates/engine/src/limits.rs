@@ -1,5 +1,7 @@
 //! Bounds that are not configured, and how they relate.
 
+use std::time::Duration;
+
 /// Shards a node can have: a stream keeps the shards that have its subscribers as bits of a word,
 /// and a session's id has one byte for its shard.
 pub const SHARDS_MAX: usize = 64;
@@ -17,6 +19,26 @@ pub const PUBLICATION_OVERHEAD_BYTES: usize = 160;
 
 /// What a channel that is stored takes of memory beside its name: stream, table and timer entries.
 pub const ENTRY_OVERHEAD_BYTES: usize = 400;
+
+/// What one record of the log takes on disk beside the channel's name and the payload, about.
+pub const RECORD_OVERHEAD_BYTES: u64 = 48;
+
+/// Bytes of publishes that wait for the disk, counted with [`DELIVERY_OVERHEAD_BYTES`] each; the
+/// publishers beyond wait for room.
+pub const COMMIT_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of publishes that are written to the disk at once, counted likewise. One publication may
+/// be larger.
+pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes that compaction has written again at once: publishers wait behind them.
+pub const CARRY_BYTES_MAX: usize = 256 * 1024;
+
+/// Reads of histories from the disk that have begun; those beyond wait.
+pub const COLD_READS_MAX: usize = 64;
+
+/// How long the disk may take for one write before publishers are refused.
+pub const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Orders of the application waiting for one shard; the callers beyond wait.
 pub const ORDERS_MAX: usize = 1024;
@@ -53,6 +75,10 @@ const _: () = assert!(
 const _: () = assert!(
     SHARDS_MAX <= u64::BITS as usize,
     "a stream has one word for its shards"
+);
+const _: () = assert!(
+    COMMIT_QUEUE_BYTES_MAX <= u32::MAX as usize,
+    "the queue is counted in u32 permits"
 );
 const _: () = assert!(
     INBOX_BYTES_MAX <= u32::MAX as usize,

@@ -23,6 +23,18 @@ impl ClientId {
         Self(random)
     }
 
+    /// The id of these bytes, as [`ClientId::to_bytes`] gave them.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id's bytes, for whoever stores it.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// The shard that owns the session.
     #[must_use]
     pub const fn shard(self) -> u8 {
@@ -121,6 +133,7 @@ mod tests {
         assert_eq!(id.to_string(), "ffffffff-ffff-4fff-bfff-ffffffffff07");
         assert_eq!(id.shard(), 7);
         assert_eq!(ClientId::parse(&id.to_string()), Some(id));
+        assert_eq!(ClientId::from_bytes(id.to_bytes()), id);
     }
 
     #[test]

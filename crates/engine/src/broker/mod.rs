@@ -7,8 +7,10 @@
 //!
 //! Every implementation passes the contract suite of `testkit`.
 
+pub mod disk;
 pub mod memory;
 mod stream;
+mod streams;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use campanile_protocol::{ClientInfo, Payload, Position, Publication, Tags};
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, ShardId};
 
+pub use disk::{DiskBroker, DiskOptions, DiskStatus, Durability};
 pub use memory::MemoryBroker;
 
 /// A future that a trait object returns.
@@ -112,6 +115,14 @@ pub enum BrokerError {
     TooManyKeys,
     /// The broker cannot be reached.
     Unreachable,
+    /// The disk, or what may be used of it, is full.
+    StorageFull,
+    /// The disk cannot be written or read.
+    StorageFailed,
+    /// The disk stands still.
+    Busy,
+    /// The node is stopping.
+    Stopped,
 }
 
 impl std::fmt::Display for BrokerError {
@@ -120,6 +131,10 @@ impl std::fmt::Display for BrokerError {
             Self::OutOfMemory => "memory for history is used up",
             Self::TooManyKeys => "too many idempotency keys in the channel",
             Self::Unreachable => "broker cannot be reached",
+            Self::StorageFull => "storage for history is used up",
+            Self::StorageFailed => "storage for history failed",
+            Self::Busy => "storage for history does not answer",
+            Self::Stopped => "node is stopping",
         })
     }
 }

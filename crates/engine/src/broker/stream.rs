@@ -1,22 +1,74 @@
-//! The stream of one channel, in memory: its position, its recent publications, its keys.
+//! The stream of one channel: its position, what is kept of its recent publications, its keys.
 //!
-//! Pure: told what time it is, it says what changed. Locks, shards and budgets are its owner's.
+//! Pure: told what time it is, it says what changed. Locks, shards and budgets are its owner's. What
+//! is kept of a publication is its broker's choice: the publication, or where to find it.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use campanile_protocol::{Epoch, Position, Publication};
 
-use super::{HistoryPage, HistoryQuery, IDEMPOTENCY_TTL, Published, Retention, Version};
+use super::{HistoryQuery, IDEMPOTENCY_TTL, Published, Retention, Version};
 use crate::limits::PUBLICATION_OVERHEAD_BYTES;
 use crate::time::Moment;
 
+/// What a broker keeps of one publication.
+pub(super) trait Kept: Clone {
+    /// What it takes up.
+    fn footprint(&self) -> Footprint;
+
+    /// What it takes of a page, overhead included.
+    fn page_bytes(&self) -> usize;
+}
+
+/// What something takes up, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Footprint {
+    /// Of the node's memory.
+    pub(super) memory: usize,
+    /// Of these, what could be had from the disk again.
+    pub(super) cached: usize,
+    /// Of the log.
+    pub(super) logged: u64,
+}
+
+impl AddAssign for Footprint {
+    fn add_assign(&mut self, other: Self) {
+        self.memory += other.memory;
+        self.cached += other.cached;
+        self.logged += other.logged;
+    }
+}
+
+impl std::iter::Sum for Footprint {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        let mut sum = Self::default();
+        all.for_each(|one| sum += one);
+        sum
+    }
+}
+
+impl Kept for Arc<Publication> {
+    fn footprint(&self) -> Footprint {
+        Footprint {
+            memory: publication_bytes(self),
+            ..Footprint::default()
+        }
+    }
+
+    fn page_bytes(&self) -> usize {
+        publication_bytes(self)
+    }
+}
+
 /// The stream of one channel.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct Stream<K> {
     epoch: Epoch,
     top: u64,
-    history: VecDeque<Arc<Publication>>,
+    /// Without holes, up to the top.
+    history: VecDeque<K>,
     history_expires: Moment,
     /// `None` until the first publication is stored: then there is nothing to outlive anybody.
     meta_expires: Option<Moment>,
@@ -49,7 +101,7 @@ pub(super) fn key_bytes(key: &str) -> usize {
     2 * key.len() + PUBLICATION_OVERHEAD_BYTES
 }
 
-impl Stream {
+impl<K: Kept> Stream<K> {
     pub(super) fn new(epoch: Epoch) -> Self {
         Self {
             epoch,
@@ -82,66 +134,121 @@ impl Stream {
     }
 
     pub(super) fn remember_key(&mut self, key: Box<str>, published: Published, now: Moment) {
+        self.restore_key(key, published, now + IDEMPOTENCY_TTL);
+    }
+
+    /// Remembers a key until `expires`, which is not before that of any other key.
+    pub(super) fn restore_key(&mut self, key: Box<str>, published: Published, expires: Moment) {
         let extras = self.extras.get_or_insert_default();
         extras.keys_by_age.push_back(key.clone());
-        extras.keys.insert(key, (published, now + IDEMPOTENCY_TTL));
+        extras.keys.insert(key, (published, expires));
     }
 
     /// Whether `version` is older than what was published already. A publish without a version in
     /// between changes nothing about that.
     pub(super) fn has_seen(&self, version: &Version) -> bool {
-        let seen = self
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.version.as_ref());
-        seen.is_some_and(|seen| {
-            (version.epoch.is_empty() || version.epoch == seen.epoch)
-                && version.number <= seen.number
-        })
+        is_seen(self.version(), version)
+    }
+
+    /// The newest version that was published.
+    pub(super) fn version(&self) -> Option<&Version> {
+        self.extras.as_ref()?.version.as_ref()
     }
 
     pub(super) fn set_version(&mut self, version: Version) {
         self.extras.get_or_insert_default().version = Some(version);
     }
 
-    /// The offset that [`Stream::append`] wants next.
-    pub(super) fn next_offset(&self) -> u64 {
-        self.top + 1
+    /// The keys that are remembered, the publishes that they were first used with, and until when.
+    pub(super) fn keys(&self, now: Moment) -> impl Iterator<Item = (&str, Published, Moment)> {
+        let all = self.extras.iter().flat_map(|extras| &extras.keys);
+        let all = all.map(|(key, (published, expires))| (&**key, *published, *expires));
+        all.filter(move |(_, _, expires)| now < *expires)
     }
 
-    /// The publication at the top, while it is kept.
-    pub(super) fn latest(&self, now: Moment) -> Option<Arc<Publication>> {
-        let latest = self.history.back().filter(|_| now < self.history_expires);
-        latest.map(Arc::clone)
+    /// Whether what is kept has not expired.
+    pub(super) fn history_is_alive(&self, now: Moment) -> bool {
+        now < self.history_expires
     }
 
-    /// Appends a publication with the next offset; returns the bytes of those that made room.
-    pub(super) fn append(
+    /// What is kept, oldest first.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &K> {
+        self.history.iter()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn kept_mut(&mut self) -> impl Iterator<Item = &mut K> {
+        self.history.iter_mut()
+    }
+
+    /// What is kept of the publication with `offset`.
+    pub(super) fn get(&self, offset: u64) -> Option<&K> {
+        let index = offset.checked_sub(self.floor())?;
+        self.history.get(usize::try_from(index).ok()?)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, offset: u64) -> Option<&mut K> {
+        let index = offset.checked_sub(self.floor())?;
+        self.history.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// Makes it what it was before the broker was closed. `history` is all from the floor on.
+    pub(super) fn restore(
         &mut self,
-        publication: Arc<Publication>,
-        retention: Retention,
-        now: Moment,
-    ) -> usize {
-        debug_assert_eq!(publication.offset, self.next_offset());
-        let expired = self.history_expires <= now;
-        let freed = self.trim_to(if expired { 0 } else { retention.size - 1 });
-        self.top = publication.offset;
-        self.history.push_back(publication);
-        self.history_expires = now + retention.ttl;
-        self.meta_expires = Some(now + retention.meta_ttl);
+        epoch: Epoch,
+        bounds: Bounds,
+        history: Vec<K>,
+        version: Option<Version>,
+    ) {
+        debug_assert_eq!(bounds.top + 1, bounds.floor + history.len() as u64);
+        self.epoch = epoch;
+        self.top = bounds.top;
+        self.history = history.into();
+        self.history_expires = bounds.history_expires;
+        self.meta_expires = bounds.meta_expires;
+        if let Some(version) = version {
+            self.set_version(version);
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            top: self.top,
+            floor: self.floor(),
+            history_expires: self.history_expires,
+            meta_expires: self.meta_expires,
+        }
+    }
+
+    /// What is kept of the publication at the top.
+    pub(super) fn latest(&self, now: Moment) -> Option<&K> {
+        self.history.back().filter(|_| now < self.history_expires)
+    }
+
+    /// Appends a publication, which makes the stream stand at `bounds`; returns what those took up
+    /// that made room.
+    pub(super) fn append(&mut self, kept: K, bounds: Bounds) -> Footprint {
+        debug_assert_eq!(bounds.top, self.top + 1, "a stream has no holes");
+        let freed = self.forget_below(bounds.floor);
+        self.top = bounds.top;
+        self.history.push_back(kept);
+        self.history_expires = bounds.history_expires;
+        self.meta_expires = bounds.meta_expires;
         freed
     }
 
-    /// Forgets all publications; returns their bytes.
-    pub(super) fn clear(&mut self) -> usize {
-        let freed = self.trim_to(0);
+    /// Forgets all publications; returns what they took up.
+    pub(super) fn clear(&mut self) -> Footprint {
+        let freed = self.forget_below(self.top + 1);
         self.history.shrink_to_fit();
         freed
     }
 
-    /// Forgets what is past its time; returns its bytes.
-    pub(super) fn expire(&mut self, now: Moment) -> usize {
-        let mut freed = 0;
+    /// Forgets what is past its time; returns what that took up.
+    pub(super) fn expire(&mut self, now: Moment) -> Footprint {
+        let mut freed = Footprint::default();
         if self.history_expires <= now {
             freed += self.clear();
         }
@@ -151,7 +258,7 @@ impl Stream {
                 if expires > now {
                     break;
                 }
-                freed += key_bytes(key);
+                freed.memory += key_bytes(key);
                 extras.keys.remove(key);
                 extras.keys_by_age.pop_front();
             }
@@ -164,14 +271,12 @@ impl Stream {
         self.meta_expires.is_none_or(|expires| expires <= now) && self.key_count() == 0
     }
 
-    /// The bytes of everything that is kept.
-    pub(super) fn bytes(&self) -> usize {
+    /// What everything in it takes up.
+    pub(super) fn footprint(&self) -> Footprint {
+        let mut sum: Footprint = self.history.iter().map(Kept::footprint).sum();
         let keys = self.extras.iter().flat_map(|extras| &extras.keys_by_age);
-        self.history
-            .iter()
-            .map(|publication| publication_bytes(publication))
-            .sum::<usize>()
-            + keys.map(|key| key_bytes(key)).sum::<usize>()
+        sum.memory += keys.map(|key| key_bytes(key)).sum::<usize>();
+        sum
     }
 
     /// When [`Stream::expire`] or [`Stream::is_forgettable`] will next change its answer.
@@ -186,21 +291,19 @@ impl Stream {
         [history, rest].into_iter().flatten().min()
     }
 
-    pub(super) fn page(&self, query: HistoryQuery, now: Moment) -> HistoryPage {
-        let mut page = HistoryPage {
-            publications: Vec::new(),
-            top: self.top(),
-        };
+    /// What is kept of the publications that `query` asks for, in its order.
+    pub(super) fn select(&self, query: HistoryQuery, now: Moment) -> Vec<K> {
+        let mut selected = Vec::new();
         if self.history_expires <= now {
-            return page;
+            return selected;
         }
         let mut bytes_left = query.bytes;
-        let mut take = |publication: &Arc<Publication>| {
-            let bytes = publication_bytes(publication);
-            let fits = page.publications.len() < query.limit && bytes <= bytes_left;
+        let mut take = |kept: &K| {
+            let bytes = kept.page_bytes();
+            let fits = selected.len() < query.limit && bytes <= bytes_left;
             if fits {
                 bytes_left -= bytes;
-                page.publications.push(Arc::clone(publication));
+                selected.push(kept.clone());
             }
             fits
         };
@@ -208,7 +311,7 @@ impl Stream {
             let end = match query.since {
                 None => self.history.len(),
                 // A start that is no longer kept has nothing known to be older than it.
-                Some(since) if since <= self.top && !self.is_kept(since) => 0,
+                Some(since) if since <= self.top && since < self.floor() => 0,
                 Some(since) => self.index_of(since),
             };
             self.history.range(..end).rev().all(&mut take);
@@ -218,29 +321,76 @@ impl Stream {
                 .map_or(0, |since| self.index_of(since.saturating_add(1)));
             self.history.range(start..).all(take);
         }
-        page
+        selected
+    }
+
+    /// The oldest offset that is kept; the next one when none is.
+    fn floor(&self) -> u64 {
+        self.top + 1 - self.history.len() as u64
     }
 
     /// The index of the first kept publication whose offset is at least `offset`.
     fn index_of(&self, offset: u64) -> usize {
-        let Some(first) = self.history.front() else {
-            return 0;
-        };
-        let index = offset.saturating_sub(first.offset);
+        let index = offset.saturating_sub(self.floor());
         usize::try_from(index).map_or(self.history.len(), |index| index.min(self.history.len()))
     }
 
-    fn is_kept(&self, offset: u64) -> bool {
-        self.history
-            .front()
-            .is_some_and(|first| (first.offset..=self.top).contains(&offset))
-    }
-
-    fn trim_to(&mut self, size: usize) -> usize {
-        let excess = self.history.len().saturating_sub(size);
+    /// Forgets publications with offsets below `floor`; returns what they took up.
+    pub(super) fn forget_below(&mut self, floor: u64) -> Footprint {
+        let excess = self.index_of(floor);
         self.history
             .drain(..excess)
-            .map(|publication| publication_bytes(&publication))
+            .map(|kept| kept.footprint())
             .sum()
+    }
+}
+
+/// Whether `version` is not newer than `seen`, which was published last.
+pub(super) fn is_seen(seen: Option<&Version>, version: &Version) -> bool {
+    seen.is_some_and(|seen| {
+        (version.epoch.is_empty() || version.epoch == seen.epoch) && version.number <= seen.number
+    })
+}
+
+/// Where a stream stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Bounds {
+    /// The newest offset.
+    pub(super) top: u64,
+    /// The oldest offset that is kept; `top + 1` when none is.
+    pub(super) floor: u64,
+    /// When all that is kept expires.
+    pub(super) history_expires: Moment,
+    /// When epoch and offset expire; `None` before the first publication.
+    pub(super) meta_expires: Option<Moment>,
+}
+
+impl Default for Bounds {
+    /// Where a stream stands that begins.
+    fn default() -> Self {
+        Self {
+            top: 0,
+            floor: 1,
+            history_expires: Moment::START,
+            meta_expires: None,
+        }
+    }
+}
+
+impl Bounds {
+    /// Where it stands after one more publication.
+    pub(super) fn advance(self, retention: Retention, now: Moment) -> Self {
+        let top = self.top + 1;
+        let room_from = (top + 1).saturating_sub(retention.size as u64);
+        Self {
+            top,
+            floor: if self.history_expires <= now {
+                top
+            } else {
+                self.floor.max(room_from)
+            },
+            history_expires: now + retention.ttl,
+            meta_expires: Some(now + retention.meta_ttl),
+        }
     }
 }

@@ -8,8 +8,22 @@
 //! is a fold: the last record of a channel is its state. There is nothing to undo and no second file
 //! to agree with.
 
+mod codec;
 mod directory;
+mod group;
+mod log;
+mod mark;
+mod opening;
 mod record;
+mod scan;
+mod segment;
+mod segments;
+#[cfg(test)]
+mod tests;
 
 pub use directory::{DataFile, Directory, LockError, OsDirectory, is_full};
-pub use record::{KeyRecord, LogTime, Place, Record, StreamState};
+pub use group::{Group, Slot};
+pub use log::{AppendError, Appended, Log, LogOptions};
+pub use opening::{OpenError, Opening};
+pub use record::{KeyRecord, LogTime, Malformed, Place, Record, RecordRef, StreamState};
+pub use segments::{ReadError, Segments};

@@ -1,4 +1,6 @@
-//! What one record says.
+//! What one record says. How it is spelled is said in [`super::codec`].
+
+use std::fmt;
 
 use campanile_protocol::{Epoch, Publication};
 
@@ -73,3 +75,67 @@ pub enum Record {
         is_rebirth: bool,
     },
 }
+
+/// A [`Record`] that is about to be written, made of what its writer has at hand.
+#[derive(Clone, Copy, Debug)]
+pub enum RecordRef<'a> {
+    /// Of one channel.
+    Channel {
+        /// Which.
+        channel: &'a str,
+        /// Its state.
+        state: &'a StreamState,
+        /// A publication that it keeps.
+        publication: Option<&'a Publication>,
+        /// Keys that it remembers from here on.
+        keys: &'a [KeyRecord],
+    },
+    /// Of all channels.
+    Era {
+        /// The epoch of streams that begin from here on.
+        epoch: Epoch,
+        /// When the next one begins.
+        ends: LogTime,
+        /// Whether every stream that there is has it from here on.
+        is_rebirth: bool,
+    },
+}
+
+impl<'a> From<&'a Record> for RecordRef<'a> {
+    fn from(record: &'a Record) -> Self {
+        match record {
+            Record::Channel {
+                channel,
+                state,
+                publication,
+                keys,
+            } => Self::Channel {
+                channel: channel.as_str(),
+                state,
+                publication: publication.as_ref(),
+                keys,
+            },
+            Record::Era {
+                epoch,
+                ends,
+                is_rebirth,
+            } => Self::Era {
+                epoch: *epoch,
+                ends: *ends,
+                is_rebirth: *is_rebirth,
+            },
+        }
+    }
+}
+
+/// Bytes that are no record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed;
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes are no record")
+    }
+}
+
+impl std::error::Error for Malformed {}

@@ -1,0 +1,221 @@
+//! What waits for the commit thread, bounded in bytes.
+//!
+//! A publisher waits for room before its request enters the queue; what is in the queue is taken in
+//! order, as much at a time as makes one group. While the disk stands still, nobody waits for it
+//! without end: what was not taken yet is refused.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use campanile_protocol::Publication;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::broker::{BrokerError, NewPublication, Published};
+use crate::channel::ChannelName;
+use crate::delivery::payload_bytes;
+use crate::limits::{COMMIT_QUEUE_BYTES_MAX, DELIVERY_OVERHEAD_BYTES};
+use crate::store::Place;
+
+/// Where the outcome of a request is told.
+pub(super) type Tell<T> = oneshot::Sender<Result<T, BrokerError>>;
+
+/// Tells an outcome. Who does not listen any more does not want to know.
+pub(super) fn answer<T>(tell: Tell<T>, outcome: Result<T, BrokerError>) {
+    let _ = tell.send(outcome);
+}
+
+/// What the commit thread is asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Publish.
+    Publish(Box<PublishRequest>),
+    /// Forget the publications of a channel up to an offset.
+    Remove {
+        channel: ChannelName,
+        /// Up to where; `None` for all.
+        through: Option<u64>,
+        tell: Tell<()>,
+    },
+    /// Write what is still needed of a channel in an old segment to the log's end.
+    Carry {
+        channel: ChannelName,
+        /// The segment that it is to leave.
+        segment: u32,
+        publications: Vec<Carried>,
+        tell: Tell<()>,
+    },
+    /// Write a group with the present time, although there is nothing to say.
+    Mark { tell: Tell<()> },
+    /// Look whether something is to be done that nobody asked for.
+    Tick,
+}
+
+#[derive(Debug)]
+pub(super) struct PublishRequest {
+    pub(super) new: NewPublication,
+    pub(super) tell: Tell<Published>,
+    /// Its share of the queue, until the outcome is told.
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// A publication that moves to the log's end.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) from: Place,
+    pub(super) publication: Arc<Publication>,
+}
+
+/// See the [module](self).
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    arrival: Condvar,
+    room: Arc<Semaphore>,
+    /// Whether the disk stands still.
+    stalled: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    requests: VecDeque<Request>,
+    is_closed: bool,
+    /// Whether the commit thread sleeps, so that nobody else pays for waking it.
+    is_idle: bool,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            arrival: Condvar::new(),
+            room: Arc::new(Semaphore::new(COMMIT_QUEUE_BYTES_MAX)),
+            stalled: watch::Sender::new(false),
+        }
+    }
+
+    /// Waits until `new` fits into the queue.
+    ///
+    /// # Errors
+    /// The disk stands still.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken nothing.
+    pub(super) async fn admit(
+        &self,
+        new: &NewPublication,
+    ) -> Result<OwnedSemaphorePermit, BrokerError> {
+        let bytes = payload_bytes(&new.data, new.tags.as_deref()) + DELIVERY_OVERHEAD_BYTES;
+        let bytes = bytes.min(COMMIT_QUEUE_BYTES_MAX);
+        let permits = u32::try_from(bytes).expect("the whole queue fits into u32");
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            return Ok(room);
+        }
+        let mut stalled = self.stalled.subscribe();
+        let room = Arc::clone(&self.room).acquire_many_owned(permits);
+        let stall = stalled.wait_for(|is_stalled| *is_stalled);
+        match futures_util::future::select(std::pin::pin!(room), std::pin::pin!(stall)).await {
+            futures_util::future::Either::Left((room, _)) => {
+                Ok(room.expect("the semaphore is never closed"))
+            }
+            futures_util::future::Either::Right(_) => Err(BrokerError::Busy),
+        }
+    }
+
+    /// Adds `request`.
+    ///
+    /// # Errors
+    /// The queue is closed.
+    pub(super) fn push(&self, request: Request) -> Result<(), BrokerError> {
+        let mut waiting = self.lock();
+        if waiting.is_closed {
+            return Err(BrokerError::Stopped);
+        }
+        waiting.requests.push_back(request);
+        let is_idle = std::mem::take(&mut waiting.is_idle);
+        drop(waiting);
+        if is_idle {
+            self.arrival.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for requests and moves the oldest to `batch` while they have together at most `bytes`
+    /// of payload, but at least one. Returns `false` when the queue is closed and empty.
+    pub(super) fn take(&self, batch: &mut Vec<Request>, bytes: usize) -> bool {
+        let mut waiting = self.lock();
+        while waiting.requests.is_empty() {
+            if waiting.is_closed {
+                return false;
+            }
+            waiting.is_idle = true;
+            let arrival = self.arrival.wait(waiting);
+            waiting = arrival.unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut taken = 0;
+        while let Some(next) = waiting.requests.front() {
+            taken += next.payload_bytes();
+            if taken > bytes && !batch.is_empty() {
+                break;
+            }
+            batch.extend(waiting.requests.pop_front());
+        }
+        true
+    }
+
+    /// Says whether the disk stands still. If it does, what waits is refused; returns how much.
+    pub(super) fn set_stalled(&self, is_stalled: bool) -> usize {
+        self.stalled.send_replace(is_stalled);
+        if is_stalled {
+            self.refuse_all(BrokerError::Busy)
+        } else {
+            0
+        }
+    }
+
+    /// Refuses what waits; returns how much.
+    pub(super) fn refuse_all(&self, error: BrokerError) -> usize {
+        let waiting = std::mem::take(&mut self.lock().requests);
+        let count = waiting.len();
+        waiting
+            .into_iter()
+            .for_each(|request| request.refuse(error));
+        count
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        *self.stalled.borrow()
+    }
+
+    /// Takes no more requests; those that wait are still carried out.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.arrival.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Request {
+    fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Publish(publish) => publish.new.data.len() + DELIVERY_OVERHEAD_BYTES,
+            Self::Carry { publications, .. } => {
+                let data = publications.iter().map(|one| one.publication.data.len());
+                data.sum::<usize>() + DELIVERY_OVERHEAD_BYTES
+            }
+            Self::Remove { .. } | Self::Mark { .. } | Self::Tick => DELIVERY_OVERHEAD_BYTES,
+        }
+    }
+
+    /// Tells that nothing comes of it.
+    pub(super) fn refuse(self, error: BrokerError) {
+        match self {
+            Self::Publish(publish) => answer(publish.tell, Err(error)),
+            Self::Remove { tell, .. } | Self::Carry { tell, .. } | Self::Mark { tell } => {
+                answer(tell, Err(error));
+            }
+            Self::Tick => {}
+        }
+    }
+}
