@@ -186,6 +186,17 @@ impl Log {
         })
     }
 
+    /// Ends the newest segment, durably, and begins the next one, so that everything that was written
+    /// until now can be removed.
+    ///
+    /// # Errors
+    /// There is no new segment.
+    pub fn begin_segment(&mut self) -> Result<(), AppendError> {
+        self.segments.check().map_err(AppendError::Sync)?;
+        self.clean().map_err(AppendError::Write)?;
+        self.roll(0, self.time)
+    }
+
     /// Makes what is behind the end zeros again, which is what opening takes for an end.
     fn clean(&mut self) -> io::Result<()> {
         if self.is_soiled {

@@ -293,7 +293,7 @@ impl Files {
 }
 
 /// Whether the file is one of ours that has not got its name.
-fn is_unfinished(name: &str) -> bool {
+pub(super) fn is_unfinished(name: &str) -> bool {
     segment::finished(name).is_some_and(|name| name == mark::FILE_NAME || id_of(name).is_some())
 }
 
