@@ -2,8 +2,9 @@
 
 import { createHash } from 'node:crypto';
 
-const digest = (channel, publisher, sequence) =>
-  createHash('sha256').update(`${channel}|${publisher}|${sequence}`).digest('hex').slice(0, 16);
+/** What shows that a payload is whole and one of ours; `text` is whatever else is in it. */
+export const digest = (channel, publisher, sequence, text = '') =>
+  createHash('sha256').update(`${channel}|${publisher}|${sequence}${text}`).digest('hex').slice(0, 16);
 
 export class Ledger {
   #acknowledged = [];

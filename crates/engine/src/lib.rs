@@ -27,4 +27,5 @@ pub mod store;
 pub mod testkit;
 pub mod throttle;
 pub mod time;
+pub mod upkeep;
 pub mod wheel;

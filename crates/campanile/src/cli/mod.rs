@@ -5,6 +5,7 @@
 
 mod about;
 mod config;
+mod data;
 mod health;
 mod publish;
 mod remote;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use about::{CompletionsArgs, ManArgs, VersionArgs};
 pub use config::{CheckArgs, ConfigCommand, ShowArgs};
+pub use data::{DataCommand, InfoArgs, PlaceArgs, ReadArgs};
 pub use health::HealthArgs;
 pub use publish::PublishArgs;
 pub use remote::TlsArgs;
@@ -69,6 +71,9 @@ pub enum Command {
     /// Measure a running server
     #[cfg(target_os = "linux")]
     Bench(crate::bench::BenchArgs),
+    /// Look after the data directory of a stopped server
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Make or verify tokens of clients
     #[command(subcommand)]
     Token(TokenCommand),
@@ -141,6 +146,7 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => serve::run(&args),
             Command::Config(command) => config::run(&command),
+            Command::Data(command) => data::run(&command),
             Command::Token(command) => token::run(&command),
             Command::Publish(args) => publish::run(&args),
             Command::Subscribe(args) => subscribe::run(&args),

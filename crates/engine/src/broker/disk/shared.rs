@@ -47,19 +47,23 @@ impl Shared {
         self.time_at_start.saturating_add(moment.as_millis())
     }
 
-    /// Writes a new era before anybody is told of it.
+    /// Writes a new era before anybody is told of it, and the epoch of all streams that there are if
+    /// they have got a new one.
     pub(super) fn begin_era(
         &self,
         log: &mut Log,
         era: Era,
-        is_rebirth: bool,
+        rebirth: Option<Era>,
     ) -> Result<(), AppendError> {
         let mut group = Group::default();
-        group.push(RecordRef::Era {
-            epoch: era.epoch,
-            ends: self.log_time(era.ends),
-            is_rebirth,
-        });
+        let reborn = rebirth.map(|rebirth| (rebirth, true));
+        for (era, is_rebirth) in reborn.into_iter().chain([(era, false)]) {
+            group.push(RecordRef::Era {
+                epoch: era.epoch,
+                ends: self.log_time(era.ends),
+                is_rebirth,
+            });
+        }
         let time = self.log_time(self.streams.now());
         log.append(&mut group, time)?;
         self.segments.sync().map_err(AppendError::Sync)?;
