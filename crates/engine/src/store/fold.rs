@@ -116,7 +116,9 @@ impl<K> Fold<K> {
 
 impl<K> Found<K> {
     fn proceed(&mut self, state: StreamState, keys: Vec<KeyRecord>, dropped: &mut Vec<K>) {
-        if self.state.epoch != state.epoch {
+        // A rebirth gives its epoch to streams too that are past their time: one that begins again
+        // after it shows only in its top.
+        if self.state.epoch != state.epoch || self.state.top > state.top {
             dropped.extend(self.kept.drain(..).map(|(_, kept)| kept));
             self.keys.clear();
         }

@@ -245,10 +245,11 @@ impl Log {
             .map_err(|error| match error {
                 AppendError::Write(error) | AppendError::Sync(error) => error,
             })?;
-        let running = self.segments.running();
-        let mut mark = self.segments.current_mark(&running);
-        mark.is_stopped = true;
-        mark.time = mark.time.max(now);
-        mark.write(&*self.directory)
+        let mut running = self.segments.running();
+        // In what is kept of it too: a segment may still be removed after this, and the mark written
+        // again.
+        running.mark.is_stopped = true;
+        running.mark.time = running.mark.time.max(now);
+        self.segments.current_mark(&running).write(&*self.directory)
     }
 }
