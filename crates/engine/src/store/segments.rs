@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::{fmt, io};
 
-use super::directory::Directory;
+use super::directory::{DataFile, Directory};
 use super::group::only_record;
 use super::log::AppendError;
 use super::mark::Mark;
@@ -50,6 +50,16 @@ pub struct Segments {
     syncing: Mutex<()>,
     has_failed: AtomicBool,
     mark: Mutex<Running>,
+}
+
+/// Reads the record at `place` of its segment's file.
+pub(super) fn read_record(file: &dyn DataFile, place: Place) -> Result<Record, ReadError> {
+    let length = usize::try_from(place.length).map_err(|_| ReadError::Corrupt)?;
+    let mut bytes = vec![0; length];
+    file.read_at(&mut bytes, u64::from(place.offset))
+        .map_err(ReadError::Io)?;
+    let record = only_record(&bytes).ok_or(ReadError::Corrupt)?;
+    Record::decode(record).map_err(|_| ReadError::Corrupt)
 }
 
 /// What the mark says while the log is open.
@@ -97,18 +107,10 @@ impl Segments {
     pub fn read(&self, place: Place) -> Result<Record, ReadError> {
         let segment = self.segment(place.segment).ok_or(ReadError::Gone)?;
         let end = u64::from(place.offset) + u64::from(place.length);
-        let length = usize::try_from(place.length).map_err(|_| ReadError::Corrupt)?;
         if end > segment.used() {
             return Err(ReadError::Corrupt);
         }
-        let mut bytes = vec![0; length];
-        let offset = u64::from(place.offset);
-        segment
-            .file
-            .read_at(&mut bytes, offset)
-            .map_err(ReadError::Io)?;
-        let record = only_record(&bytes).ok_or(ReadError::Corrupt)?;
-        Record::decode(record).map_err(|_| ReadError::Corrupt)
+        read_record(&*segment.file, place)
     }
 
     /// Bytes that all segments use, without what is only reserved.
@@ -182,7 +184,18 @@ impl Segments {
     /// Does what makes something durable, unless that has failed before. For who holds the turn.
     fn noting_failure(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         self.check()?;
-        sync().inspect_err(|_| self.has_failed.store(true, Ordering::Release))
+        sync().inspect_err(|_| {
+            self.has_failed.store(true, Ordering::Release);
+            self.disown_boot();
+        })
+    }
+
+    /// Lets the next opening trust this boot no more than another one: what the system could not write
+    /// it may have forgotten, though the machine stays up. A disk that fails may refuse this too.
+    fn disown_boot(&self) {
+        let mut running = self.running();
+        running.mark.boot_id = None;
+        let _ = self.current_mark(&running).write(&*self.directory);
     }
 
     /// An error once a sync has failed.
@@ -207,6 +220,7 @@ impl Segments {
     /// # Errors
     /// The disk's. The segment may be gone nevertheless; else it goes at the next opening.
     pub fn remove_oldest(&self) -> io::Result<()> {
+        self.check()?;
         let mut running = self.running();
         let Some(next) = self.list().get(1).map(|segment| segment.id) else {
             return Ok(());

@@ -189,8 +189,13 @@ impl DiskBroker {
         let known = known.filter(|_| !opening.is_lossy);
         let era = known.unwrap_or_else(|| Era::begin(now.moment, meta_ttl_min));
         let streams = Streams::new(inboxes, budget, clock, era);
-        let rebirth = opening.is_lossy.then_some(era.epoch);
-        let residents = restoring.finish(&streams, present, rebirth, &mut recovered)?;
+        // Not the new era's: a stream whose metadata has not long to live may be forgotten and begin
+        // again within it.
+        let rebirth = opening
+            .is_lossy
+            .then(|| Era::begin(now.moment, meta_ttl_min));
+        let reborn = rebirth.map(|rebirth| rebirth.epoch);
+        let residents = restoring.finish(&streams, present, reborn, &mut recovered)?;
         let shared = Arc::new(Shared {
             streams,
             queue: Queue::new(),
@@ -202,7 +207,7 @@ impl DiskBroker {
             is_compacting: AtomicBool::new(false),
         });
         if known.is_none() {
-            shared.begin_era(&mut log, era, opening.is_lossy)?;
+            shared.begin_era(&mut log, era, rebirth)?;
         }
         Self::start(shared, log, residents, era, recovered)
     }

@@ -1,13 +1,17 @@
 //! What was on disk and is no longer what it was refuses the opening; only what may never have been on
 //! disk is dropped.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
 use super::*;
 
-const GROUPS: u64 = 8;
+pub(super) const GROUPS: u64 = 8;
 
 /// How the sample's run went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Run {
+pub(super) enum Run {
     Closed,
     /// Each group was synced before the next one was written.
     Synced,
@@ -16,7 +20,7 @@ enum Run {
 }
 
 /// A log of a few segments in which group n has the record n.
-fn sample(run: Run) -> Disk {
+pub(super) fn sample(run: Run) -> Disk {
     let disk = Disk::default();
     let mut options = options("boot");
     options.is_relaxed = run == Run::Relaxed;
@@ -42,9 +46,10 @@ fn newest_name() -> String {
 fn bounds(disk: &Disk) -> Vec<usize> {
     let told = open(&disk.copy());
     let newest = told.records.iter().filter(|(.., place)| place.segment == 2);
-    let frames = newest.map(|(.., place)| (place.offset as usize - 36, place.length as usize + 37));
+    let mut frames =
+        newest.map(|(.., place)| (place.offset as usize - 36, place.length as usize + 37));
     let mut bounds: Vec<_> = frames.clone().map(|(start, _)| start).collect();
-    bounds.extend(frames.last().map(|(start, length)| start + length));
+    bounds.extend(frames.next_back().map(|(start, length)| start + length));
     assert!(
         bounds.len() > 2,
         "more than one group is in the newest segment"
@@ -269,4 +274,33 @@ fn a_payload_that_looks_like_groups_is_none() {
     disk.edit(&name, |bytes| bytes[appended.base as usize] ^= 1);
     let told = open_as(&disk, options("other"), 1_000).unwrap();
     assert_eq!(intact(&told), (1..=GROUPS).collect::<Vec<_>>());
+}
+
+proptest! {
+    #[test]
+    fn damage_in_many_places_is_never_a_hole(
+        run in prop_oneof![Just(Run::Closed), Just(Run::Synced), Just(Run::Relaxed)],
+        boot in prop_oneof![Just("boot"), Just("other")],
+        edits in vec((any::<Index>(), any::<Index>(), 1..=u8::MAX), 1..5),
+        cut in proptest::option::of(any::<Index>()),
+    ) {
+        let disk = sample(run);
+        let names = disk.names();
+        for (name, at, mask) in edits {
+            disk.edit(&names[name.index(names.len())], |bytes| {
+                let at = at.index(bytes.len());
+                bytes[at] ^= mask;
+            });
+        }
+        if let Some(cut) = cut {
+            disk.edit(&newest_name(), |bytes| bytes.truncate(cut.index(bytes.len())));
+        }
+        if let Ok(told) = open_as(&disk, options(boot), 1_000) {
+            let offsets = intact(&told);
+            prop_assert_eq!(&offsets, &(1..=offsets.len() as u64).collect::<Vec<_>>());
+            let is_whole = offsets.len() as u64 == GROUPS;
+            let is_told = told.opening.is_lossy || run == Run::Synced || boot == "boot";
+            prop_assert!(is_whole || (run != Run::Closed && is_told));
+        }
+    }
 }

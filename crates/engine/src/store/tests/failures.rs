@@ -109,6 +109,26 @@ fn a_failure_that_one_thread_was_told_of_is_one_for_all() {
 }
 
 #[test]
+fn after_a_failed_sync_a_relaxed_run_is_lossy_though_the_machine_stays_up() {
+    for is_relaxed in [true, false] {
+        let disk = Disk::default();
+        let options = || LogOptions {
+            is_relaxed,
+            ..options("boot")
+        };
+        let mut log = open_as(&disk, options(), 0).unwrap().log;
+        append_all(&mut log, 1..=2);
+        disk.fail(Operation::Sync, ErrorKind::Other);
+        log.segments().sync().unwrap_err();
+        // The system has forgotten the first group, and still knows the second.
+        disk.edit(&segment_name(0), |bytes| bytes[40..80].fill(0));
+        let told = open_as(&disk, options(), 0).unwrap();
+        assert_eq!(told.opening.is_lossy, is_relaxed);
+        assert!(told.offsets().is_empty());
+    }
+}
+
+#[test]
 fn a_mark_that_cannot_be_written_keeps_the_segment() {
     let disk = Disk::default();
     let mut log = open(&disk).log;
