@@ -174,7 +174,7 @@ fn options(disk: &Disk) -> DiskOptions {
 }
 
 /// What Linux calls this run of the machine; `None` where it is not said.
-fn boot_id() -> Option<String> {
+pub(crate) fn boot_id() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())
 }
