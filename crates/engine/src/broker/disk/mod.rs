@@ -312,11 +312,7 @@ impl DiskBroker {
         let (tell, told) = oneshot::channel();
         shared
             .queue
-            .push(Request::Publish(Box::new(PublishRequest {
-                new,
-                tell,
-                _room: room,
-            })))?;
+            .push(Request::Publish(PublishRequest { new, tell, room }))?;
         told.await.unwrap_or(Err(BrokerError::Stopped))
     }
 
