@@ -192,7 +192,9 @@ impl Committer {
             }
             if is_last {
                 entry.is_held = false;
-                stripe.schedule(&channel);
+                if !entry.is_scheduled() {
+                    stripe.schedule(&channel);
+                }
             }
             drop(stripe);
             if let Some((tell, published)) = told {
