@@ -36,15 +36,11 @@ pub fn compact(
 ) -> Result<Compacted, UpkeepError> {
     let Opened {
         mut writing,
-        fold,
+        streams,
+        era,
         is_reborn,
     } = open(Arc::clone(directory), boot_id, wall_now)?;
     let bytes_before = writing.segments().bytes();
-    let era = fold.era.filter(|(_, ends)| *ends > writing.now);
-    let streams = fold.settle(writing.now);
-    if let Some((channel, _)) = streams.iter().find(|(_, settled)| !settled.is_whole()) {
-        return Err(UpkeepError::Incomplete(channel.clone()));
-    }
     let (oldest, newest) = (writing.segments().oldest(), writing.segments().newest());
     writing.log.begin_segment()?;
     // Nothing that is left out here can come back: whoever opens the log is not earlier than this.

@@ -9,7 +9,7 @@ use super::{Failure, ReadArgs, boot_id, now, open, say, words};
 use crate::cli::print;
 
 pub(super) fn run(args: &ReadArgs) -> Result<(), ExitCode> {
-    let path = args.place.path();
+    let path = args.place.path()?;
     let compacted = open(&path)
         .and_then(|directory| Ok(compact(&directory, boot_id(), now())?))
         .map_err(|failure: Failure| failure.tell())?;
