@@ -45,7 +45,7 @@ impl Place {
     /// `chat`, in commits of their own, over several segments.
     fn with_log(name: &str) -> Self {
         let place = Self::new(name);
-        let path = place.0.join("data");
+        let path = place.0.join("locked");
         let directory = Arc::new(OsDirectory::lock(&path).expect("nobody else has it"));
         let options = LogOptions {
             segment_bytes: 300,
@@ -64,6 +64,15 @@ impl Place {
         }
         append(&mut log, "chat", 1, "\"hi\"");
         log.close(now()).expect("a disk with room");
+        // Without the lock: a child that another test is starting may still hold it.
+        let data = place.0.join("data");
+        fs::create_dir(&data).expect("a new directory");
+        for (name, bytes) in place.files("locked") {
+            if name != "lock" {
+                fs::write(data.join(name), bytes).expect("a disk with room");
+            }
+        }
+        fs::remove_dir_all(path).expect("a directory of ours");
         place
     }
 

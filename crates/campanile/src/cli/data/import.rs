@@ -130,8 +130,9 @@ fn stage(
         if line.last() != Some(&b'\n') && line.len() as u64 == LINE_BYTES_MAX {
             return Err(at("the line is too long"));
         }
-        if !line.trim_ascii().is_empty() {
-            reading.line(&line).map_err(|text| at(&text))?;
+        let line = line.trim_ascii_end();
+        if !line.is_empty() {
+            reading.line(line).map_err(|text| at(&text))?;
         }
     }
     if !reading.has_ended {
