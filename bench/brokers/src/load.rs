@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::Failure;
 use crate::lane::{Lane, Way};
@@ -20,7 +20,8 @@ const TURN: u64 = 32;
 pub(crate) struct Load {
     /// Publishers: publications in flight.
     pub(crate) publishers: usize,
-    /// Threads, each with a single-threaded runtime of its own, as Actix-Web's workers have.
+    /// Threads, each with a single-threaded runtime and a set of local tasks, as Actix-Web's workers
+    /// are.
     pub(crate) threads: usize,
     /// Channels, published to in turn.
     pub(crate) channels: usize,
@@ -81,7 +82,7 @@ impl Load {
                     let channels = &channels;
                     scope.spawn(move || {
                         let runtime = Builder::new_current_thread().enable_all().build()?;
-                        runtime.block_on(self.thread(index, way, channels))
+                        LocalSet::new().block_on(&runtime, self.thread(index, way, channels))
                     })
                 })
                 .collect();
@@ -117,7 +118,7 @@ impl Load {
         let mut publishers = JoinSet::new();
         for publisher in (index..self.publishers).step_by(self.threads) {
             let lane = first.another().await?;
-            publishers.spawn(self.publisher(publisher, lane, Arc::clone(channels)));
+            publishers.spawn_local(self.publisher(publisher, lane, Arc::clone(channels)));
         }
         let mut all = Done::default();
         while let Some(done) = publishers.join_next().await {

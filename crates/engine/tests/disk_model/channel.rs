@@ -26,22 +26,11 @@ struct Point {
     steps: usize,
 }
 
-/// What a crash may have done to the acknowledged.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Lossy {
-    /// Nothing.
-    No,
-    /// Nothing, but new epochs are no mistake.
-    Maybe,
-    /// What was not synced may be lost, and every stream has a new epoch.
-    Yes,
-}
-
 impl Channel {
     pub(crate) fn new() -> Self {
         let mut channel = Self::default();
         channel.possible.push(Stream::default());
-        channel.reopen(Lossy::No);
+        channel.reopen(false);
         channel
     }
 
@@ -117,29 +106,23 @@ impl Channel {
         self.past.drain(..durable.unwrap_or(0));
     }
 
-    /// The store was opened again after a crash that did this.
-    pub(crate) fn reopen(&mut self, lossy: Lossy) {
+    /// The store was opened again. If it `is_reborn`, what was not synced may be lost, and it has an
+    /// epoch that nobody has seen.
+    pub(crate) fn reopen(&mut self, is_reborn: bool) {
         let mut past = std::mem::take(&mut self.past);
         if let Some(last) = past.last_mut() {
             // What was seen since then excludes some of what it was.
             last.possible.clone_from(&self.possible);
         }
         let last = past.len().saturating_sub(1);
-        let skipped = if lossy == Lossy::Yes { 0 } else { last };
-        for point in past.drain(skipped..) {
+        for point in past.drain(if is_reborn { 0 } else { last }..) {
             self.possible.extend(point.possible);
             self.possible.extend(point.ghosts);
         }
-        if lossy != Lossy::No {
-            let reborn = self.possible.iter().cloned().map(|mut stream| {
-                stream.epoch = None;
-                stream
-            });
-            let reborn: Vec<_> = reborn.collect();
-            if lossy == Lossy::Yes {
-                self.possible.clear();
-            }
-            self.possible.extend(reborn);
+        if is_reborn {
+            self.possible
+                .iter_mut()
+                .for_each(|stream| stream.epoch = None);
         }
         self.shards.clear();
         self.dedup();

@@ -12,9 +12,10 @@ use campanile_engine::testkit::channel;
 use campanile_protocol::{Epoch, Publication};
 use futures_util::future::join_all;
 
-use crate::channel::Lossy;
 use crate::stream::{Attempt, Change, brief};
-use crate::world::{CHANNELS, END_OF_ALL, End, META_TTL_MIN, Outcome, SHARDS, World, ensure};
+use crate::world::{
+    CHANNELS, END_OF_ALL, End, Lossy, META_TTL_MIN, Outcome, SHARDS, World, ensure,
+};
 
 /// Publications per shard, channel, and whether they are kept.
 type Deliveries = BTreeMap<(usize, usize, bool), VecDeque<(Option<Epoch>, Publication)>>;
@@ -405,19 +406,22 @@ impl World {
 
     /// Looks at everything after an opening that may have found this lost.
     pub(crate) fn check_all(&mut self, lossy: Lossy) -> Outcome {
+        let top = HistoryQuery {
+            limit: 0,
+            ..EVERYTHING
+        };
         for number in 0..CHANNELS {
-            if lossy == Lossy::Yes {
-                let process = self.process.as_ref().expect("one is running");
-                let channel = channel(&name(number));
-                let top = HistoryQuery {
-                    limit: 0,
-                    ..EVERYTHING
-                };
-                let page = self.runtime.block_on(process.broker.history(&channel, top));
-                let epoch = page.map_err(|error| error.to_string())?.top.epoch;
-                let is_new = !self.witness.knows(epoch);
-                ensure!(is_new, "c{number} has epoch {epoch:?} again after a loss");
-            }
+            let process = self.process.as_ref().expect("one is running");
+            let channel = channel(&name(number));
+            let page = self.runtime.block_on(process.broker.history(&channel, top));
+            let epoch = page.map_err(|error| error.to_string())?.top.epoch;
+            let is_known = self.witness.knows(epoch);
+            ensure!(
+                lossy != Lossy::Yes || !is_known,
+                "c{number} has epoch {epoch:?} again after a loss"
+            );
+            // Who has the epoch that it had must have all that it had.
+            self.channels[number].reopen(lossy != Lossy::No && !is_known);
         }
         for number in 0..CHANNELS {
             self.look(number, EVERYTHING)?;

@@ -18,9 +18,9 @@ use super::residents::Residents;
 use super::shared::Shared;
 use super::slot::{Slot, cache_footprint, log_footprint};
 use super::status::Counters;
-use crate::broker::BrokerError;
-use crate::broker::stream::publication_bytes;
+use crate::broker::stream::{Remembered, publication_bytes};
 use crate::broker::streams::Entry;
+use crate::broker::{BrokerError, IDEMPOTENCY_TTL};
 use crate::channel::ChannelName;
 use crate::delivery::Event;
 use crate::limits::GROUP_BYTES_MAX;
@@ -70,10 +70,10 @@ impl Committer {
                 self.plan(request);
             }
             self.commit();
+            self.plan.end();
             self.shared.batch_ended();
             self.cool();
             self.residents.forget_before(self.log.segments().oldest());
-            self.compact();
         }
         if self.shared.counters.is_failed() {
             // What is on disk is for the next start to find out.
@@ -95,13 +95,18 @@ impl Committer {
                 channel,
                 through,
                 tell,
+                ..
             } => self.plan.remove(channel, through, tell),
             Request::Carry {
-                channel,
                 segment,
-                publications,
+                residues,
                 tell,
-            } => self.plan.carry(&channel, segment, &publications, tell),
+            } => {
+                for residue in &residues {
+                    self.plan.carry(segment, residue);
+                }
+                self.plan.waiting.push(tell);
+            }
             Request::Mark { tell } => {
                 self.plan.era();
                 self.plan.waiting.push(tell);
@@ -110,14 +115,17 @@ impl Committer {
         }
     }
 
-    /// Tries whether a disk that could not be written can be again: where the node is not sent any
-    /// publishes while it is not ready, nobody else does.
+    /// Does what nobody asked for.
     fn tick(&mut self) {
         let counters = &self.shared.counters;
         let is_in_trouble = counters.is_full.load(Relaxed) || counters.is_unwritable.load(Relaxed);
-        if is_in_trouble && !self.shared.is_over_limit(0) {
+        // Where the node is not sent any publishes while it is not ready, nobody else would find out.
+        let probes = is_in_trouble && !self.shared.is_over_limit(0);
+        let is_new_era = self.shared.streams.era(self.plan.now).epoch != self.logged_era;
+        if probes || is_new_era {
             self.plan.era();
         }
+        self.compact();
     }
 
     fn commit(&mut self) {
@@ -187,11 +195,15 @@ impl Committer {
                 }
                 Kind::Trim(floor) => shared.streams.release(entry.stream.forget_below(floor)),
                 Kind::Carry { offset, from } => apply_carry(shared, entry, offset, from, place),
+                Kind::CarryKeys(keys) => {
+                    for key in &keys {
+                        entry.stream.move_key(key, place.segment);
+                    }
+                }
                 Kind::State => {}
             }
             if is_last {
-                entry.is_held = false;
-                stripe.schedule(&channel);
+                shared.streams.release(stripe.let_go(&channel, plan.now));
             }
             drop(stripe);
             if let Some((tell, published)) = told {
@@ -261,7 +273,6 @@ impl Committer {
         let segment = segments.oldest();
         let channels = self.residents.of(segment).to_vec();
         self.shared.is_compacting.store(true, Relaxed);
-        // Fails while the compactor is not waiting yet; a tick tries again.
         if self.compactor.try_send(Job { segment, channels }).is_err() {
             self.shared.is_compacting.store(false, Relaxed);
         }
@@ -293,15 +304,21 @@ fn apply_publish(
         // Before it makes room: a history of one is enough for deltas.
         let latest = entry.stream.latest(now).filter(|_| wants_delta);
         previous = latest.and_then(|slot| slot.hot.clone());
-        let cached = cache_footprint(publication_bytes(&publication));
-        let hot = streams.take(cached).then(|| Arc::clone(&publication));
+        let bytes = publication_bytes(&publication);
+        let is_hot = bytes <= shared.options.cache_bytes && streams.take(cache_footprint(bytes));
+        let hot = is_hot.then(|| Arc::clone(&publication));
         streams.release(entry.stream.append(Slot { place, hot }, bounds));
         if let Some(version) = version {
             entry.stream.set_version(version);
         }
     }
     if let Some(key) = key {
-        entry.stream.remember_key(key, published, now);
+        let remembered = Remembered {
+            published,
+            expires: now + IDEMPOTENCY_TTL,
+            segment: place.segment,
+        };
+        entry.stream.remember_key(key, remembered);
     }
     let event = Event::Publication {
         publication,

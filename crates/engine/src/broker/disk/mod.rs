@@ -219,7 +219,7 @@ impl DiskBroker {
         era: Era,
         recovered: Recovered,
     ) -> Result<Self, OpenError> {
-        let (compactor, jobs) = mpsc::sync_channel(0);
+        let (compactor, jobs) = mpsc::sync_channel(1);
         let (flush_stop, stop) = mpsc::channel();
         let (reads, to_read) = mpsc::channel();
         let committer = Committer::new(Arc::clone(&shared), log, residents, era.epoch, compactor);
@@ -306,7 +306,7 @@ impl DiskBroker {
         }
         let room = shared
             .queue
-            .admit(&new)
+            .admit(new.bytes())
             .await
             .inspect_err(|_| shared.refuse_busy())?;
         let (tell, told) = oneshot::channel();
@@ -343,11 +343,13 @@ impl DiskBroker {
     }
 
     async fn forget(&self, channel: &ChannelName) -> Result<(), BrokerError> {
+        let room = self.shared.queue.admit(0).await?;
         let (tell, told) = oneshot::channel();
         self.shared.queue.push(Request::Remove {
             channel: channel.clone(),
             through: None,
             tell,
+            _room: Some(room),
         })?;
         told.await.unwrap_or(Err(BrokerError::Stopped))
     }

@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use campanile_protocol::Publication;
+use futures_util::future::{Either, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::broker::{BrokerError, NewPublication, Published};
 use crate::channel::ChannelName;
-use crate::delivery::payload_bytes;
-use crate::limits::{COMMIT_QUEUE_BYTES_MAX, DELIVERY_OVERHEAD_BYTES};
+use crate::limits::{CARRY_BYTES_MAX, COMMIT_QUEUE_BYTES_MAX, DELIVERY_OVERHEAD_BYTES};
 use crate::store::Place;
 
 /// Where the outcome of a request is told.
@@ -35,13 +35,14 @@ pub(super) enum Request {
         /// Up to where; `None` for all.
         through: Option<u64>,
         tell: Tell<()>,
+        /// Its share of the queue, if somebody outside asked.
+        _room: Option<OwnedSemaphorePermit>,
     },
-    /// Write what is still needed of a channel in an old segment to the log's end.
+    /// Write what is still needed of an old segment to the log's end.
     Carry {
-        channel: ChannelName,
-        /// The segment that it is to leave.
+        /// The segment.
         segment: u32,
-        publications: Vec<Carried>,
+        residues: Vec<Residue>,
         tell: Tell<()>,
     },
     /// Write a group with the present time, although there is nothing to say.
@@ -58,11 +59,12 @@ pub(super) struct PublishRequest {
     pub(super) _room: OwnedSemaphorePermit,
 }
 
-/// A publication that moves to the log's end.
+/// What is needed of one channel in an old segment, at most. Its state goes along.
 #[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) from: Place,
-    pub(super) publication: Arc<Publication>,
+pub(super) struct Residue {
+    pub(super) channel: ChannelName,
+    pub(super) publications: Vec<(Place, Arc<Publication>)>,
+    pub(super) keys: Vec<Box<str>>,
 }
 
 /// See the [module](self).
@@ -70,6 +72,8 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     arrival: Condvar,
     room: Arc<Semaphore>,
+    /// Places to wait for room.
+    outside: Semaphore,
     /// Whether the disk stands still.
     stalled: watch::Sender<bool>,
 }
@@ -88,35 +92,36 @@ impl Queue {
             waiting: Mutex::default(),
             arrival: Condvar::new(),
             room: Arc::new(Semaphore::new(COMMIT_QUEUE_BYTES_MAX)),
+            outside: Semaphore::new(COMMIT_QUEUE_BYTES_MAX),
             stalled: watch::Sender::new(false),
         }
     }
 
-    /// Waits until `new` fits into the queue.
+    /// Waits until a request with `payload_bytes` fits into the queue.
     ///
     /// # Errors
-    /// The disk stands still.
+    /// The disk stands still, or as much waits as the queue holds.
     ///
     /// # Cancel safety
     /// A dropped future has taken nothing.
     pub(super) async fn admit(
         &self,
-        new: &NewPublication,
+        payload_bytes: usize,
     ) -> Result<OwnedSemaphorePermit, BrokerError> {
-        let bytes = payload_bytes(&new.data, new.tags.as_deref()) + DELIVERY_OVERHEAD_BYTES;
-        let bytes = bytes.min(COMMIT_QUEUE_BYTES_MAX);
+        let bytes = (payload_bytes + DELIVERY_OVERHEAD_BYTES).min(COMMIT_QUEUE_BYTES_MAX);
         let permits = u32::try_from(bytes).expect("the whole queue fits into u32");
         if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
             return Ok(room);
         }
+        // Who waits here holds a share of the inboxes, which others need too that do not want the disk.
+        let outside = self.outside.try_acquire_many(permits);
+        let _outside = outside.map_err(|_| BrokerError::Busy)?;
         let mut stalled = self.stalled.subscribe();
         let room = Arc::clone(&self.room).acquire_many_owned(permits);
         let stall = stalled.wait_for(|is_stalled| *is_stalled);
-        match futures_util::future::select(std::pin::pin!(room), std::pin::pin!(stall)).await {
-            futures_util::future::Either::Left((room, _)) => {
-                Ok(room.expect("the semaphore is never closed"))
-            }
-            futures_util::future::Either::Right(_) => Err(BrokerError::Busy),
+        match select(std::pin::pin!(room), std::pin::pin!(stall)).await {
+            Either::Left((room, _)) => Ok(room.expect("the semaphore is never closed")),
+            Either::Right(_) => Err(BrokerError::Busy),
         }
     }
 
@@ -152,7 +157,7 @@ impl Queue {
         }
         let mut taken = 0;
         while let Some(next) = waiting.requests.front() {
-            taken += next.payload_bytes();
+            taken += next.bytes();
             if taken > bytes && !batch.is_empty() {
                 break;
             }
@@ -197,13 +202,12 @@ impl Queue {
 }
 
 impl Request {
-    fn payload_bytes(&self) -> usize {
+    /// What it takes of a group, about.
+    fn bytes(&self) -> usize {
         match self {
-            Self::Publish(publish) => publish.new.data.len() + DELIVERY_OVERHEAD_BYTES,
-            Self::Carry { publications, .. } => {
-                let data = publications.iter().map(|one| one.publication.data.len());
-                data.sum::<usize>() + DELIVERY_OVERHEAD_BYTES
-            }
+            Self::Publish(publish) => publish.new.bytes() + DELIVERY_OVERHEAD_BYTES,
+            // As much as makes one group.
+            Self::Carry { .. } => CARRY_BYTES_MAX,
             Self::Remove { .. } | Self::Mark { .. } | Self::Tick => DELIVERY_OVERHEAD_BYTES,
         }
     }

@@ -41,6 +41,13 @@ static READ_FAULTS: Throttle = Throttle::per_second(2);
 /// Segments that may be dead without being worth a thought.
 const SEGMENTS_SLACK: u64 = 4;
 
+/// What a channel needs of a segment, beside its state.
+#[derive(Default)]
+pub(super) struct Needs {
+    pub(super) slots: Vec<Slot>,
+    pub(super) keys: Vec<Box<str>>,
+}
+
 impl Shared {
     /// The log's time at `moment`.
     pub(super) fn log_time(&self, moment: Moment) -> LogTime {
@@ -70,20 +77,22 @@ impl Shared {
         Ok(())
     }
 
-    /// Slots of `channel` with records in `segment`.
-    pub(super) fn slots_in(&self, segment: u32, channel: &ChannelName) -> Vec<Slot> {
+    /// What `channel` needs of `segment`; `None` for nothing.
+    pub(super) fn residue(&self, segment: u32, channel: &ChannelName) -> Option<Needs> {
+        let now = self.streams.now();
         let stripe = self.streams.stripe(channel);
-        let Some(entry) = stripe.get(channel) else {
-            return Vec::new();
-        };
-        if !entry.stream.history_is_alive(self.streams.now()) {
-            return Vec::new();
+        let entry = stripe.get(channel).filter(|entry| entry.is_stored)?;
+        let mut needs = Needs::default();
+        if entry.stream.history_is_alive(now) {
+            let slots = entry.stream.kept();
+            let here = slots.filter(|slot| slot.place.segment == segment);
+            needs.slots.extend(here.cloned());
         }
-        let slots = entry.stream.kept();
-        slots
-            .filter(|slot| slot.place.segment == segment)
-            .cloned()
-            .collect()
+        let keys = entry.stream.keys(now);
+        let here = keys.filter(|(_, remembered)| remembered.segment <= segment);
+        needs.keys.extend(here.map(|(key, _)| key.into()));
+        let is_any = entry.segment == segment || !needs.slots.is_empty() || !needs.keys.is_empty();
+        is_any.then_some(needs)
     }
 
     /// The publication of a slot; `None` when it is no longer there. A damaged one is forgotten
@@ -154,6 +163,7 @@ impl Shared {
             channel: channel.clone(),
             through: Some(offset),
             tell,
+            _room: None,
         })
     }
 
@@ -212,6 +222,10 @@ impl Shared {
             }
             let refused = self.queue.set_stalled(true);
             Counters::add(&self.counters.refused_busy, refused);
+            // It may have gone on in between, and then nobody else would take that back.
+            if self.batch_since.load(Relaxed) != since {
+                self.queue.set_stalled(false);
+            }
         }
     }
 
