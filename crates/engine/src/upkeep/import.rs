@@ -11,7 +11,7 @@ use std::sync::Arc;
 use campanile_protocol::{Epoch, Publication};
 
 use super::writing::{Writing, open};
-use super::{Examination, UpkeepError};
+use super::{Circumstances, Examination, UpkeepError};
 use crate::broker::{Version, random_epoch};
 use crate::channel::ChannelName;
 use crate::limits::{IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_KEYS_MAX};
@@ -148,9 +148,12 @@ impl Importer {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn begin(directory: Arc<dyn Directory>, wall_now: LogTime) -> Result<Self, UpkeepError> {
+    pub fn begin(
+        directory: Arc<dyn Directory>,
+        circumstances: &Circumstances,
+    ) -> Result<Self, UpkeepError> {
         Ok(Self {
-            writing: open(directory, None, wall_now)?.writing,
+            writing: open(directory, circumstances)?.writing,
             epoch: random_epoch(),
             names: HashSet::new(),
             current: None,
@@ -301,11 +304,10 @@ pub fn merge(
     from: &dyn Directory,
     into: Arc<dyn Directory>,
     replaces: bool,
-    boot_id: Option<String>,
-    wall_now: LogTime,
+    circumstances: &Circumstances,
 ) -> Result<(), UpkeepError> {
-    let added = Examination::of(from, None, wall_now)?;
-    let opened = open(into, boot_id, wall_now)?;
+    let added = Examination::of(from, None, circumstances.wall_now)?;
+    let opened = open(into, circumstances)?;
     let there: HashSet<_> = opened.streams.iter().map(|(channel, _)| channel).collect();
     let names = added.streams.iter().map(|(channel, _)| channel);
     let taken: Vec<_> = names.filter(|one| there.contains(one)).cloned().collect();

@@ -19,13 +19,24 @@ mod writing;
 use std::{fmt, io};
 
 use crate::channel::ChannelName;
-use crate::store::{AppendError, OpenError, ReadError};
+use crate::store::{AppendError, LogTime, OpenError, ReadError};
 
 pub use compact::{Compacted, compact};
 pub use examine::Examination;
 pub use import::{ImportError, Imported, Importer, NewStream, merge};
 pub use renew::{Renewed, renew};
 pub use repair::{Loss, Repaired, repair};
+
+/// When and where something is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Circumstances {
+    /// The wall clock's time.
+    pub wall_now: LogTime,
+    /// What tells this start of the machine from another, where that can be known.
+    pub boot_id: Option<String>,
+    /// About how large a file that is written becomes.
+    pub segment_bytes: u64,
+}
 
 /// Channels that a message names.
 const CHANNELS_SHOWN: usize = 10;

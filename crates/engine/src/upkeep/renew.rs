@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::UpkeepError;
 use super::writing::open;
-use crate::store::{Directory, LogTime};
+use super::{Circumstances, UpkeepError};
+use crate::store::Directory;
 
 /// What became new.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,8 +21,15 @@ pub struct Renewed {
 ///
 /// # Errors
 /// The log cannot be opened or written.
-pub fn renew(directory: Arc<dyn Directory>, wall_now: LogTime) -> Result<Renewed, UpkeepError> {
-    let mut opened = open(directory, None, wall_now)?;
+pub fn renew(
+    directory: Arc<dyn Directory>,
+    circumstances: &Circumstances,
+) -> Result<Renewed, UpkeepError> {
+    let elsewhere = Circumstances {
+        boot_id: None,
+        ..circumstances.clone()
+    };
+    let mut opened = open(directory, &elsewhere)?;
     if !opened.is_reborn {
         opened.renew()?;
     }

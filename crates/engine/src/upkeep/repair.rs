@@ -9,10 +9,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::writing::open;
-use super::{Examination, UpkeepError};
+use super::{Circumstances, Examination, UpkeepError};
 use crate::broker::random_epoch;
 use crate::channel::ChannelName;
-use crate::store::{Directory, LogTime, Place, PlaceReader, Problem, Settled};
+use crate::store::{Directory, Place, PlaceReader, Problem, Settled};
 
 /// What was saved, and what was not.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,8 +38,7 @@ pub struct Loss {
     pub left_out: usize,
 }
 
-/// Saves what can be read of the log in `from` into `to`, which is empty. `boot_id` is that of the
-/// machine now.
+/// Saves what can be read of the log in `from` into `to`, which is empty.
 ///
 /// # Errors
 /// The files of the one cannot be had, or those of the other not be written. Then what is in `to` is
@@ -47,11 +46,15 @@ pub struct Loss {
 pub fn repair(
     from: &dyn Directory,
     to: Arc<dyn Directory>,
-    boot_id: Option<String>,
-    wall_now: LogTime,
+    circumstances: &Circumstances,
 ) -> Result<Repaired, UpkeepError> {
-    let examination = Examination::of(from, boot_id.as_deref(), wall_now)?;
-    let mut writing = open(to, boot_id, examination.now)?.writing;
+    let boot_id = circumstances.boot_id.as_deref();
+    let examination = Examination::of(from, boot_id, circumstances.wall_now)?;
+    let later = Circumstances {
+        wall_now: examination.now,
+        ..circumstances.clone()
+    };
+    let mut writing = open(to, &later)?.writing;
     let mut reader = PlaceReader::new(from);
     let mut repaired = Repaired {
         channels: examination.streams.len(),

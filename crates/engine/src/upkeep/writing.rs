@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use campanile_protocol::{Epoch, Publication};
 
-use super::UpkeepError;
-use crate::broker::{DiskOptions, random_epoch};
+use super::{Circumstances, UpkeepError};
+use crate::broker::random_epoch;
 use crate::channel::ChannelName;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::store::{
@@ -37,20 +37,19 @@ pub(super) struct Opened {
 /// Opens the log in `directory` like a broker, or begins one where there is none.
 pub(super) fn open(
     directory: Arc<dyn Directory>,
-    boot_id: Option<String>,
-    wall_now: LogTime,
+    circumstances: &Circumstances,
 ) -> Result<Opened, UpkeepError> {
     let mut fold = Fold::default();
     let mut take = |_: LogTime, record: Record, place| {
         fold.take(record, place, |_| place);
     };
     let options = LogOptions {
-        segment_bytes: DiskOptions::default().segment_bytes,
+        segment_bytes: circumstances.segment_bytes,
         // What is written here counts once the log is closed.
         is_relaxed: false,
-        boot_id,
+        boot_id: circumstances.boot_id.clone(),
     };
-    let (log, opening) = Log::open(directory, options, wall_now, &mut take)?;
+    let (log, opening) = Log::open(directory, options, circumstances.wall_now, &mut take)?;
     let now = opening.now;
     let era = fold.era.filter(|(_, ends)| *ends > now);
     let streams = fold.settle(now);

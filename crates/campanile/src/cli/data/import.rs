@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::lines::{Counts, FORMAT, Line};
 use super::staging::{Staging, is_free};
-use super::{Failure, boot_id, now, open, say, stopped, words};
+use super::{Failure, circumstances, open, say, stopped, words};
 use crate::cli::{EXIT_USAGE, print};
 
 /// Bytes of one line: far more than any request that publishes may have.
@@ -97,7 +97,7 @@ fn import(args: &ImportArgs, name: &str, input: Box<dyn BufRead>) -> Result<Impo
     }
     drop(taken);
     let from = stopped(staging.path())?;
-    match merge(&from, open(path)?, args.replace, boot_id(), now()) {
+    match merge(&from, open(path)?, args.replace, &circumstances()) {
         Ok(()) => Ok(imported),
         Err(error @ UpkeepError::Taken(_)) => Err(Failure::Other(format!(
             "{error}; nothing was imported, and --replace puts what is imported in their place"
@@ -113,7 +113,7 @@ fn stage(
     mut input: Box<dyn BufRead>,
 ) -> Result<Imported, Failure> {
     let mut reading = Reading {
-        importer: Importer::begin(directory, now())?,
+        importer: Importer::begin(directory, &circumstances())?,
         counts: Counts::default(),
         has_begun: false,
         has_ended: false,
@@ -130,8 +130,9 @@ fn stage(
         if line.last() != Some(&b'\n') && line.len() as u64 == LINE_BYTES_MAX {
             return Err(at("the line is too long"));
         }
-        if !line.trim_ascii().is_empty() {
-            reading.line(&line).map_err(|text| at(&text))?;
+        let line = line.trim_ascii_end();
+        if !line.is_empty() {
+            reading.line(line).map_err(|text| at(&text))?;
         }
     }
     if !reading.has_ended {

@@ -22,10 +22,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use campanile_engine::broker::DiskOptions;
 use campanile_engine::store::{
     Directory, LockError, LogTime, OpenError, OsDirectory, StoppedDirectory, has_log,
 };
-use campanile_engine::upkeep::{Examination, UpkeepError};
+use campanile_engine::upkeep::{Circumstances, Examination, UpkeepError};
 use clap::{Args, Subcommand};
 
 use super::{EXIT_DATA, EXIT_FAILURE, EXIT_USAGE, FileArgs, load, say};
@@ -222,6 +223,15 @@ fn open(path: &Path) -> Result<Arc<dyn Directory>, Failure> {
     drop(stopped(path)?);
     let directory = OsDirectory::lock(path).map_err(|error| Failure::of_lock(&error, path))?;
     Ok(Arc::new(directory))
+}
+
+/// What the engine cannot know.
+fn circumstances() -> Circumstances {
+    Circumstances {
+        wall_now: now(),
+        boot_id: boot_id(),
+        segment_bytes: DiskOptions::default().segment_bytes,
+    }
 }
 
 /// Milliseconds since 1970.

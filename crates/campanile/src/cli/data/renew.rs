@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use campanile_engine::upkeep::renew;
 use serde_json::json;
 
-use super::{Failure, ReadArgs, now, open, words};
+use super::{Failure, ReadArgs, circumstances, open, words};
 use crate::cli::print;
 
 pub(super) fn run(args: &ReadArgs) -> Result<(), ExitCode> {
     let path = args.place.path()?;
     let renewed = open(&path)
-        .and_then(|directory| Ok(renew(directory, now())?))
+        .and_then(|directory| Ok(renew(directory, &circumstances())?))
         .map_err(|failure: Failure| failure.tell())?;
     if args.json {
         print(&json!({"channels": renewed.channels}).to_string());

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::staging::{Staging, is_free};
-use super::{Failure, boot_id, now, say, stopped, verify, words};
+use super::{Failure, circumstances, say, stopped, verify, words};
 use crate::cli::print;
 
 /// Flags of `data repair`.
@@ -64,7 +64,7 @@ fn save(args: &RepairArgs) -> Result<Repaired, Failure> {
         Err(error) => return Err(Failure::Other(format!("{new}: {error}"))),
     }
     let (staging, to) = Staging::begin(&args.new)?;
-    let repaired = repair(&from, to, boot_id(), now())?;
+    let repaired = repair(&from, to, &circumstances())?;
     staging.name(&args.new)?;
     Ok(repaired)
 }
