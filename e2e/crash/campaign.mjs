@@ -181,7 +181,8 @@ export class Campaign {
         if (kind === 'subscribed') stands.set(key, { epoch, offset });
         else if (kind === 'delivery') Object.assign(stands.get(key) ?? {}, { offset });
       }
-      return [...tops].every(([channel, top]) => who(channel).map((name) => stands.get(`${name} ${channel}`)).every(isAt(top)));
+      const places = (channel) => who(channel).map((name) => stands.get(`${name} ${channel}`));
+      return [...tops].every(([channel, top]) => places(channel).every(isAt(top)));
     };
     await until(isThere, 'everybody at the top', 10_000).catch(() => {});
     // Whatever comes too much comes now.

@@ -73,8 +73,8 @@ class Trial {
     this.data = join(this.server.directory, 'data');
     await place.make(this.data);
     this.auditor = new Auditor({ log: this.log, port });
-    const way = WAYS[0];
-    this.subscriber = new Subscriber({ log: this.log, port, name: 'websocket', way, channels: [CHANNEL, 'fleeting:1'] });
+    const channels = [CHANNEL, 'fleeting:1'];
+    this.subscriber = new Subscriber({ log: this.log, port, name: 'websocket', way: WAYS[0], channels });
     try {
       await this.server.launch();
       this.subscriber.come();
