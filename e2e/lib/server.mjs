@@ -37,7 +37,6 @@ function configuration(port, { client = {}, namespaces = [], ...rest } = {}) {
   return {
     http_server: { address: '127.0.0.1', port },
     http_api: { key: API_KEY },
-    engine: { type: 'memory' },
     prometheus: { enabled: true },
     health: { enabled: true },
     client: { token: { hmac_secret_key: SECRET }, allowed_origins: ['*'], ...client },
@@ -151,14 +150,15 @@ export class Server {
     return this.exited;
   }
 
-  /** The end of the process as an operator brings it about; it has to be a clean one. */
-  async end() {
-    this.terminate();
-    const end = await within(this.exited, 'end of the server after SIGTERM', 20_000).catch((error) => {
+  /** The end of the process as an operator brings it about, or by another signal; no other end will do. */
+  async end(signal = 'SIGTERM') {
+    this.#process.kill(signal);
+    const end = await within(this.exited, `end of the server after ${signal}`, 20_000).catch((error) => {
       this.#process.kill('SIGKILL');
       throw error;
     });
-    assert.deepEqual(end, { code: 0, signal: null }, `the server did not stop cleanly:\n${this.#output}`);
+    const expected = signal === 'SIGKILL' ? { code: null, signal } : { code: 0, signal: null };
+    assert.deepEqual(end, expected, `the server did not end as it should:\n${this.#output}`);
   }
 
   async stop() {
@@ -171,9 +171,9 @@ export class Server {
     await rm(this.directory, { recursive: true });
   }
 
-  /** Same port and configuration, new process. */
-  async restart() {
-    await this.end();
+  /** Same port, configuration and directory, new process. */
+  async restart(signal) {
+    await this.end(signal);
     await this.launch();
   }
 
@@ -195,8 +195,8 @@ export class Server {
     return answer.json();
   }
 
-  publish(channel, data) {
-    return this.api('publish', { channel, data });
+  publish(channel, data, options = {}) {
+    return this.api('publish', { channel, data, ...options });
   }
 
   /** The sum of a metric's series; 0 when there is none. */

@@ -23,6 +23,7 @@ use crate::delivery::{Admission, ShardId};
 
 pub use disk::{DiskBroker, DiskOptions, DiskStatus, Durability};
 pub use memory::MemoryBroker;
+pub(crate) use streams::random_epoch;
 
 /// A future that a trait object returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -404,7 +404,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Eight random letters: 48 bits, chosen once an era.
-fn random_epoch() -> Epoch {
+pub(crate) fn random_epoch() -> Epoch {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut random = [0; 8];
     getrandom::fill(&mut random).expect("the system has random numbers");

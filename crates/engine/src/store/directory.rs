@@ -101,7 +101,7 @@ pub trait DataFile: Send + Sync + 'static {
 
 /// The file whose lock says that the directory is taken. Never removed: a lock on a file that has
 /// lost its name would protect nobody.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 
 /// A directory of this machine, locked for as long as this lives.
 #[derive(Debug)]
@@ -166,12 +166,7 @@ impl OsDirectory {
 
 impl Directory for OsDirectory {
     fn list(&self) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.path)?.map(|entry| {
-            let name = entry?.file_name().into_string();
-            // Whatever is no text is none of ours.
-            Ok(name.ok().filter(|name| name != LOCK_FILE))
-        });
-        names.filter_map(Result::transpose).collect()
+        names(&self.path)
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DataFile>> {
@@ -212,6 +207,16 @@ impl Directory for OsDirectory {
     fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The files of a store's directory, without the lock.
+pub(super) fn names(path: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(path)?.map(|entry| {
+        let name = entry?.file_name().into_string();
+        // Whatever is no text is none of ours.
+        Ok(name.ok().filter(|name| name != LOCK_FILE))
+    });
+    names.filter_map(Result::transpose).collect()
 }
 
 /// Extends `file` by `bytes` of zeros. Where the file system cannot set room aside, a write that

@@ -186,6 +186,17 @@ impl Log {
         })
     }
 
+    /// Ends the newest segment, durably, and begins the next one, so that everything that was written
+    /// until now can be removed.
+    ///
+    /// # Errors
+    /// There is no new segment.
+    pub fn begin_segment(&mut self) -> Result<(), AppendError> {
+        self.segments.check().map_err(AppendError::Sync)?;
+        self.clean().map_err(AppendError::Write)?;
+        self.roll(0, self.time)
+    }
+
     /// Makes what is behind the end zeros again, which is what opening takes for an end.
     fn clean(&mut self) -> io::Result<()> {
         if self.is_soiled {
@@ -234,10 +245,11 @@ impl Log {
             .map_err(|error| match error {
                 AppendError::Write(error) | AppendError::Sync(error) => error,
             })?;
-        let running = self.segments.running();
-        let mut mark = self.segments.current_mark(&running);
-        mark.is_stopped = true;
-        mark.time = mark.time.max(now);
-        mark.write(&*self.directory)
+        let mut running = self.segments.running();
+        // In what is kept of it too: a segment may still be removed after this, and the mark written
+        // again.
+        running.mark.is_stopped = true;
+        running.mark.time = running.mark.time.max(now);
+        self.segments.current_mark(&running).write(&*self.directory)
     }
 }

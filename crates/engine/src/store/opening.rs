@@ -280,6 +280,11 @@ impl Files {
     }
 
     fn remove_leftovers(&self, directory: &dyn Directory) -> Result<(), OpenError> {
+        if self.leftovers.is_empty() {
+            return Ok(());
+        }
+        // The mark that they are judged by may be one that a power cut would undo.
+        directory.sync().map_err(Blame(directory).io(""))?;
         for name in &self.leftovers {
             directory.remove(name).map_err(Blame(directory).io(name))?;
         }
@@ -288,7 +293,7 @@ impl Files {
 }
 
 /// Whether the file is one of ours that has not got its name.
-fn is_unfinished(name: &str) -> bool {
+pub(super) fn is_unfinished(name: &str) -> bool {
     segment::finished(name).is_some_and(|name| name == mark::FILE_NAME || id_of(name).is_some())
 }
 

@@ -29,18 +29,28 @@ pub(super) struct Job {
 
 /// Empties segments until nobody asks for more.
 pub(super) fn run(shared: &Arc<Shared>, jobs: &Receiver<Job>) {
+    // It is tried again every second: once is enough to tell.
+    let mut is_failing = false;
     while let Ok(job) = jobs.recv() {
         match empty(shared, &job) {
             Ok(()) => {
+                is_failing = false;
                 Counters::add(&shared.counters.compacted_segments, 1);
                 tracing::debug!(segment = job.segment, "segment removed");
                 // There may be more to do.
                 let _ = shared.queue.push(Request::Tick);
             }
             Err(BrokerError::Stopped) => {}
-            Err(error) => {
-                tracing::warn!(segment = job.segment, %error, "a segment cannot be emptied now");
+            Err(error) if !is_failing => {
+                is_failing = true;
+                tracing::warn!(
+                    segment = job.segment,
+                    %error,
+                    "a segment cannot be emptied, so that the log keeps growing; tried again until \
+                     it can"
+                );
             }
+            Err(_) => {}
         }
         shared.is_compacting.store(false, Relaxed);
     }

@@ -18,6 +18,7 @@ use crate::limits::DISK_PATIENCE;
 use crate::store::{
     AppendError, Group, Log, LogTime, ReadError, Record, RecordRef, Segments, is_full,
 };
+use crate::throttle::Throttle;
 use crate::time::Moment;
 
 /// What the broker's threads share.
@@ -33,6 +34,9 @@ pub(super) struct Shared {
     pub(super) batch_since: AtomicU64,
     pub(super) is_compacting: AtomicBool,
 }
+
+/// What cannot be read, in the log: a disk that is breaking breaks at many places.
+static READ_FAULTS: Throttle = Throttle::per_second(2);
 
 /// Segments that may be dead without being worth a thought.
 const SEGMENTS_SLACK: u64 = 4;
@@ -102,7 +106,12 @@ impl Shared {
             Err(ReadError::Gone) => Ok(None),
             Err(ReadError::Io(error)) => {
                 Counters::add(&self.counters.read_errors, 1);
-                tracing::error!(?channel, %error, "history cannot be read: look at the disk");
+                if let Some(unsaid) = READ_FAULTS.pass() {
+                    tracing::error!(
+                        ?channel, %error, unsaid,
+                        "history cannot be read, and clients that need it are told: look at the disk"
+                    );
+                }
                 Err(BrokerError::StorageFailed)
             }
             Ok(_) | Err(ReadError::Corrupt) => {
@@ -130,14 +139,17 @@ impl Shared {
             return Ok(());
         };
         Counters::add(&self.counters.damaged, 1);
-        tracing::error!(
-            ?channel,
-            offset,
-            place = ?slot.place,
-            "a stored publication is damaged: it and all before it are forgotten, and clients that \
-             need them are told; run `campanile data verify` on the stopped directory, and look at \
-             the disk"
-        );
+        if let Some(unsaid) = READ_FAULTS.pass() {
+            tracing::error!(
+                ?channel,
+                offset,
+                place = ?slot.place,
+                unsaid,
+                "a stored publication is damaged: it and all before it are forgotten, and clients that \
+                 need them are told; run `campanile data verify` on the stopped directory, and look at \
+                 the disk"
+            );
+        }
         ask(self, |tell| Request::Remove {
             channel: channel.clone(),
             through: Some(offset),
@@ -258,7 +270,8 @@ impl Shared {
         Counters::add(&counters.commits, 1);
         Counters::add(&counters.records, records);
         Counters::add(&counters.written_bytes, bytes);
-        let was_full = counters.is_full.swap(false, Relaxed);
+        // Of a store beyond its limit, compaction and removals can be written all the same.
+        let was_full = !self.is_over_limit(0) && counters.is_full.swap(false, Relaxed);
         if was_full | counters.is_unwritable.swap(false, Relaxed) {
             tracing::info!("the store takes publications again");
         }
