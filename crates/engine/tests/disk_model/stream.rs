@@ -183,6 +183,17 @@ impl Stream {
             && self.keys.values().all(|(_, expires)| *expires <= now)
     }
 
+    /// What is left of it then: where it stands, which its subscribers have been told.
+    pub(crate) fn forgotten(&self, is_heard: bool) -> Self {
+        let Self { epoch, top, .. } = *self;
+        let position = if is_heard { (epoch, top) } else { (None, 0) };
+        Self {
+            epoch: position.0,
+            top: position.1,
+            ..Self::default()
+        }
+    }
+
     /// Whether it would tell of `position` as its top; it has that epoch from then on.
     pub(crate) fn stands_at(&mut self, position: Position) -> bool {
         let epoch = *self.epoch.get_or_insert(position.epoch);
