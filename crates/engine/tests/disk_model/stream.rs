@@ -139,6 +139,9 @@ impl Stream {
         }
         let mut offset = None;
         if let Some(retention) = attempt.retention {
+            if self.meta_expires.is_none_or(|expires| expires <= now) {
+                self.version = None;
+            }
             if attempt
                 .version
                 .as_ref()
