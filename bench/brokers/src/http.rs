@@ -163,6 +163,10 @@ fn campanile(
     Ok(command)
 }
 
-fn engine(_subject: Subject) -> String {
-    String::new()
+/// The part of the configuration that is compared.
+fn engine(subject: Subject) -> String {
+    match subject {
+        Subject::Memory => "[engine]\ntype = \"memory\"\n".into(),
+        durability => format!("[engine.disk]\ndurability = \"{durability}\"\npath = \"data\"\n"),
+    }
 }

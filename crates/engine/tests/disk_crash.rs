@@ -273,7 +273,18 @@ fn try_directory(seed: u64, all: &Mutex<Counts>) {
             counts.ends += 1;
         }
         let said = String::from_utf8_lossy(&child.stdout).into_owned();
-        words.extend(said.lines().filter_map(understood));
+        let said: Vec<_> = said.lines().filter_map(understood).collect();
+        for (name, _) in CHANNELS {
+            let got = |(is_ack, word): &&(bool, Word)| !is_ack && word.channel == name;
+            let offsets: Vec<_> = said
+                .iter()
+                .filter(got)
+                .map(|(_, word)| word.offset)
+                .collect();
+            let is_in_order = offsets.is_sorted_by(|one, next| one + 1 == *next);
+            assert!(is_in_order, "seed {seed}: {name} came as {offsets:?}");
+        }
+        words.extend(said);
     }
     check(seed, &path, &words, &mut counts);
     *all.lock().expect("no other thread panicked") += counts;

@@ -135,16 +135,26 @@ impl<K: Kept> Streams<K> {
         if footprint.memory > 0 && !self.budget.store(footprint.memory) {
             return false;
         }
-        self.cached.fetch_add(footprint.cached as u64, Relaxed);
-        self.logged.fetch_add(footprint.logged, Relaxed);
+        self.count(footprint);
         true
     }
 
     /// Takes what `footprint` says, whatever memory is left.
     pub(super) fn hold(&self, footprint: Footprint) {
-        self.budget.hold(footprint.memory);
-        self.cached.fetch_add(footprint.cached as u64, Relaxed);
-        self.logged.fetch_add(footprint.logged, Relaxed);
+        if footprint.memory > 0 {
+            self.budget.hold(footprint.memory);
+        }
+        self.count(footprint);
+    }
+
+    /// Only what is not zero, which most of it is: a count in an atomic costs as much as a look-up.
+    fn count(&self, footprint: Footprint) {
+        if footprint.cached > 0 {
+            self.cached.fetch_add(footprint.cached as u64, Relaxed);
+        }
+        if footprint.logged > 0 {
+            self.logged.fetch_add(footprint.logged, Relaxed);
+        }
     }
 
     /// Bytes of memory that could be had from the log again.
@@ -178,9 +188,15 @@ impl<K: Kept> Streams<K> {
 
     /// Gives back what [`Streams::take`] took.
     pub(super) fn release(&self, footprint: Footprint) {
-        self.budget.release(footprint.memory);
-        self.cached.fetch_sub(footprint.cached as u64, Relaxed);
-        self.logged.fetch_sub(footprint.logged, Relaxed);
+        if footprint.memory > 0 {
+            self.budget.release(footprint.memory);
+        }
+        if footprint.cached > 0 {
+            self.cached.fetch_sub(footprint.cached as u64, Relaxed);
+        }
+        if footprint.logged > 0 {
+            self.logged.fetch_sub(footprint.logged, Relaxed);
+        }
     }
 
     /// Hands `event` to the shards in `shards`. To be called with the channel's stripe locked, since
@@ -263,6 +279,16 @@ impl<K: Kept> Streams<K> {
 }
 
 impl<K: Kept> Entry<K> {
+    /// Whether a sweep will look at it in time. A later expiry is found when the filed one comes, so
+    /// that a busy channel is filed once.
+    pub(super) fn is_scheduled(&self) -> bool {
+        match (self.stream.next_expiry(), self.due) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(at), Some(due)) => due <= at,
+        }
+    }
+
     /// The outcome of the publish that used the key of `new` first, if it is known.
     pub(super) fn repeated(&self, new: &NewPublication, now: Moment) -> Option<Published> {
         let key = new.idempotency_key.as_deref()?;
@@ -309,16 +335,15 @@ impl<K: Kept> Stripe<K> {
         self.entries.entry(channel.clone()).or_insert_with(new)
     }
 
-    /// Makes a sweep look at `channel` when something of it expires.
+    /// Makes a sweep look at `channel` when something of it expires. Not needed where the entry
+    /// [is scheduled](Entry::is_scheduled).
     pub(super) fn schedule(&mut self, channel: &ChannelName) {
         let Some(entry) = self.entries.get_mut(channel) else {
             return;
         };
-        let Some(at) = entry.stream.next_expiry() else {
-            return;
-        };
-        // A later expiry is found when the filed one comes, so that a busy channel is filed once.
-        if entry.due.is_none_or(|due| at < due) {
+        if !entry.is_scheduled()
+            && let Some(at) = entry.stream.next_expiry()
+        {
             entry.due = Some(at);
             self.due.push(Reverse((at, channel.clone())));
         }

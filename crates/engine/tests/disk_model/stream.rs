@@ -96,14 +96,27 @@ impl Attempt {
             retention: self.retention,
             idempotency_key: self.key.clone(),
             version: self.version.clone(),
-            wants_delta: false,
+            wants_delta: true,
             admission: Admission::default(),
         }
     }
 
+    /// The publication, where it has come to be.
+    pub(crate) fn at(&self, position: Option<Position>) -> Publication {
+        Publication {
+            offset: position.map_or(0, |position| position.offset),
+            ..self.publication.clone()
+        }
+    }
+}
+
+impl Change {
     /// Whether the store has to know of it.
     pub(crate) fn is_stored(&self) -> bool {
-        self.retention.is_some() || self.key.is_some()
+        match self {
+            Self::Publish(attempt) => attempt.retention.is_some() || attempt.key.is_some(),
+            Self::Remove => true,
+        }
     }
 }
 

@@ -324,15 +324,23 @@ impl World {
         }
         self.diary
             .push(format!("stopped, at stake: {:?}", self.at_stake));
-        self.disk = self.disk.kill();
         self.counts.clean_stops += 1;
+        self.leave(false);
     }
 
     /// The end of process or power; what runs notices nothing more.
     pub(crate) fn crash(&mut self, is_power_cut: bool) {
         self.disk.turn_off();
         self.end_process();
-        if is_power_cut {
+        self.counts.kills += usize::from(!is_power_cut);
+        self.leave(is_power_cut);
+    }
+
+    /// Leaves the disk to the next process.
+    fn leave(&mut self, is_power_cut: bool) {
+        // A process that dies before it can note that a sync has failed leaves a log that only a
+        // restart of the machine makes good.
+        if is_power_cut || is_unnoted(&self.disk.log()) {
             let loss = Loss::of(self.random.below(1 << 30) as u64);
             self.diary.push(format!("power cut: {loss:?}"));
             self.disk = self.disk.power_cut(loss);
@@ -342,15 +350,12 @@ impl World {
         } else {
             self.diary.push("killed".to_owned());
             self.disk = self.disk.kill();
-            self.counts.kills += 1;
         }
     }
 
     /// After a failed sync the broker may trust nothing that was not synced, whatever came of it.
     fn note_failed_sync(&mut self, log: &[Step]) {
-        let syncs = [Operation::SyncBytes, Operation::SyncNames];
-        let mut steps = log.iter();
-        if steps.any(|step| step.has_failed && syncs.contains(&step.operation)) {
+        if log.iter().any(is_failed_sync) {
             self.lossy = self.lossy.max(self.at_stake.min(Lossy::Maybe));
         }
     }
@@ -387,5 +392,22 @@ fn is_durable(log: &[Step], steps: usize) -> bool {
         log[written..]
             .iter()
             .any(|step| of_segment(Operation::SyncBytes, step) && step.file == *file)
+    })
+}
+
+fn is_failed_sync(step: &Step) -> bool {
+    let syncs = [Operation::SyncBytes, Operation::SyncNames];
+    step.has_failed && syncs.contains(&step.operation)
+}
+
+/// Whether a sync failed and the mark was neither written nor removed after it.
+fn is_unnoted(log: &[Step]) -> bool {
+    let failed = log.iter().rposition(is_failed_sync);
+    failed.is_some_and(|failed| {
+        !log[failed..].iter().any(|step| {
+            step.file.starts_with("mark")
+                && !step.has_failed
+                && [Operation::Rename, Operation::Remove].contains(&step.operation)
+        })
     })
 }

@@ -4,6 +4,7 @@
 //! only then lets anybody see it: in the order of the log, stream and hand-off in one critical
 //! section. A group that could not be written was seen by nobody, so its offsets are given again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
@@ -62,7 +63,7 @@ impl Committer {
     /// Commits until the queue is closed and empty, then ends the log as it should be.
     pub(super) fn run(mut self) {
         let _closing = CloseOnEnd(Arc::clone(&self.shared));
-        let mut batch = Vec::new();
+        let mut batch = VecDeque::new();
         while self.shared.queue.take(&mut batch, GROUP_BYTES_MAX) {
             self.plan.begin();
             self.shared.batch_began(self.plan.now);
@@ -90,7 +91,7 @@ impl Committer {
             return request.refuse(BrokerError::StorageFailed);
         }
         match request {
-            Request::Publish(publish) => self.plan.publish(*publish),
+            Request::Publish(publish) => self.plan.publish(publish),
             Request::Remove {
                 channel,
                 through,
@@ -203,7 +204,10 @@ impl Committer {
                 Kind::State => {}
             }
             if is_last {
-                shared.streams.release(stripe.let_go(&channel, plan.now));
+                entry.is_held = false;
+                if !entry.is_scheduled() || entry.stream.is_forgettable(plan.now) {
+                    shared.streams.release(stripe.let_go(&channel, plan.now));
+                }
             }
             drop(stripe);
             if let Some((tell, published)) = told {

@@ -312,11 +312,7 @@ impl DiskBroker {
         let (tell, told) = oneshot::channel();
         shared
             .queue
-            .push(Request::Publish(Box::new(PublishRequest {
-                new,
-                tell,
-                _room: room,
-            })))?;
+            .push(Request::Publish(PublishRequest { new, tell, room }))?;
         told.await.unwrap_or(Err(BrokerError::Stopped))
     }
 
@@ -349,7 +345,7 @@ impl DiskBroker {
             channel: channel.clone(),
             through: None,
             tell,
-            _room: Some(room),
+            room: Some(room),
         })?;
         told.await.unwrap_or(Err(BrokerError::Stopped))
     }

@@ -163,7 +163,7 @@ impl Shared {
             channel: channel.clone(),
             through: Some(offset),
             tell,
-            _room: None,
+            room: None,
         })
     }
 
