@@ -115,8 +115,10 @@ impl Place {
 
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).expect("a directory");
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.collect()
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        names
+            .map(|name| name.into_string().expect("a text"))
+            .collect()
     }
 
     /// Flips a bit in the middle of the second segment.
