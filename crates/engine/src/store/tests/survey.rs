@@ -109,7 +109,10 @@ fn a_missing_segment_costs_what_was_in_it() {
         let [problem] = &seen.survey.problems[..] else {
             panic!("{:?}", seen.survey.problems);
         };
-        assert_eq!(problem.file, segment_name(segment.id));
+        // That there was one more is known only from what the mark says was on disk.
+        let is_newest = index + 1 == whole.survey.segments.len();
+        let named = segment.id - u32::from(is_newest);
+        assert_eq!(problem.file, segment_name(named));
         assert_eq!(problem.groups_lost, segment.groups, "{index}");
         let read = GROUPS - segment.groups;
         assert_eq!(seen.records.len() as u64, read);
