@@ -87,7 +87,7 @@ impl MemoryBroker {
             // Before it makes room: a history of one is enough for deltas.
             let latest = entry.stream.latest(now).filter(|_| new.wants_delta);
             previous = latest.map(Arc::clone);
-            streams.release(entry.stream.append(Arc::clone(&publication), bounds));
+            streams.release(entry.stream.append(Arc::clone(&publication), bounds, now));
             if let Some(version) = new.version {
                 entry.stream.set_version(version);
             }
@@ -127,7 +127,7 @@ fn suppressed(
     if new.idempotency_key.is_some() && entry.stream.key_count() >= IDEMPOTENCY_KEYS_MAX {
         return Err(BrokerError::TooManyKeys);
     }
-    Ok(entry.outdated(new))
+    Ok(entry.outdated(new, now))
 }
 
 impl Broker for MemoryBroker {

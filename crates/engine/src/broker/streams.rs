@@ -296,9 +296,9 @@ impl<K: Kept> Entry<K> {
     }
 
     /// The outcome of a publish that brings an older state.
-    pub(super) fn outdated(&self, new: &NewPublication) -> Option<Published> {
+    pub(super) fn outdated(&self, new: &NewPublication, now: Moment) -> Option<Published> {
         let version = new.version.as_ref().filter(|_| new.retention.is_some())?;
-        self.stream.has_seen(version).then(|| Published {
+        self.stream.has_seen(version, now).then(|| Published {
             position: Some(self.stream.top()),
             is_suppressed: true,
         })

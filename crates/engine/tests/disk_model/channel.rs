@@ -37,16 +37,19 @@ impl Channel {
     /// Keeps the possibilities that agree with what was seen; whether any is left.
     #[must_use]
     pub(crate) fn observe(&mut self, now: Time, agrees: impl FnMut(&mut Stream) -> bool) -> bool {
-        if self.shards.is_empty() {
-            let is_forgettable = |stream: &Stream| stream.is_forgettable(now);
-            if self.possible.iter().any(is_forgettable) {
-                self.possible.push(Stream::default());
-            }
+        let is_heard = !self.shards.is_empty();
+        let forgettable = self
+            .possible
+            .iter()
+            .filter(|stream| stream.is_forgettable(now));
+        let forgotten: Vec<_> = forgettable
+            .map(|stream| stream.forgotten(is_heard))
+            .collect();
+        self.possible.extend(forgotten);
+        for stream in &mut self.possible {
             // What was never published to is not stored: it has the epoch of the day.
-            for stream in &mut self.possible {
-                if stream.top == 0 {
-                    stream.epoch = None;
-                }
+            if stream.top == 0 && !is_heard {
+                stream.epoch = None;
             }
         }
         self.possible.retain_mut(agrees);

@@ -230,15 +230,15 @@ impl Committer {
             if let Kind::Publish(publishing) = step.kind {
                 publishes += 1;
                 shared.streams.release(publishing.cost);
-                answer(publishing.tell, Err(error));
+                plan.settled.push((publishing.tell, Err(error)));
             }
             if step.is_last {
                 shared.streams.let_go(&step.channel, plan.now);
             }
         }
-        for (tell, _) in plan.repeats.drain(..) {
-            answer(tell, Err(error));
-        }
+        let repeats = plan.repeats.drain(..);
+        plan.settled
+            .extend(repeats.map(|(tell, _)| (tell, Err(error))));
         for tell in plan.waiting.drain(..) {
             answer(tell, Err(error));
         }
@@ -311,7 +311,7 @@ fn apply_publish(
         let bytes = publication_bytes(&publication);
         let is_hot = bytes <= shared.options.cache_bytes && streams.take(cache_footprint(bytes));
         let hot = is_hot.then(|| Arc::clone(&publication));
-        streams.release(entry.stream.append(Slot { place, hot }, bounds));
+        streams.release(entry.stream.append(Slot { place, hot }, bounds, now));
         if let Some(version) = version {
             entry.stream.set_version(version);
         }

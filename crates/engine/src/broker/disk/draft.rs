@@ -78,7 +78,7 @@ impl Drafts {
             Draft {
                 epoch: entry.stream.top().epoch,
                 bounds: entry.stream.bounds(),
-                version: entry.stream.version().cloned(),
+                version: entry.stream.version(now).cloned(),
                 keys: HashMap::new(),
                 is_stored: entry.is_stored,
                 last_step: None,

@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// Repeats of publishes in the same group.
     pub(super) repeats: Vec<(Tell<Published>, Published)>,
+    /// Outcomes that are told when the group has ended, and its channels are no longer held.
+    pub(super) settled: Vec<(Tell<Published>, Result<Published, BrokerError>)>,
     /// Who waits for the group, and for nothing else.
     pub(super) waiting: Vec<Tell<()>>,
     /// The time of the group.
@@ -89,6 +91,7 @@ impl Plan {
             drafts: Drafts::default(),
             steps: Vec::new(),
             repeats: Vec::new(),
+            settled: Vec::new(),
             waiting: Vec::new(),
             now,
         }
@@ -105,18 +108,21 @@ impl Plan {
         for channel in self.drafts.clear() {
             self.shared.streams.let_go(&channel, self.now);
         }
+        for (tell, outcome) in self.settled.drain(..) {
+            answer(tell, outcome);
+        }
     }
 
     pub(super) fn publish(&mut self, request: PublishRequest) {
         match self.judge(&request.new) {
             Ok(Verdict::New(cost)) => self.push_publish(request, cost),
-            Ok(Verdict::Known(published)) => answer(request.tell, Ok(published)),
+            Ok(Verdict::Known(published)) => self.settled.push((request.tell, Ok(published))),
             Ok(Verdict::Repeat(published)) => self.repeats.push((request.tell, published)),
             Err(error) => {
                 if error == BrokerError::StorageFull {
                     self.shared.refuse_full();
                 }
-                answer(request.tell, Err(error));
+                self.settled.push((request.tell, Err(error)));
             }
         }
     }
@@ -234,15 +240,15 @@ impl Plan {
 
     pub(super) fn remove(&mut self, channel: ChannelName, through: Option<u64>, tell: Tell<()>) {
         let draft = self.drafts.hold(&self.shared.streams, &channel, self.now);
+        self.waiting.push(tell);
         if !draft.is_stored {
-            return answer(tell, Ok(()));
+            return;
         }
         let all = draft.bounds.top + 1;
         let floor = through.map_or(all, |through| all.min(through + 1));
         draft.bounds.floor = draft.bounds.floor.max(floor);
         let floor = draft.bounds.floor;
         self.push_state(channel, None, &[], Kind::Trim(floor));
-        self.waiting.push(tell);
     }
 
     /// Writes what is still needed of `residue` in `segment` to the end of the log.
