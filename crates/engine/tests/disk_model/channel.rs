@@ -88,17 +88,20 @@ impl Channel {
         is_possible
     }
 
-    /// Notes changes that failed together.
+    /// Notes changes that failed one after the other: any of them may have been in one group, and of
+    /// that a crash finds the first part or all.
     pub(crate) fn fail(&mut self, changes: &[Change], now: Time) {
         // The stream may have been forgotten before.
         let _ = self.observe(now, |_| true);
         let point = self.past.last_mut().expect("it begins with one");
         for stream in &self.possible {
-            let mut stream = stream.clone();
-            point.ghosts.extend(changes.iter().map(|change| {
-                stream.apply(change, now);
-                stream.clone()
-            }));
+            for first in 0..changes.len() {
+                let mut stream = stream.clone();
+                point.ghosts.extend(changes[first..].iter().map(|change| {
+                    stream.apply(change, now);
+                    stream.clone()
+                }));
+            }
         }
     }
 
