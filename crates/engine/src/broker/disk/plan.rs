@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use campanile_protocol::{Epoch, Publication};
+use campanile_protocol::{Epoch, Payload, Publication};
 
 use super::draft::Drafts;
-use super::queue::{Carried, PublishRequest, Tell, answer};
+use super::queue::{Carried, Done, PublishRequest, Tell, answer};
 use super::shared::Shared;
 use super::slot::SLOT_BYTES;
 use crate::broker::stream::{Bounds, Footprint, key_bytes};
@@ -30,7 +30,7 @@ pub(super) struct Plan {
     drafts: Drafts,
     pub(super) steps: Vec<Step>,
     /// Repeats of publishes in the same group.
-    pub(super) repeats: Vec<(Tell<Published>, Published)>,
+    pub(super) repeats: Vec<(Tell<Done>, Published)>,
     /// Who waits for the group, and for nothing else.
     pub(super) waiting: Vec<Tell<()>>,
     /// The time of the group.
@@ -62,8 +62,9 @@ pub(super) enum Kind {
 pub(super) struct PublishStep {
     pub(super) content: Publishing,
     pub(super) cost: Footprint,
-    pub(super) tell: Tell<Published>,
-    pub(super) published: Published,
+    pub(super) tell: Tell<Done>,
+    /// The publisher's copy of what is kept.
+    pub(super) spent: Payload,
 }
 
 /// A publish that is about to be seen.
@@ -95,14 +96,18 @@ impl Plan {
     /// Begins the next group.
     pub(super) fn begin(&mut self) {
         self.group.clear();
-        self.drafts.clear();
         self.now = self.shared.streams.now();
+    }
+
+    /// Ends the planning of the group.
+    pub(super) fn end(&mut self) {
+        self.drafts.clear();
     }
 
     pub(super) fn publish(&mut self, request: PublishRequest) {
         match self.try_draft(&request) {
             Ok(Drafted::New(publishing)) => self.push_publish(request, publishing),
-            Ok(Drafted::Known(published)) => answer(request.tell, Ok(published)),
+            Ok(Drafted::Known(published)) => answer(request.tell, Ok(published.into())),
             Ok(Drafted::Repeat(published)) => self.repeats.push((request.tell, published)),
             Err(error) => {
                 if error == BrokerError::StorageFull {
@@ -183,9 +188,10 @@ impl Plan {
         if bounds.is_some() && new.version.is_some() {
             draft.version.clone_from(&new.version);
         }
+        let (data, spent) = kept(new.data);
         let publication = Arc::new(Publication {
             offset: bounds.map_or(0, |bounds| bounds.top),
-            data: new.data,
+            data,
             info: new.info,
             tags: new.tags,
         });
@@ -233,7 +239,7 @@ impl Plan {
             content,
             cost,
             tell,
-            published,
+            spent,
         };
         self.push_step(new.channel, slot, Kind::Publish(Box::new(step)));
     }
@@ -362,6 +368,17 @@ impl Plan {
             is_rebirth: false,
         });
         era.epoch
+    }
+}
+
+/// The payload to keep, and one to give back: a copy, as long as that is less than what it costs
+/// that the one is allocated by a publisher and freed here.
+fn kept(data: Payload) -> (Payload, Payload) {
+    const COPIED_BYTES_MAX: usize = 4096;
+    if data.len() > COPIED_BYTES_MAX {
+        (data, Payload::default())
+    } else {
+        (data.clone(), data)
     }
 }
 
