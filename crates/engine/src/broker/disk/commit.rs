@@ -14,7 +14,7 @@ use campanile_protocol::Epoch;
 use super::Durability;
 use super::compaction::Job;
 use super::plan::{Kind, Plan, Publishing, Step};
-use super::queue::{Request, answer};
+use super::queue::{Done, Request, answer};
 use super::residents::Residents;
 use super::shared::Shared;
 use super::slot::{Slot, cache_footprint, log_footprint};
@@ -202,7 +202,11 @@ impl Committer {
             let mut told = None;
             match kind {
                 Kind::Publish(publishing) => {
-                    told = Some((publishing.tell, publishing.published));
+                    told = Some((
+                        publishing.tell,
+                        publishing.content.published,
+                        publishing.spent,
+                    ));
                     apply_publish(shared, entry, &channel, publishing.content, place, plan.now);
                 }
                 Kind::Trim(floor) => shared.streams.release(entry.stream.forget_below(floor)),
@@ -221,12 +225,16 @@ impl Committer {
                 }
             }
             drop(stripe);
-            if let Some((tell, published)) = told {
-                answer(tell, Ok(published));
+            if let Some((tell, published, spent)) = told {
+                let done = Done {
+                    published,
+                    _spent: Some((channel, spent)),
+                };
+                answer(tell, Ok(done));
             }
         }
         for (tell, published) in plan.repeats.drain(..) {
-            answer(tell, Ok(published));
+            answer(tell, Ok(published.into()));
         }
         for tell in plan.waiting.drain(..) {
             answer(tell, Ok(()));

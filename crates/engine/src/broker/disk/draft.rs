@@ -55,9 +55,10 @@ impl Draft {
     }
 }
 
-/// All channels of a group.
+/// All channels of a group: too few for a hash that withstands chosen names, which costs as much as
+/// the rest of a look-up.
 #[derive(Default)]
-pub(super) struct Drafts(HashMap<ChannelName, Draft>);
+pub(super) struct Drafts(HashMap<ChannelName, Draft, foldhash::fast::RandomState>);
 
 impl Drafts {
     pub(super) fn get(&self, channel: &ChannelName) -> Option<&Draft> {

@@ -325,7 +325,8 @@ impl DiskBroker {
         shared
             .queue
             .push(Request::Publish(PublishRequest { new, tell, room }))?;
-        told.await.unwrap_or(Err(BrokerError::Stopped))
+        let done = told.await.unwrap_or(Err(BrokerError::Stopped));
+        done.map(|done| done.published)
     }
 
     async fn page(

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use campanile_protocol::{Epoch, Publication};
+use campanile_protocol::{Epoch, Payload, Publication};
 
 use super::draft::{Draft, Drafts};
-use super::queue::{PublishRequest, Residue, Tell, answer};
+use super::queue::{Done, PublishRequest, Residue, Tell, answer};
 use super::shared::Shared;
 use super::slot::SLOT_BYTES;
 use crate::broker::stream::{Bounds, Footprint, key_footprint};
@@ -31,9 +31,9 @@ pub(super) struct Plan {
     drafts: Drafts,
     pub(super) steps: Vec<Step>,
     /// Repeats of publishes in the same group.
-    pub(super) repeats: Vec<(Tell<Published>, Published)>,
+    pub(super) repeats: Vec<(Tell<Done>, Published)>,
     /// Outcomes that are told when the group has ended, and its channels are no longer held.
-    pub(super) settled: Vec<(Tell<Published>, Result<Published, BrokerError>)>,
+    pub(super) settled: Vec<(Tell<Done>, Result<Published, BrokerError>)>,
     /// Who waits for the group, and for nothing else.
     pub(super) waiting: Vec<Tell<()>>,
     /// Whether the group makes the log hold more than before.
@@ -69,8 +69,9 @@ pub(super) enum Kind {
 pub(super) struct PublishStep {
     pub(super) content: Publishing,
     pub(super) cost: Footprint,
-    pub(super) tell: Tell<Published>,
-    pub(super) published: Published,
+    pub(super) tell: Tell<Done>,
+    /// The publisher's copy of what is kept.
+    pub(super) spent: Payload,
 }
 
 /// A publish that is about to be seen.
@@ -114,7 +115,7 @@ impl Plan {
             self.shared.streams.let_go(&channel, self.now);
         }
         for (tell, outcome) in self.settled.drain(..) {
-            answer(tell, outcome);
+            answer(tell, outcome.map(Done::from));
         }
     }
 
@@ -194,9 +195,10 @@ impl Plan {
         if bounds.is_some() && new.version.is_some() {
             draft.version.clone_from(&new.version);
         }
+        let (data, spent) = kept(new.data);
         let publication = Arc::new(Publication {
             offset: bounds.map_or(0, |bounds| bounds.top),
-            data: new.data,
+            data,
             info: new.info,
             tags: new.tags,
         });
@@ -240,7 +242,7 @@ impl Plan {
             content,
             cost,
             tell,
-            published,
+            spent,
         };
         self.push_step(new.channel, slot, Kind::Publish(Box::new(step)));
     }
@@ -356,6 +358,17 @@ impl Plan {
             is_rebirth: false,
         });
         era.epoch
+    }
+}
+
+/// The payload to keep, and one to give back: a copy, as long as that is less than what it costs
+/// that the one is allocated by a publisher and freed here.
+fn kept(data: Payload) -> (Payload, Payload) {
+    const COPIED_BYTES_MAX: usize = 4096;
+    if data.len() > COPIED_BYTES_MAX {
+        (data, Payload::default())
+    } else {
+        (data.clone(), data)
     }
 }
 
