@@ -24,7 +24,8 @@ const LIVES = [
 
 /** How often everything is read again from the beginning. */
 const LOOKS_BETWEEN_WHOLE_ONES = 20;
-const SETTLING_MS = 60_000;
+/** The longest that anything may take before it counts as never. */
+const PATIENCE_MS = 60_000;
 
 export class Campaign {
   log = new Log();
@@ -54,7 +55,7 @@ export class Campaign {
       await this.#lives();
       await this.#ready();
       for (const one of all) one.stop();
-      await within(publishing, 'answer to what had a key', SETTLING_MS);
+      await within(publishing, 'answer to what had a key', PATIENCE_MS);
       await this.#settle();
     } finally {
       for (const one of all) one.stop();
@@ -116,7 +117,7 @@ export class Campaign {
       throw new Error(`the server ended by itself: ${JSON.stringify(how)}\n${this.server.output}`);
     });
     ended.catch(() => {});
-    return Promise.race([work, ended]);
+    return within(Promise.race([work, ended]), 'sign of life', PATIENCE_MS);
   }
 
   async #end(kind) {
@@ -166,7 +167,7 @@ export class Campaign {
       const places = (channel) => who(channel).map((name) => stands.get(`${name} ${channel}`));
       return [...tops].every(([channel, top]) => places(channel).every(isAt(top)));
     };
-    await until(isThere, 'everybody at the top', 10_000).catch(() => {});
+    await until(isThere, 'everybody at the top', PATIENCE_MS).catch(() => {});
     // Whatever comes too much comes now.
     await this.auditor.look();
   }

@@ -9,8 +9,8 @@ use campanile_protocol::{Position, Publication};
 use super::stream::{Bounds, Footprint, Kept, Remembered, key_footprint};
 use super::streams::{Entry, Era, Streams, entry_footprint};
 use super::{
-    Attendance, BoxFuture, Broker, BrokerError, HistoryPage, HistoryQuery, IDEMPOTENCY_TTL,
-    NewPublication, Published,
+    Attendance, BoxFuture, Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication,
+    Published,
 };
 use crate::budget::MemoryBudget;
 use crate::channel::ChannelName;
@@ -97,11 +97,7 @@ impl MemoryBroker {
             is_suppressed: false,
         };
         if let Some(key) = new.idempotency_key {
-            let remembered = Remembered {
-                published,
-                expires: now + IDEMPOTENCY_TTL,
-                segment: 0,
-            };
+            let remembered = Remembered::new(published, now, 0);
             entry.stream.remember_key(key, remembered);
         }
         let event = Event::Publication {

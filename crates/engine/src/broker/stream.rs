@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use campanile_protocol::{Epoch, Position, Publication};
 
-use super::{HistoryQuery, Published, Retention, Version};
+use super::{HistoryQuery, IDEMPOTENCY_TTL, Published, Retention, Version};
 use crate::limits::{PUBLICATION_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 use crate::time::Moment;
 
@@ -94,6 +94,17 @@ pub(super) struct Remembered {
     pub(super) expires: Moment,
     /// A segment that is not newer than the one with its newest record, where there is a log.
     pub(super) segment: u32,
+}
+
+impl Remembered {
+    /// A key that is used now for the first time.
+    pub(super) fn new(published: Published, now: Moment, segment: u32) -> Self {
+        Self {
+            published,
+            expires: now + IDEMPOTENCY_TTL,
+            segment,
+        }
+    }
 }
 
 /// What a publication takes of memory while it is kept.

@@ -4,6 +4,7 @@
 //! it is forgotten.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use campanile_protocol::{Epoch, Publication};
 
@@ -35,6 +36,8 @@ pub(super) struct Plan {
     pub(super) settled: Vec<(Tell<Published>, Result<Published, BrokerError>)>,
     /// Who waits for the group, and for nothing else.
     pub(super) waiting: Vec<Tell<()>>,
+    /// Whether the group makes the log hold more than before.
+    pub(super) has_publishes: bool,
     /// The time of the group.
     pub(super) now: Moment,
 }
@@ -93,6 +96,7 @@ impl Plan {
             repeats: Vec::new(),
             settled: Vec::new(),
             waiting: Vec::new(),
+            has_publishes: false,
             now,
         }
     }
@@ -100,6 +104,7 @@ impl Plan {
     /// Begins the next group.
     pub(super) fn begin(&mut self) {
         self.now = self.shared.streams.now();
+        self.has_publishes = false;
     }
 
     /// Ends the group, whose steps have been taken.
@@ -162,7 +167,8 @@ impl Plan {
                 Verdict::Known(published)
             });
         }
-        if self.shared.is_over_limit(self.group.len()) {
+        let is_disk_full = self.shared.counters.is_disk_full.load(Relaxed);
+        if is_disk_full || self.shared.is_over_limit(self.group.len()) {
             return Err(BrokerError::StorageFull);
         }
         cost.memory += new.retention.map_or(0, |_| SLOT_BYTES);
@@ -177,6 +183,7 @@ impl Plan {
 
     fn push_publish(&mut self, request: PublishRequest, mut cost: Footprint) {
         let PublishRequest { new, tell, .. } = request;
+        self.has_publishes = true;
         let (now, shared) = (self.now, &self.shared);
         let draft = self.drafts.hold(&shared.streams, &new.channel, now);
         let bounds = new

@@ -24,12 +24,9 @@ pub(super) fn answer<T>(tell: Tell<T>, outcome: Result<T, BrokerError>) {
     let _ = tell.send(outcome);
 }
 
-/// What the commit thread is asked for.
+/// What the commit thread is asked for. Publishes are in no box: another thread would free it than
+/// made it.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are publishes, and a box would be freed by another thread than made it"
-)]
 pub(super) enum Request {
     /// Publish.
     Publish(PublishRequest),
