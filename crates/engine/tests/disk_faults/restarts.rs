@@ -1,6 +1,5 @@
 //! What the next process finds.
 
-use campanile_engine::broker::Retention;
 use campanile_engine::store::{Group, Log, LogOptions};
 
 use super::*;
