@@ -4,6 +4,7 @@
 //! setting is documented by the act of adding it. What the values mean together is not known
 //! here.
 
+mod engine;
 mod foreign;
 mod kind;
 mod namespace;

@@ -2,6 +2,7 @@
 //!
 //! Keys, nesting and defaults are those of Centrifugo 6, except for settings marked as ours.
 
+use super::engine::{DISK, ENGINE};
 use super::{Kind, NAMESPACE_OPTIONS, Section, Setting};
 
 const fn section(path: &'static str, settings: &'static [Setting]) -> Section {
@@ -98,50 +99,6 @@ const MEMORY: &[Setting] = &[Setting::count(
     "Bytes that queues and history may hold on this node; 0 for half of the machine's memory.",
 )
 .ours()];
-
-const ENGINE: &[Setting] = &[
-    // Centrifugo's default is memory. A server that forgets is a choice here, not an accident.
-    Setting::one_of(
-        "type",
-        &["disk", "memory"],
-        "disk",
-        "Where history and offsets are kept: on disk, or in memory until the process ends.",
-    ),
-];
-
-const DISK: &[Setting] = &[
-    Setting::text(
-        "path",
-        "campanile-data",
-        "Directory of the data, made where it is missing; one server's alone.",
-    )
-    .ours(),
-    Setting::one_of(
-        "durability",
-        &["relaxed", "sync"],
-        "relaxed",
-        "What an acknowledgement waits for: written, or written and synced to the device.",
-    )
-    .ours(),
-    Setting::duration(
-        "sync_interval",
-        "200ms",
-        "With relaxed, how often what was written is synced: what a power cut may take.",
-    )
-    .ours(),
-    Setting::count(
-        "size_limit",
-        "0",
-        "Bytes on disk from which on publishes into history are refused; 0 for no limit.",
-    )
-    .ours(),
-    Setting::count(
-        "cache_size",
-        "67108864",
-        "Bytes of the newest publications that are kept in memory too.",
-    )
-    .ours(),
-];
 
 const CLIENT: &[Setting] = &[
     Setting::list(
