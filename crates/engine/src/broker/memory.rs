@@ -9,8 +9,8 @@ use campanile_protocol::{Position, Publication};
 use super::stream::{Bounds, Footprint, Kept, Remembered, key_footprint};
 use super::streams::{Entry, Era, Streams, entry_footprint};
 use super::{
-    Attendance, BoxFuture, Broker, BrokerError, HistoryPage, HistoryQuery, IDEMPOTENCY_TTL,
-    NewPublication, Published,
+    Attendance, BoxFuture, Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication,
+    Published,
 };
 use crate::budget::MemoryBudget;
 use crate::channel::ChannelName;
@@ -87,7 +87,7 @@ impl MemoryBroker {
             // Before it makes room: a history of one is enough for deltas.
             let latest = entry.stream.latest(now).filter(|_| new.wants_delta);
             previous = latest.map(Arc::clone);
-            streams.release(entry.stream.append(Arc::clone(&publication), bounds));
+            streams.release(entry.stream.append(Arc::clone(&publication), bounds, now));
             if let Some(version) = new.version {
                 entry.stream.set_version(version);
             }
@@ -97,11 +97,7 @@ impl MemoryBroker {
             is_suppressed: false,
         };
         if let Some(key) = new.idempotency_key {
-            let remembered = Remembered {
-                published,
-                expires: now + IDEMPOTENCY_TTL,
-                segment: 0,
-            };
+            let remembered = Remembered::new(published, now, 0);
             entry.stream.remember_key(key, remembered);
         }
         let event = Event::Publication {
@@ -127,7 +123,7 @@ fn suppressed(
     if new.idempotency_key.is_some() && entry.stream.key_count() >= IDEMPOTENCY_KEYS_MAX {
         return Err(BrokerError::TooManyKeys);
     }
-    Ok(entry.outdated(new))
+    Ok(entry.outdated(new, now))
 }
 
 impl Broker for MemoryBroker {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use campanile_protocol::{Epoch, Position, Publication};
 
-use super::{HistoryQuery, Published, Retention, Version};
+use super::{HistoryQuery, IDEMPOTENCY_TTL, Published, Retention, Version};
 use crate::limits::{PUBLICATION_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 use crate::time::Moment;
 
@@ -96,6 +96,17 @@ pub(super) struct Remembered {
     pub(super) segment: u32,
 }
 
+impl Remembered {
+    /// A key that is used now for the first time.
+    pub(super) fn new(published: Published, now: Moment, segment: u32) -> Self {
+        Self {
+            published,
+            expires: now + IDEMPOTENCY_TTL,
+            segment,
+        }
+    }
+}
+
 /// What a publication takes of memory while it is kept.
 pub(super) fn publication_bytes(publication: &Publication) -> usize {
     let tags = publication.tags.iter().flat_map(|tags| tags.iter());
@@ -172,12 +183,13 @@ impl<K: Kept> Stream<K> {
 
     /// Whether `version` is older than what was published already. A publish without a version in
     /// between changes nothing about that.
-    pub(super) fn has_seen(&self, version: &Version) -> bool {
-        is_seen(self.version(), version)
+    pub(super) fn has_seen(&self, version: &Version, now: Moment) -> bool {
+        is_seen(self.version(now), version)
     }
 
-    /// The newest version that was published.
-    pub(super) fn version(&self) -> Option<&Version> {
+    /// The newest version that was published, for as long as epoch and offset live.
+    pub(super) fn version(&self, now: Moment) -> Option<&Version> {
+        self.meta_expires.filter(|expires| now < *expires)?;
         self.extras.as_ref()?.version.as_ref()
     }
 
@@ -255,8 +267,14 @@ impl<K: Kept> Stream<K> {
 
     /// Appends a publication, which makes the stream stand at `bounds`; returns what those took up
     /// that made room.
-    pub(super) fn append(&mut self, kept: K, bounds: Bounds) -> Footprint {
+    pub(super) fn append(&mut self, kept: K, bounds: Bounds, now: Moment) -> Footprint {
         debug_assert_eq!(bounds.top, self.top + 1, "a stream has no holes");
+        if self.version(now).is_none()
+            && let Some(extras) = &mut self.extras
+        {
+            // It does not come back with a new lifetime.
+            extras.version = None;
+        }
         let freed = self.forget_below(bounds.floor);
         self.top = bounds.top;
         self.history.push_back(kept);

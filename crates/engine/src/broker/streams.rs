@@ -7,12 +7,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use campanile_protocol::{Epoch, Position};
+use foldhash::fast::RandomState;
 
 use super::stream::{Footprint, Kept, Stream};
 use super::{Attendance, HistoryQuery, NewPublication, Published};
@@ -31,6 +32,7 @@ const SWEEP_MAX: usize = 1024;
 /// See the [module](self).
 pub(super) struct Streams<K> {
     stripes: Box<[Mutex<Stripe<K>>]>,
+    /// Chooses the stripe. A fast one: whoever found names for one stripe alone would gain little.
     hasher: RandomState,
     era: Mutex<Era>,
     inboxes: Inboxes,
@@ -98,7 +100,7 @@ impl<K: Kept> Streams<K> {
         };
         Self {
             stripes: (0..STRIPES).map(|_| Mutex::new(stripe())).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             era: Mutex::new(era),
             inboxes,
             budget,
@@ -296,9 +298,9 @@ impl<K: Kept> Entry<K> {
     }
 
     /// The outcome of a publish that brings an older state.
-    pub(super) fn outdated(&self, new: &NewPublication) -> Option<Published> {
+    pub(super) fn outdated(&self, new: &NewPublication, now: Moment) -> Option<Published> {
         let version = new.version.as_ref().filter(|_| new.retention.is_some())?;
-        self.stream.has_seen(version).then(|| Published {
+        self.stream.has_seen(version, now).then(|| Published {
             position: Some(self.stream.top()),
             is_suppressed: true,
         })

@@ -1,5 +1,6 @@
 //! What the disk broker does when the disk, the clock or a neighbour misbehaves.
 
+mod compaction;
 mod restarts;
 mod trouble;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use campanile_engine::broker::disk::OpenError;
 use campanile_engine::broker::{
     Broker as _, BrokerError, DiskBroker, DiskOptions, Durability, HistoryPage, HistoryQuery,
-    IDEMPOTENCY_TTL, NewPublication, Published,
+    IDEMPOTENCY_TTL, NewPublication, Published, Retention,
 };
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::delivery::{Event, Inbox, Inboxes, ShardId};
@@ -50,6 +51,15 @@ fn try_start(
     options: DiskOptions,
     unix_millis: i64,
 ) -> Result<Process, OpenError> {
+    try_start_with(directory, options, unix_millis, RETENTION.meta_ttl)
+}
+
+fn try_start_with(
+    directory: Arc<dyn store::Directory>,
+    options: DiskOptions,
+    unix_millis: i64,
+    meta_ttl_min: Duration,
+) -> Result<Process, OpenError> {
     let (inboxes, mut shards) = Inboxes::new(1);
     let clock = Arc::new(ManualClock::at(unix_millis));
     let broker = DiskBroker::open(
@@ -58,7 +68,7 @@ fn try_start(
         inboxes,
         Arc::new(MemoryBudget::new(None)),
         clock.clone(),
-        RETENTION.meta_ttl,
+        meta_ttl_min,
     )?;
     let inbox = shards.pop().expect("there is one");
     Ok(Process {

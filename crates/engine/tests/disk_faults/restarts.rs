@@ -196,3 +196,37 @@ fn a_segment_is_not_missed_that_was_removed_and_a_power_cut_brought_its_mark_bac
         open(&cut).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     }
 }
+
+#[test]
+fn a_shorter_lifetime_of_metadata_is_not_the_end_of_two_streams_with_one_name() {
+    let disk = SimulatedDisk::default();
+    let second = Duration::from_secs(1);
+    let open = |disk: &SimulatedDisk, meta_ttl, unix_millis| {
+        try_start_with(Arc::new(disk.clone()), OPTIONS, unix_millis, meta_ttl).unwrap()
+    };
+    drop(open(&disk, 1000 * second, START));
+    let short = Retention {
+        size: 4,
+        ttl: 30 * second,
+        meta_ttl: 60 * second,
+    };
+    let publish = |process: &Process| {
+        let new = NewPublication {
+            retention: Some(short),
+            ..kept("c", "1")
+        };
+        wait(process.broker.publish(new)).unwrap().position.unwrap()
+    };
+    let process = open(&disk, short.meta_ttl, START + 1_000);
+    process.clock.advance(9 * second);
+    let seen = publish(&process);
+    drop(process);
+    // Each start would give the era another lifetime, which the stream does not outlive.
+    let process = open(&disk, short.meta_ttl, START + 50_000);
+    process.clock.advance(25 * second);
+    process.broker.sweep();
+    process.clock.advance(second);
+    let again = publish(&process);
+    assert_eq!((seen.offset, again.offset), (1, 1), "it was forgotten");
+    assert_ne!(seen.epoch, again.epoch);
+}

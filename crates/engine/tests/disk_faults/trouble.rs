@@ -19,10 +19,47 @@ fn a_full_disk_refuses_and_loses_nothing_and_takes_more_when_there_is_room() {
         .try_publish(passing("c", "2"))
         .expect("it needs no room");
     disk.set_capacity(1_000_000);
-    assert_eq!(process.publish("3"), Ok(2));
+    process.broker.sweep();
+    assert_eq!(process.publish("3"), Ok(2), "it was looked for room");
     assert!(!process.broker.status().is_full);
     assert_eq!(process.delivered(), ["1", "2", "3"]);
     assert_eq!(start(&disk.kill()).kept(), (vec![1, 2], 2));
+}
+
+#[test]
+fn a_full_disk_makes_room_by_itself_when_what_it_has_expires() {
+    let disk = SimulatedDisk::default();
+    disk.set_capacity(disk.used() + 64 * 1024);
+    let process = try_start(Arc::new(disk.clone()), small_segments(), START).unwrap();
+    let data = "x".repeat(500);
+    let mut number = 0;
+    while process
+        .try_publish(kept(&format!("c{number}"), &data))
+        .is_ok()
+    {
+        number += 1;
+    }
+    assert!(process.broker.status().is_full);
+    assert!((50..130).contains(&number), "{number} went in");
+    process.clock.advance(RETENTION.ttl);
+    let mut tries = 0;
+    while process.publish(&data).is_err() {
+        process.broker.sweep();
+        std::thread::yield_now();
+        tries += 1;
+        assert!(tries < 100_000, "{:?}", process.broker.status());
+    }
+    assert!(process.broker.status().compacted_segments > 0);
+    drop(process);
+    let process = try_start(Arc::new(disk.kill()), small_segments(), START).unwrap();
+    assert_eq!(process.page("c0").top.offset, 1, "positions are kept");
+}
+
+fn small_segments() -> DiskOptions {
+    DiskOptions {
+        segment_bytes: 4096,
+        ..OPTIONS
+    }
 }
 
 #[test]

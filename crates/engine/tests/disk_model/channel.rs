@@ -37,16 +37,19 @@ impl Channel {
     /// Keeps the possibilities that agree with what was seen; whether any is left.
     #[must_use]
     pub(crate) fn observe(&mut self, now: Time, agrees: impl FnMut(&mut Stream) -> bool) -> bool {
-        if self.shards.is_empty() {
-            let is_forgettable = |stream: &Stream| stream.is_forgettable(now);
-            if self.possible.iter().any(is_forgettable) {
-                self.possible.push(Stream::default());
-            }
+        let is_heard = !self.shards.is_empty();
+        let forgettable = self
+            .possible
+            .iter()
+            .filter(|stream| stream.is_forgettable(now));
+        let forgotten: Vec<_> = forgettable
+            .map(|stream| stream.forgotten(is_heard))
+            .collect();
+        self.possible.extend(forgotten);
+        for stream in &mut self.possible {
             // What was never published to is not stored: it has the epoch of the day.
-            for stream in &mut self.possible {
-                if stream.top == 0 {
-                    stream.epoch = None;
-                }
+            if stream.top == 0 && !is_heard {
+                stream.epoch = None;
             }
         }
         self.possible.retain_mut(agrees);
@@ -85,17 +88,20 @@ impl Channel {
         is_possible
     }
 
-    /// Notes changes that failed together.
+    /// Notes changes that failed one after the other: any of them may have been in one group, and of
+    /// that a crash finds the first part or all.
     pub(crate) fn fail(&mut self, changes: &[Change], now: Time) {
         // The stream may have been forgotten before.
         let _ = self.observe(now, |_| true);
         let point = self.past.last_mut().expect("it begins with one");
         for stream in &self.possible {
-            let mut stream = stream.clone();
-            point.ghosts.extend(changes.iter().map(|change| {
-                stream.apply(change, now);
-                stream.clone()
-            }));
+            for first in 0..changes.len() {
+                let mut stream = stream.clone();
+                point.ghosts.extend(changes[first..].iter().map(|change| {
+                    stream.apply(change, now);
+                    stream.clone()
+                }));
+            }
         }
     }
 

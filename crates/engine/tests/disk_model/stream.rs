@@ -139,6 +139,9 @@ impl Stream {
         }
         let mut offset = None;
         if let Some(retention) = attempt.retention {
+            if self.meta_expires.is_none_or(|expires| expires <= now) {
+                self.version = None;
+            }
             if attempt
                 .version
                 .as_ref()
@@ -181,6 +184,17 @@ impl Stream {
     pub(crate) fn is_forgettable(&self, now: Time) -> bool {
         self.meta_expires.is_none_or(|expires| expires <= now)
             && self.keys.values().all(|(_, expires)| *expires <= now)
+    }
+
+    /// What is left of it then: where it stands, which its subscribers have been told.
+    pub(crate) fn forgotten(&self, is_heard: bool) -> Self {
+        let Self { epoch, top, .. } = *self;
+        let position = if is_heard { (epoch, top) } else { (None, 0) };
+        Self {
+            epoch: position.0,
+            top: position.1,
+            ..Self::default()
+        }
     }
 
     /// Whether it would tell of `position` as its top; it has that epoch from then on.

@@ -19,7 +19,7 @@ fn stream(channel: &str, floor: u64, top: u64) -> NewStream {
 }
 
 fn importer(disk: &SimulatedDisk) -> Importer {
-    Importer::begin(Arc::new(disk.clone()), &circumstances()).unwrap()
+    Importer::begin(Arc::new(disk.clone()), &circumstances()).expect("an empty disk")
 }
 
 /// A log with these channels, of three publications and a key each.
@@ -27,16 +27,17 @@ fn staged(channels: &[&str]) -> SimulatedDisk {
     let disk = SimulatedDisk::default();
     let mut importer = importer(&disk);
     for channel in channels {
-        importer.channel(stream(channel, 4, 6)).unwrap();
+        let added = importer.channel(stream(channel, 4, 6));
+        added.expect("a channel that makes sense");
         for offset in 4..=6 {
             let text = format!("{channel}/{offset}");
-            importer
-                .publication(channel, &publication(offset, &text))
-                .unwrap();
+            let added = importer.publication(channel, &publication(offset, &text));
+            added.expect("the next one");
         }
-        importer.key(channel, key("k", Some(5))).unwrap();
+        let added = importer.key(channel, key("k", Some(5)));
+        added.expect("a key that makes sense");
     }
-    let imported = importer.finish().unwrap();
+    let imported = importer.finish().expect("complete channels");
     assert_eq!(imported.channels, channels.len());
     assert_eq!(imported.publications, 3 * channels.len());
     disk

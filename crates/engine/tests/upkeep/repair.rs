@@ -12,11 +12,12 @@ use super::world::{Content, Contents, World, circumstances, read};
 /// Repairs the log on `disk`; returns what there is then.
 fn repaired(world: &World, disk: &SimulatedDisk, what: &str) -> (Repaired, Contents) {
     let files = |disk: &SimulatedDisk| -> Vec<_> {
-        let names = disk.list().unwrap().into_iter();
+        let names = disk.list().expect("a disk that works").into_iter();
         names.map(|name| (disk.bytes(&name), name)).collect()
     };
     let (before, new) = (files(disk), SimulatedDisk::default());
-    let repaired = repair(disk, Arc::new(new.clone()), &circumstances()).unwrap();
+    let repaired = repair(disk, Arc::new(new.clone()), &circumstances());
+    let repaired = repaired.expect("a disk that works");
     assert_eq!(files(disk), before, "{what}: the old one stays as it is");
     let (contents, epochs) = read(&new, "boot");
     assert!(epochs.is_disjoint(&world.epochs()), "{what}");

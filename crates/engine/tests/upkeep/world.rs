@@ -82,11 +82,12 @@ impl World {
             boot_id: Some("boot".to_owned()),
         };
         let disk = Arc::new(world.disk.clone());
-        let (mut log, _) = Log::open(disk, options, WRITTEN, &mut |_, _, _| {}).unwrap();
+        let opened = Log::open(disk, options, WRITTEN, &mut |_, _, _| {});
+        let (mut log, _) = opened.expect("an empty disk");
         for _ in 0..commits {
             world.commit(&mut log);
         }
-        log.close(WRITTEN).unwrap();
+        log.close(WRITTEN).expect("a disk that works");
         world
     }
 
@@ -96,7 +97,8 @@ impl World {
         for _ in 0..=self.random.below(3) {
             channels.insert(self.record(&mut group));
         }
-        let appended = log.append(&mut group, WRITTEN).unwrap();
+        let appended = log.append(&mut group, WRITTEN);
+        let appended = appended.expect("a disk that works");
         let start = appended.base as usize;
         self.commits.push(Commit {
             segment: appended.segment,
@@ -214,7 +216,7 @@ pub(crate) fn key(text: &str, offset: Option<u64>) -> KeyRecord {
 }
 
 pub(crate) fn examine_as(disk: &SimulatedDisk, boot: &str) -> Examination {
-    Examination::of(disk, Some(boot), NOW).unwrap()
+    Examination::of(disk, Some(boot), NOW).expect("a disk that works")
 }
 
 /// What the log on `disk` says, and the epochs that it has. The log must be whole.
@@ -227,9 +229,10 @@ pub(crate) fn read(disk: &SimulatedDisk, boot: &str) -> (Contents, BTreeSet<Stri
     for (channel, settled) in &examination.streams {
         epochs.insert(settled.state.epoch.as_str().to_owned());
         let publications = settled.kept.iter().map(|(offset, place)| {
-            let publication = reader.publication(*place).unwrap();
+            let publication = reader.publication(*place).expect("it was read before");
             assert_eq!(publication.offset, *offset);
-            (*offset, String::from_utf8(publication.data.into()).unwrap())
+            let text = String::from_utf8(publication.data.into());
+            (*offset, text.expect("ours are texts"))
         });
         let keys = settled.keys.iter();
         let content = Content {

@@ -14,14 +14,14 @@ use campanile_protocol::Epoch;
 use super::Durability;
 use super::compaction::Job;
 use super::plan::{Kind, Plan, Publishing, Step};
-use super::queue::{Request, answer};
+use super::queue::{Done, Request, answer};
 use super::residents::Residents;
 use super::shared::Shared;
 use super::slot::{Slot, cache_footprint, log_footprint};
 use super::status::Counters;
+use crate::broker::BrokerError;
 use crate::broker::stream::{Remembered, publication_bytes};
 use crate::broker::streams::Entry;
-use crate::broker::{BrokerError, IDEMPOTENCY_TTL};
 use crate::channel::ChannelName;
 use crate::delivery::Event;
 use crate::limits::GROUP_BYTES_MAX;
@@ -118,12 +118,17 @@ impl Committer {
 
     /// Does what nobody asked for.
     fn tick(&mut self) {
-        let counters = &self.shared.counters;
-        let is_in_trouble = counters.is_full.load(Relaxed) || counters.is_unwritable.load(Relaxed);
+        let Self { shared, log, .. } = self;
         // Where the node is not sent any publishes while it is not ready, nobody else would find out.
-        let probes = is_in_trouble && !self.shared.is_over_limit(0);
-        let is_new_era = self.shared.streams.era(self.plan.now).epoch != self.logged_era;
-        if probes || is_new_era {
+        if shared.counters.is_disk_full.load(Relaxed) {
+            match log.make_room() {
+                Ok(()) => shared.has_room(),
+                Err(AppendError::Write(_)) => {}
+                Err(AppendError::Sync(error)) => drop(shared.sync_failed(&error)),
+            }
+        }
+        let is_new_era = shared.streams.era(self.plan.now).epoch != self.logged_era;
+        if shared.counters.is_unwritable.load(Relaxed) || is_new_era {
             self.plan.era();
         }
         self.compact();
@@ -153,7 +158,13 @@ impl Committer {
 
     fn write(&mut self) -> Result<Appended, BrokerError> {
         let time = self.shared.log_time(self.plan.now);
-        let appended = match self.log.append(&mut self.plan.group, time) {
+        let group = &mut self.plan.group;
+        let appended = if self.plan.has_publishes {
+            self.log.append(group, time)
+        } else {
+            self.log.append_upkeep(group, time)
+        };
+        let appended = match appended {
             Ok(appended) => appended,
             Err(AppendError::Write(error)) => return Err(self.shared.write_failed(&error)),
             Err(AppendError::Sync(error)) => return Err(self.shared.sync_failed(&error)),
@@ -191,7 +202,11 @@ impl Committer {
             let mut told = None;
             match kind {
                 Kind::Publish(publishing) => {
-                    told = Some((publishing.tell, publishing.published));
+                    told = Some((
+                        publishing.tell,
+                        publishing.content.published,
+                        publishing.spent,
+                    ));
                     apply_publish(shared, entry, &channel, publishing.content, place, plan.now);
                 }
                 Kind::Trim(floor) => shared.streams.release(entry.stream.forget_below(floor)),
@@ -210,12 +225,16 @@ impl Committer {
                 }
             }
             drop(stripe);
-            if let Some((tell, published)) = told {
-                answer(tell, Ok(published));
+            if let Some((tell, published, spent)) = told {
+                let done = Done {
+                    published,
+                    _spent: Some((channel, spent)),
+                };
+                answer(tell, Ok(done));
             }
         }
         for (tell, published) in plan.repeats.drain(..) {
-            answer(tell, Ok(published));
+            answer(tell, Ok(published.into()));
         }
         for tell in plan.waiting.drain(..) {
             answer(tell, Ok(()));
@@ -230,15 +249,15 @@ impl Committer {
             if let Kind::Publish(publishing) = step.kind {
                 publishes += 1;
                 shared.streams.release(publishing.cost);
-                answer(publishing.tell, Err(error));
+                plan.settled.push((publishing.tell, Err(error)));
             }
             if step.is_last {
                 shared.streams.let_go(&step.channel, plan.now);
             }
         }
-        for (tell, _) in plan.repeats.drain(..) {
-            answer(tell, Err(error));
-        }
+        let repeats = plan.repeats.drain(..);
+        plan.settled
+            .extend(repeats.map(|(tell, _)| (tell, Err(error))));
         for tell in plan.waiting.drain(..) {
             answer(tell, Err(error));
         }
@@ -311,17 +330,13 @@ fn apply_publish(
         let bytes = publication_bytes(&publication);
         let is_hot = bytes <= shared.options.cache_bytes && streams.take(cache_footprint(bytes));
         let hot = is_hot.then(|| Arc::clone(&publication));
-        streams.release(entry.stream.append(Slot { place, hot }, bounds));
+        streams.release(entry.stream.append(Slot { place, hot }, bounds, now));
         if let Some(version) = version {
             entry.stream.set_version(version);
         }
     }
     if let Some(key) = key {
-        let remembered = Remembered {
-            published,
-            expires: now + IDEMPOTENCY_TTL,
-            segment: place.segment,
-        };
+        let remembered = Remembered::new(published, now, place.segment);
         entry.stream.remember_key(key, remembered);
     }
     let event = Event::Publication {

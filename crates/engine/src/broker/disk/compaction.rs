@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use campanile_protocol::Publication;
 use tokio::sync::oneshot;
@@ -184,6 +185,8 @@ pub(super) fn flush(shared: &Arc<Shared>, stop: &Receiver<()>) {
     let Durability::Relaxed { sync_interval } = shared.options.durability else {
         return;
     };
+    // Without any pause it would only spin.
+    let sync_interval = sync_interval.max(Duration::from_millis(1));
     let segments = &shared.segments;
     while stop.recv_timeout(sync_interval) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
         if shared.counters.is_failed() || segments.written() == segments.synced() {

@@ -55,9 +55,10 @@ impl Draft {
     }
 }
 
-/// All channels of a group.
+/// All channels of a group: too few for a hash that withstands chosen names, which costs as much as
+/// the rest of a look-up.
 #[derive(Default)]
-pub(super) struct Drafts(HashMap<ChannelName, Draft>);
+pub(super) struct Drafts(HashMap<ChannelName, Draft, foldhash::fast::RandomState>);
 
 impl Drafts {
     pub(super) fn get(&self, channel: &ChannelName) -> Option<&Draft> {
@@ -78,7 +79,7 @@ impl Drafts {
             Draft {
                 epoch: entry.stream.top().epoch,
                 bounds: entry.stream.bounds(),
-                version: entry.stream.version().cloned(),
+                version: entry.stream.version(now).cloned(),
                 keys: HashMap::new(),
                 is_stored: entry.is_stored,
                 last_step: None,

@@ -4,11 +4,12 @@
 //! it is forgotten.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use campanile_protocol::{Epoch, Publication};
+use campanile_protocol::{Epoch, Payload, Publication};
 
 use super::draft::{Draft, Drafts};
-use super::queue::{PublishRequest, Residue, Tell, answer};
+use super::queue::{Done, PublishRequest, Residue, Tell, answer};
 use super::shared::Shared;
 use super::slot::SLOT_BYTES;
 use crate::broker::stream::{Bounds, Footprint, key_footprint};
@@ -30,9 +31,13 @@ pub(super) struct Plan {
     drafts: Drafts,
     pub(super) steps: Vec<Step>,
     /// Repeats of publishes in the same group.
-    pub(super) repeats: Vec<(Tell<Published>, Published)>,
+    pub(super) repeats: Vec<(Tell<Done>, Published)>,
+    /// Outcomes that are told when the group has ended, and its channels are no longer held.
+    pub(super) settled: Vec<(Tell<Done>, Result<Published, BrokerError>)>,
     /// Who waits for the group, and for nothing else.
     pub(super) waiting: Vec<Tell<()>>,
+    /// Whether the group makes the log hold more than before.
+    pub(super) has_publishes: bool,
     /// The time of the group.
     pub(super) now: Moment,
 }
@@ -64,8 +69,9 @@ pub(super) enum Kind {
 pub(super) struct PublishStep {
     pub(super) content: Publishing,
     pub(super) cost: Footprint,
-    pub(super) tell: Tell<Published>,
-    pub(super) published: Published,
+    pub(super) tell: Tell<Done>,
+    /// The publisher's copy of what is kept.
+    pub(super) spent: Payload,
 }
 
 /// A publish that is about to be seen.
@@ -89,7 +95,9 @@ impl Plan {
             drafts: Drafts::default(),
             steps: Vec::new(),
             repeats: Vec::new(),
+            settled: Vec::new(),
             waiting: Vec::new(),
+            has_publishes: false,
             now,
         }
     }
@@ -97,6 +105,7 @@ impl Plan {
     /// Begins the next group.
     pub(super) fn begin(&mut self) {
         self.now = self.shared.streams.now();
+        self.has_publishes = false;
     }
 
     /// Ends the group, whose steps have been taken.
@@ -105,18 +114,21 @@ impl Plan {
         for channel in self.drafts.clear() {
             self.shared.streams.let_go(&channel, self.now);
         }
+        for (tell, outcome) in self.settled.drain(..) {
+            answer(tell, outcome.map(Done::from));
+        }
     }
 
     pub(super) fn publish(&mut self, request: PublishRequest) {
         match self.judge(&request.new) {
             Ok(Verdict::New(cost)) => self.push_publish(request, cost),
-            Ok(Verdict::Known(published)) => answer(request.tell, Ok(published)),
+            Ok(Verdict::Known(published)) => self.settled.push((request.tell, Ok(published))),
             Ok(Verdict::Repeat(published)) => self.repeats.push((request.tell, published)),
             Err(error) => {
                 if error == BrokerError::StorageFull {
                     self.shared.refuse_full();
                 }
-                answer(request.tell, Err(error));
+                self.settled.push((request.tell, Err(error)));
             }
         }
     }
@@ -156,7 +168,8 @@ impl Plan {
                 Verdict::Known(published)
             });
         }
-        if self.shared.is_over_limit(self.group.len()) {
+        let is_disk_full = self.shared.counters.is_disk_full.load(Relaxed);
+        if is_disk_full || self.shared.is_over_limit(self.group.len()) {
             return Err(BrokerError::StorageFull);
         }
         cost.memory += new.retention.map_or(0, |_| SLOT_BYTES);
@@ -171,6 +184,7 @@ impl Plan {
 
     fn push_publish(&mut self, request: PublishRequest, mut cost: Footprint) {
         let PublishRequest { new, tell, .. } = request;
+        self.has_publishes = true;
         let (now, shared) = (self.now, &self.shared);
         let draft = self.drafts.hold(&shared.streams, &new.channel, now);
         let bounds = new
@@ -181,9 +195,10 @@ impl Plan {
         if bounds.is_some() && new.version.is_some() {
             draft.version.clone_from(&new.version);
         }
+        let (data, spent) = kept(new.data);
         let publication = Arc::new(Publication {
             offset: bounds.map_or(0, |bounds| bounds.top),
-            data: new.data,
+            data,
             info: new.info,
             tags: new.tags,
         });
@@ -227,22 +242,22 @@ impl Plan {
             content,
             cost,
             tell,
-            published,
+            spent,
         };
         self.push_step(new.channel, slot, Kind::Publish(Box::new(step)));
     }
 
     pub(super) fn remove(&mut self, channel: ChannelName, through: Option<u64>, tell: Tell<()>) {
         let draft = self.drafts.hold(&self.shared.streams, &channel, self.now);
+        self.waiting.push(tell);
         if !draft.is_stored {
-            return answer(tell, Ok(()));
+            return;
         }
         let all = draft.bounds.top + 1;
         let floor = through.map_or(all, |through| all.min(through + 1));
         draft.bounds.floor = draft.bounds.floor.max(floor);
         let floor = draft.bounds.floor;
         self.push_state(channel, None, &[], Kind::Trim(floor));
-        self.waiting.push(tell);
     }
 
     /// Writes what is still needed of `residue` in `segment` to the end of the log.
@@ -343,6 +358,17 @@ impl Plan {
             is_rebirth: false,
         });
         era.epoch
+    }
+}
+
+/// The payload to keep, and one to give back: a copy, as long as that is less than what it costs
+/// that the one is allocated by a publisher and freed here.
+fn kept(data: Payload) -> (Payload, Payload) {
+    const COPIED_BYTES_MAX: usize = 4096;
+    if data.len() > COPIED_BYTES_MAX {
+        (data, Payload::default())
+    } else {
+        (data.clone(), data)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use campanile_protocol::Publication;
+use campanile_protocol::{Payload, Publication};
 use futures_util::future::{Either, select};
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -24,12 +24,9 @@ pub(super) fn answer<T>(tell: Tell<T>, outcome: Result<T, BrokerError>) {
     let _ = tell.send(outcome);
 }
 
-/// What the commit thread is asked for.
+/// What the commit thread is asked for. Publishes are in no box: another thread would free it than
+/// made it.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are publishes, and a box would be freed by another thread than made it"
-)]
 pub(super) enum Request {
     /// Publish.
     Publish(PublishRequest),
@@ -58,8 +55,26 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) struct PublishRequest {
     pub(super) new: NewPublication,
-    pub(super) tell: Tell<Published>,
+    pub(super) tell: Tell<Done>,
     pub(super) room: Room,
+}
+
+/// What a publish came to.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) published: Published,
+    /// What the publisher allocated and nobody needs any more. Freed by the commit thread, it would go
+    /// back to the publisher's part of the heap under a lock, and the two would wait for each other.
+    pub(super) _spent: Option<(ChannelName, Payload)>,
+}
+
+impl From<Published> for Done {
+    fn from(published: Published) -> Self {
+        Self {
+            published,
+            _spent: None,
+        }
+    }
 }
 
 /// A share of the queue in bytes, which [`Queue`] gives back when the request leaves it: for many

@@ -235,6 +235,7 @@ impl Shared {
 
     pub(super) fn refuse_full(&self) {
         Counters::add(&self.counters.refused_full, 1);
+        // Of a full disk something was said already.
         if !self.counters.is_full.swap(true, Relaxed) {
             tracing::error!(
                 limit = self.options.size_limit,
@@ -248,10 +249,12 @@ impl Shared {
     pub(super) fn write_failed(&self, error: &io::Error) -> BrokerError {
         Counters::add(&self.counters.write_errors, 1);
         if is_full(error) {
-            if !self.counters.is_full.swap(true, Relaxed) {
+            self.counters.is_full.store(true, Relaxed);
+            if !self.counters.is_disk_full.swap(true, Relaxed) {
                 tracing::error!(
                     %error,
-                    "the disk is full: publishes into histories are refused until there is room"
+                    "the disk is full: publishes into histories are refused until there is room \
+                     again; make some, or keep less (history_size, history_ttl)"
                 );
             }
             return BrokerError::StorageFull;
@@ -284,10 +287,20 @@ impl Shared {
         Counters::add(&counters.commits, 1);
         Counters::add(&counters.records, records);
         Counters::add(&counters.written_bytes, bytes);
-        // Of a store beyond its limit, compaction and removals can be written all the same.
-        let was_full = !self.is_over_limit(0) && counters.is_full.swap(false, Relaxed);
-        if was_full | counters.is_unwritable.swap(false, Relaxed) {
-            tracing::info!("the store takes publications again");
+        if counters.is_unwritable.swap(false, Relaxed) {
+            tracing::info!("the store can be written again");
+        }
+        // Of a full store, compaction and removals can be written all the same.
+        if !counters.is_disk_full.load(Relaxed) && !self.is_over_limit(0) {
+            self.has_room();
+        }
+    }
+
+    /// Notes that publishes into histories can be taken.
+    pub(super) fn has_room(&self) {
+        self.counters.is_disk_full.store(false, Relaxed);
+        if self.counters.is_full.swap(false, Relaxed) {
+            tracing::info!("there is room for publications again");
         }
     }
 }
