@@ -2,8 +2,8 @@
 //
 //   CAMPANILE_BIN=… node crash/full.mjs
 //
-// Once by a limit of the server's own, and once by a file system that is small; that needs root, and is told to be
-// skipped where it cannot be mounted. Exit code 0: as promised. 1: not.
+// By a limit of the server's own, and by a file system that is small, of which room comes by growing or by removed
+// histories; that needs root, and is told to be skipped where it cannot be mounted. Exit code 0: as promised. 1: not.
 
 import { execFileSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
@@ -32,30 +32,39 @@ const PAYLOAD = 20_000;
 /** So many refusals in a row, with time between them, are a disk that is full and no disk that hurries. */
 const REFUSALS = 20;
 
-/** Where the data lies: a directory with a limit that the server keeps. */
+/** A limit that the server keeps; room comes of removed histories. */
 const limited = {
   name: 'limit of the server',
   disk: { size_limit: 32 * MIB },
   async make() {},
-  async grow() {},
+  async makeRoom({ auditor }) {
+    await auditor.remove(CHANNEL);
+  },
   async unmake() {},
 };
 
-/** A file system of its own, which can grow. */
-const small = {
-  name: 'small file system',
+/** A file system of its own. */
+const small = (size) => ({
+  isMounted: true,
   disk: {},
   async make(data) {
     await mkdir(data);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', data], { stdio: 'pipe' });
-  },
-  async grow(data) {
-    execFileSync('mount', ['-o', 'remount,size=96m', data]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', data], { stdio: 'pipe' });
   },
   async unmake(data) {
     execFileSync('umount', [data]);
   },
+});
+
+const grown = {
+  ...small('24m'),
+  name: 'small file system that grows',
+  async makeRoom({ data }) {
+    execFileSync('mount', ['-o', 'remount,size=96m', data]);
+  },
 };
+
+const cleared = { ...small('56m'), name: 'small file system, histories removed', makeRoom: limited.makeRoom };
 
 class Trial {
   log = new Log();
@@ -92,10 +101,9 @@ class Trial {
     await this.#stillWorks();
     this.#say('killed while there is no room');
     await this.#kill();
-    if (await this.#startsWithoutRoom()) {
-      await this.#refuses('after the kill');
-      await this.#makeRoom();
-    }
+    await this.#start();
+    await this.#refuses('after the kill');
+    await this.place.makeRoom(this);
     await this.#accepts();
     this.#say('what had been refused is accepted under the same keys');
     for (const call of this.#refused.splice(0, 50)) await this.#send(call);
@@ -180,25 +188,6 @@ class Trial {
     this.#say(`ready again after ${Math.round(performance.now() - begun)} ms`);
   }
 
-  /** A start after a kill may need room of its own. Then it says so, and starts when there is some. */
-  async #startsWithoutRoom() {
-    try {
-      await this.#start();
-      return true;
-    } catch (error) {
-      if (!this.server.output.includes('No space left')) throw error;
-      this.#say('does not start without room, and says so');
-    }
-    await this.#makeRoom();
-    await this.#start();
-    return false;
-  }
-
-  async #makeRoom() {
-    if (this.place === small) return this.place.grow(this.data);
-    await this.auditor.remove(CHANNEL);
-  }
-
   async #accepts() {
     const begun = performance.now();
     await until(() => this.#send(this.#compose(CHANNEL, true)), 'publication that is accepted', 30_000);
@@ -207,12 +196,12 @@ class Trial {
 }
 
 let isClean = true;
-for (const place of [limited, small]) {
+for (const place of [limited, grown, cleared]) {
   const trial = new Trial(place);
   try {
     await trial.run();
   } catch (error) {
-    if (place === small && `${error.stderr}`.includes('mount')) {
+    if (place.isMounted && `${error.stderr}`.includes('mount')) {
       console.log(`${place.name}: SKIPPED, a file system cannot be mounted here: ${error.stderr}`.trim());
       continue;
     }

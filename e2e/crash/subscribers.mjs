@@ -1,5 +1,6 @@
 // Subscribers in different situations. They are unmodified SDK clients: reconnecting and recovering is theirs.
 
+import WebSocket from 'ws';
 import { WAYS } from '../lib/ways.mjs';
 import { userToken, inSeconds } from '../lib/jwt.mjs';
 import { next } from '../lib/wait.mjs';
@@ -19,6 +20,13 @@ class Ends {
   }
 }
 
+/** Without compression: inflating all that everybody gets would leave this process seconds behind the server. */
+class Plain extends WebSocket {
+  constructor(url, protocols) {
+    super(url, protocols, { perMessageDeflate: false });
+  }
+}
+
 export class Subscriber {
   #log;
   #client;
@@ -27,11 +35,12 @@ export class Subscriber {
   #isAway = true;
 
   /** @param fossil whether it asks for deltas */
-  constructor({ log, port, name, way: how, channels, fossil = false }) {
+  constructor({ log, port, name, way: how, channels, fossil = false, isCompressed = false }) {
     Object.assign(this, { name, way: how, channels });
     this.#log = log;
     const token = userToken(name, { exp: inSeconds(36_000) });
-    this.#client = how.client(this.#ends, { port }, { token, maxReconnectDelay: 100, timeout: 10_000 });
+    const options = { token, maxReconnectDelay: 100, timeout: 10_000, ...(isCompressed || { websocket: Plain }) };
+    this.#client = how.client(this.#ends, { port }, options);
     this.#client.on('disconnected', ({ code, reason }) => {
       if (!this.#isAway) log.add('ended', { who: name, channel: '', what: `disconnected: ${code} ${reason}` });
     });
@@ -114,7 +123,13 @@ export function subscribers(world) {
     { name: 'http-stream', way: way('HTTP stream JSON'), channels: small },
     { name: 'sse', way: way('SSE JSON'), channels: small },
     { name: 'deltas', way: way('WebSocket JSON'), channels: channelsOf('delta'), fossil: true },
-    { name: 'deltas-protobuf', way: way('WebSocket Protobuf'), channels: channelsOf('delta'), fossil: true },
+    {
+      name: 'deltas-protobuf',
+      way: way('WebSocket Protobuf'),
+      channels: channelsOf('delta', 'some'),
+      fossil: true,
+      isCompressed: true,
+    },
   ].map((options) => new Subscriber({ ...world, ...options }));
   const sometimes = [
     { name: 'absent', way: way('WebSocket JSON'), channels: channelsOf() },
