@@ -51,7 +51,8 @@ export class Auditor {
       const page = this.nextPage();
       this.#log.add('asked', { page, channel });
       // Without an epoch: whatever is there is told.
-      const { result, error } = await line.call('history', { channel, limit: LIMIT, since: { offset: since, epoch: '' } });
+      const query = { channel, limit: LIMIT, since: { offset: since, epoch: '' } };
+      const { result, error } = await line.call('history', query);
       if (error) throw Object.assign(new Unanswered(`history: ${error.code} ${error.message}`), error);
       const offsets = result.publications.map(({ offset }) => offset);
       const ids = result.publications.map(({ data }) => read(data, channel));

@@ -1,13 +1,13 @@
 // One run: a server that is killed again and again on the same directory, and everybody who talks to it meanwhile.
 
 import { readdir, stat } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Server } from '../lib/server.mjs';
 import { until, within } from '../lib/wait.mjs';
 import { Auditor } from './auditor.mjs';
 import { Log } from './log.mjs';
+import { fixedPort } from './port.mjs';
 import { publishers } from './publishers.mjs';
 import { Random } from './random.mjs';
 import { channelsOf, configuration } from './settings.mjs';
@@ -24,50 +24,38 @@ const LIVES = [
 
 /** How often everything is read again from the beginning. */
 const LOOKS_BETWEEN_WHOLE_ONES = 20;
-const SETTLING_MS = 60_000;
-
-/** A port of which the kernel gives none away by itself: a client that calls nobody must not reach itself. */
-async function fixedPort(random) {
-  for (;;) {
-    const port = random.whole(20_000, 32_000);
-    const probe = createServer();
-    const isFree = await new Promise((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    await new Promise((resolve) => probe.close(resolve));
-    if (isFree) return port;
-  }
-}
+/** The longest that anything may take before it counts as never. */
+const PATIENCE_MS = 60_000;
 
 export class Campaign {
   log = new Log();
   /** What is worth telling beside the verdict. */
   facts = { kills: 0, starting: 0, short: 0, usual: 0, stopped: 0, startupMs: [], files: new Set(), bytesMax: 0 };
 
-  constructor({ kills, seed, minutes, engine, data }) {
-    Object.assign(this, { kills, seed, engine, data });
+  constructor({ kills, seed, minutes, engine }) {
+    Object.assign(this, { kills, seed, engine });
     this.random = new Random(seed);
     this.deadline = performance.now() + minutes * 60_000;
   }
 
   async run() {
-    // The port is no part of what can be repeated: two runs of one seed may be under way.
-    const port = await fixedPort(new Random(`${this.seed}/${process.pid}`));
+    const port = await fixedPort();
     this.server = await Server.prepare(configuration(this.engine), port);
-    this.data ??= join(this.server.directory, this.engine.disk?.path ?? 'data');
+    this.data = join(this.server.directory, this.engine.disk?.path ?? 'data');
     const world = { log: this.log, port, random: this.random };
     this.auditor = new Auditor(world);
     this.world = { ...world, nextPage: this.auditor.nextPage };
     const all = publishers(world);
     this.subscribers = subscribers(world);
     const publishing = Promise.all(all.map((one) => one.run()));
+    // Told when it is awaited, which is at the end.
+    publishing.catch(() => {});
     for (const one of [...this.subscribers.always, ...this.subscribers.sometimes]) one.come();
     try {
       await this.#lives();
       await this.#ready();
       for (const one of all) one.stop();
-      await within(publishing, 'answer to what had a key', SETTLING_MS);
+      await within(publishing, 'answer to what had a key', PATIENCE_MS);
       await this.#settle();
     } finally {
       for (const one of all) one.stop();
@@ -129,18 +117,13 @@ export class Campaign {
       throw new Error(`the server ended by itself: ${JSON.stringify(how)}\n${this.server.output}`);
     });
     ended.catch(() => {});
-    return Promise.race([work, ended]);
+    return within(Promise.race([work, ended]), 'sign of life', PATIENCE_MS);
   }
 
   async #end(kind) {
     this.facts[kind]++;
-    if (kind === 'stopped') {
-      await this.server.end();
-    } else {
-      this.facts.kills++;
-      const { signal } = await this.server.kill();
-      if (signal !== 'SIGKILL') throw new Error(`the server ended before it was killed:\n${this.server.output}`);
-    }
+    if (kind !== 'stopped') this.facts.kills++;
+    await this.server.end(kind === 'stopped' ? 'SIGTERM' : 'SIGKILL');
     this.log.add('died', { how: kind });
     if (this.server.output.includes('panicked')) throw new Error(`the server panicked:\n${this.server.output}`);
   }
@@ -181,9 +164,10 @@ export class Campaign {
         if (kind === 'subscribed') stands.set(key, { epoch, offset });
         else if (kind === 'delivery') Object.assign(stands.get(key) ?? {}, { offset });
       }
-      return [...tops].every(([channel, top]) => who(channel).map((name) => stands.get(`${name} ${channel}`)).every(isAt(top)));
+      const places = (channel) => who(channel).map((name) => stands.get(`${name} ${channel}`));
+      return [...tops].every(([channel, top]) => places(channel).every(isAt(top)));
     };
-    await until(isThere, 'everybody at the top', 10_000).catch(() => {});
+    await until(isThere, 'everybody at the top', PATIENCE_MS).catch(() => {});
     // Whatever comes too much comes now.
     await this.auditor.look();
   }

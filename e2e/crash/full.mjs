@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Server, freePort } from '../lib/server.mjs';
+import { Server } from '../lib/server.mjs';
 import { until } from '../lib/wait.mjs';
 import { WAYS } from '../lib/ways.mjs';
 import { Auditor } from './auditor.mjs';
@@ -19,6 +19,7 @@ import { judge } from './judge.mjs';
 import { ApiLine } from './line.mjs';
 import { Log } from './log.mjs';
 import { payload } from './payload.mjs';
+import { fixedPort } from './port.mjs';
 import { report } from './report.mjs';
 import { configuration } from './settings.mjs';
 import { Subscriber } from './subscribers.mjs';
@@ -68,13 +69,13 @@ class Trial {
   async run() {
     const { place } = this;
     const engine = { type: 'disk', disk: { path: 'data', durability: values.durability, ...place.disk } };
-    const port = await freePort();
+    const port = await fixedPort();
     this.server = await Server.prepare(configuration(engine), port);
     this.data = join(this.server.directory, 'data');
     await place.make(this.data);
     this.auditor = new Auditor({ log: this.log, port });
-    const way = WAYS[0];
-    this.subscriber = new Subscriber({ log: this.log, port, name: 'websocket', way, channels: [CHANNEL, 'fleeting:1'] });
+    const channels = [CHANNEL, 'fleeting:1'];
+    this.subscriber = new Subscriber({ log: this.log, port, name: 'websocket', way: WAYS[0], channels });
     try {
       await this.server.launch();
       this.subscriber.come();

@@ -117,7 +117,8 @@ class Judge {
     } else if (before.epoch !== epoch || !wasRecovering) {
       const how = wasRecovering ? 'recovered' : 'subscribed as if for the first time';
       if (before.epoch !== epoch || before.last !== offset) {
-        this.#fault(name, 'gaps', `${who} was ${how}, ${before.last} of ${before.epoch} to ${offset} of ${epoch} (event ${index})`);
+        const leap = `${before.last} of ${before.epoch} to ${offset} of ${epoch}`;
+        this.#fault(name, 'gaps', `${who} was ${how}, ${leap} (event ${index})`);
       }
     } else {
       // What it missed follows as publications: the next one has to be the next one.
@@ -160,7 +161,8 @@ class Judge {
     seen.set(id, this.#deaths);
     const { lane, firstIndex } = publication;
     if (lane === null) return;
-    if (firstIndex < (lanes.get(lane) ?? 0)) this.#fault(name, 'reordered', `${id} came late to ${key} (event ${index})`);
+    const isLate = firstIndex < (lanes.get(lane) ?? 0);
+    if (isLate) this.#fault(name, 'reordered', `${id} came late to ${key} (event ${index})`);
     lanes.set(lane, firstIndex);
   }
 
@@ -180,8 +182,9 @@ class Judge {
       if (ids[n] === null) return this.#fault(name, 'foreign', `${offset} is no payload of ours (event ${index})`);
       this.#place(name, epoch, offset, ids[n], { index, at });
       const publication = channel.publications.get(ids[n]);
-      const isBack = offset <= top - channel.options.size || (publication && channel.isRemoved(publication, asked.index));
-      if (isBack && !stream.back.has(offset)) {
+      const isTrimmed = offset <= top - channel.options.size;
+      const isRemoved = publication && channel.isRemoved(publication, asked.index);
+      if ((isTrimmed || isRemoved) && !stream.back.has(offset)) {
         stream.back.add(offset);
         this.#fault(name, 'resurrected', `${offset} of ${epoch}, ${ids[n]}, top ${top} (event ${index})`);
       }
@@ -189,7 +192,9 @@ class Judge {
     const there = new Set(offsets);
     const isCut = offsets.length > 0 && (isBounded || offsets.length >= limit);
     const end = isCut ? offsets.at(-1) : top;
-    const miss = (offset) => there.has(offset) || stream.missing.has(offset) || stream.missing.set(offset, { index, at, top });
+    const miss = (offset) => {
+      if (!there.has(offset) && !stream.missing.has(offset)) stream.missing.set(offset, { index, at, top });
+    };
     for (let offset = Math.max(since, top - channel.options.size) + 1; offset <= end; offset++) miss(offset);
     if (asked.epoch === epoch) for (let offset = top + 1; offset <= asked.top; offset++) miss(offset);
   }
@@ -231,7 +236,8 @@ class Judge {
         if (channel.mayBeExpired(stream, offset, event.top, event.at)) continue;
         if (channel.mayBeRemoved(stream, offset, event.index)) continue;
         const what = publication?.isAcknowledged ? 'lost' : 'vanished';
-        this.#fault(channel.name, what, `${offset} of ${stream.epoch}, ${publication?.id}, top ${event.top} (event ${event.index})`);
+        const words = `${offset} of ${stream.epoch}, ${publication?.id}, top ${event.top} (event ${event.index})`;
+        this.#fault(channel.name, what, words);
       }
     }
   }
@@ -242,7 +248,8 @@ class Judge {
       if (channel.mayBeForgotten(stream, streams[n + 1].since)) return;
       for (const [offset, { isAcknowledged, id }] of stream.places) {
         const wasKept = offset > stream.top - channel.options.size;
-        if (wasKept && isAcknowledged) this.#fault(channel.name, 'lostByRestart', `${offset} of ${stream.epoch}, ${id}`);
+        if (!wasKept || !isAcknowledged) continue;
+        this.#fault(channel.name, 'lostByRestart', `${offset} of ${stream.epoch}, ${id}`);
       }
     });
   }
@@ -256,8 +263,11 @@ class Judge {
       for (const offset of offsets) {
         const { id, firstIndex, acknowledgedIndex, lane, isAnew } = places.get(offset);
         if (isAnew) continue;
-        const isLate = earliest < firstIndex || firstIndex > (lane === null ? Infinity : (lanes.get(lane) ?? Infinity));
-        if (isLate) this.#fault(channel.name, 'reordered', `${offset} of ${epoch}, ${id}, was sent after what follows it`);
+        // Of several lanes there is no first.
+        const next = lane === null ? Infinity : (lanes.get(lane) ?? Infinity);
+        if (earliest < firstIndex || next < firstIndex) {
+          this.#fault(channel.name, 'reordered', `${offset} of ${epoch}, ${id}, was sent after what follows it`);
+        }
         earliest = Math.min(earliest, acknowledgedIndex);
         if (lane !== null) lanes.set(lane, firstIndex);
       }
@@ -271,7 +281,8 @@ class Judge {
       if (isAcknowledged) this.#count(channel.name, 'acknowledged');
       else if (answers < attempts) this.#count(channel.name, places.length ? 'unansweredStored' : 'unanswered');
       else this.#count(channel.name, 'refused');
-      if (places.length && refusals === attempts) this.#fault(channel.name, 'foreign', `${id} was refused and is stored`);
+      if (!places.length || refusals < attempts) continue;
+      this.#fault(channel.name, 'foreign', `${id} was refused and is stored`);
     }
   }
 
@@ -280,8 +291,8 @@ class Judge {
     this.#count(told.channel, `told:${cause}`);
     if (cause === 'unexpected') {
       const { who, channel, from, offset, epoch, index } = told;
-      const words = `${who} was not recovered from ${from.last} of ${from.epoch} to ${offset} of ${epoch} (event ${index})`;
-      this.#fault(channel, 'unexpected', words);
+      const leap = `${from.last} of ${from.epoch} to ${offset} of ${epoch}`;
+      this.#fault(channel, 'unexpected', `${who} was not recovered, ${leap} (event ${index})`);
     }
   }
 

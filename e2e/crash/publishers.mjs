@@ -158,25 +158,27 @@ const BRISK = { burst: [5, 40], rest: [20, 200] };
 const CALM = { burst: [1, 10], rest: [20, 150] };
 // Long enough for histories to expire in between.
 const SELDOM = { burst: [1, 15], rest: [100, 4500] };
+const BULKY = { burst: [1, 3], rest: [50, 400] };
 
 /** One publisher for each way of publishing; together they publish to every channel. */
 export function publishers(world) {
   const often = channelsOf(...OFTEN);
   const brief = channelsOf('brief');
+  const fading = channelsOf('fading');
   const large = channelsOf('large');
   return [
     { name: 'one', style: 'publish', channels: often, isKeyed: true, ...CALM },
     { name: 'one-unkeyed', style: 'publish', channels: often, isKeyed: false, ...CALM },
     { name: 'piped', style: 'publish', channels: often, isKeyed: true, window: 8, ...CALM },
     { name: 'piped-unkeyed', style: 'publish', channels: often, isKeyed: false, window: 16, ...BRISK },
-    { name: 'batch', style: 'batch', channels: often, isKeyed: true, window: 2, burst: [1, 3], rest: [50, 400] },
-    { name: 'batch-unkeyed', style: 'batch', channels: often, isKeyed: false, window: 2, burst: [1, 4], rest: [50, 400] },
-    { name: 'broadcast', style: 'broadcast', channels: often, isKeyed: true, window: 2, burst: [1, 4], rest: [50, 300] },
+    { name: 'batch', style: 'batch', channels: often, isKeyed: true, window: 2, ...BULKY },
+    { name: 'batch-unkeyed', style: 'batch', channels: often, isKeyed: false, window: 2, ...BULKY },
+    { name: 'broadcast', style: 'broadcast', channels: often, isKeyed: true, window: 2, ...BULKY },
     { name: 'broadcast-unkeyed', style: 'broadcast', channels: often, isKeyed: false, window: 2, ...CALM },
     { name: 'seldom', style: 'publish', channels: brief, isKeyed: true, ...SELDOM },
     { name: 'seldom-unkeyed', style: 'publish', channels: brief, isKeyed: false, ...SELDOM },
     // Without keys, which would keep its epoch alive.
-    { name: 'fading', style: 'publish', channels: channelsOf('fading'), isKeyed: false, burst: [1, 15], rest: [1000, 9000] },
+    { name: 'fading', style: 'publish', channels: fading, isKeyed: false, burst: [1, 15], rest: [1000, 9000] },
     { name: 'large', style: 'publish', channels: large, isKeyed: true, window: 4, burst: [1, 10], rest: [50, 300] },
     { name: 'large-unkeyed', style: 'batch', channels: large, isKeyed: false, burst: [1, 2], rest: [50, 300] },
   ].map((options) => new Publisher({ ...world, ...options }));

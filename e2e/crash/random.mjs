@@ -44,6 +44,7 @@ export class Random {
   /** `count` different ones of a list. */
   several(list, count) {
     const left = [...list];
-    return Array.from({ length: Math.min(count, left.length) }, () => left.splice(this.whole(0, left.length - 1), 1)[0]);
+    const length = Math.min(count, left.length);
+    return Array.from({ length }, () => left.splice(this.whole(0, left.length - 1), 1)[0]);
   }
 }

@@ -5,7 +5,8 @@ import { CAUSES, FAULT_KINDS } from './verdict.mjs';
 const table = (head, rows) => {
   const cells = [head, ...rows].map((row) => row.map(String));
   const widths = head.map((_, n) => Math.max(...cells.map((row) => row[n].length)));
-  const line = (row) => `| ${row.map((cell, n) => (n ? cell.padStart(widths[n]) : cell.padEnd(widths[n]))).join(' | ')} |`;
+  const fit = (cell, n) => (n ? cell.padStart(widths[n]) : cell.padEnd(widths[n]));
+  const line = (row) => `| ${row.map(fit).join(' | ')} |`;
   const rule = `|${widths.map((width, n) => (n ? `${'-'.repeat(width + 1)}:` : '-'.repeat(width + 2))).join('|')}|`;
   return [line(cells[0]), rule, ...cells.slice(1).map(line)].join('\n');
 };
@@ -51,7 +52,8 @@ export function summary({ facts, seed, kills, engine }, seconds) {
   const { type, disk } = engine;
   return [
     `engine ${type}${disk ? `, durability ${disk.durability}` : ''}; seed ${seed}; ${Math.round(seconds)} s`,
-    `killed ${facts.kills} times of ${kills}: ${starting} while starting, ${short} at once after, ${usual} later; stopped ${stopped} times`,
+    `killed ${facts.kills} times of ${kills}: ${starting} while starting, ${short} at once after, ${usual} later; ` +
+      `stopped ${stopped} times`,
     `ready after ${Math.round(middle(startupMs))} ms (median), ${Math.round(Math.max(0, ...startupMs))} ms (longest)`,
     `files of the store: ${files.size} in all, at most ${(bytesMax / 2 ** 20).toFixed(1)} MiB at a time`,
   ].join('\n');

@@ -97,7 +97,8 @@ export class Subscriber {
       const { publications, epoch, offset } = await this.#subscriptions.get(channel).history({ since: at, limit });
       const ids = publications.map((publication) => this.#identify(publication, channel));
       const offsets = publications.map((publication) => publication.offset);
-      this.#log.add('page', { page, channel, since: at.offset, limit, isBounded: true, epoch, top: offset, offsets, ids });
+      const answer = { since: at.offset, limit, isBounded: true, epoch, top: offset, offsets, ids };
+      this.#log.add('page', { page, channel, ...answer });
       if (!offsets.length || offsets.at(-1) >= offset) return;
       at = { epoch, offset: offsets.at(-1) };
     }

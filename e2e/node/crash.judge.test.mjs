@@ -53,7 +53,8 @@ class Story {
   }
 
   subscribed(offset, { how, epoch = 'e', who = 's' } = {}) {
-    return this.say('subscribed', { who, wasRecovering: how !== undefined, recovered: how === 'recovered', offset, epoch });
+    const told = { wasRecovering: how !== undefined, recovered: how === 'recovered' };
+    return this.say('subscribed', { who, ...told, offset, epoch });
   }
 
   deliver(...ids) {
@@ -98,14 +99,17 @@ describe('a run without faults', () => {
       .subscribed(0).publish(1, 3).deliver(1, 2).died().subscribed(2, { how: 'recovered' }).deliver(3).top(3),
     'with an answer that comes after the delivery': story().subscribed(0).attempt(1).deliver(1).stored(1),
     'of which an unanswered one is there': story().publish(1, 1).attempt(2).died().page([1, 2]),
-    'of which an unanswered one is not there': story().publish(1, 1).attempt(2).died().attempt(3).stored(3, 2).page([1, 2], { ids: [1, 3] }),
-    'with a repeat that is answered as the first was': story().attempt(1).stored(1).died().attempt(1, 'other').stored(1).page([1]),
+    'of which an unanswered one is not there': story()
+      .publish(1, 1).attempt(2).died().attempt(3).stored(3, 2).page([1, 2], { ids: [1, 3] }),
+    'with a repeat that is answered as the first was': story()
+      .attempt(1).stored(1).died().attempt(1, 'other').stored(1).page([1]),
     'with pages cut by their limit': story().publish(1, 5).page([2, 3], { since: 1, limit: 2, top: 5 }),
     'with pages cut by their size': story().publish(1, 5).page([2, 3], { since: 1, top: 5, isBounded: true }),
     'of what is trimmed': story('tight:1').publish(1, 5).page([3, 4, 5]),
     'of what has expired': story('brief:1').publish(1, 5).later(2000).page([], { top: 5 }),
     'of what was removed': story().publish(1, 5).removed().page([], { top: 5 }),
-    'of a cache that brings its latest': story('cache:1').subscribed(0).publish(1, 5).deliver(1).subscribed(1, { how: 'recovered' }).deliver(5).top(5),
+    'of a cache that brings its latest': story('cache:1')
+      .subscribed(0).publish(1, 5).deliver(1).subscribed(1, { how: 'recovered' }).deliver(5).top(5),
     'without history': story('none:1').attempt(1).stored(1, 0, '').attempt(2).deliver(1, 2),
   };
   for (const [what, { events }] of Object.entries(clean)) {
@@ -139,7 +143,8 @@ describe('a fault', () => {
     ],
     'one that is delivered twice': [story().subscribed(0).publish(1, 2).deliver(1, 2, 2), { duplicated: 1 }],
     'one that is recovered although it had been delivered': [
-      story().subscribed(0).publish(1, 2).deliver(1, 2).subscribed(2, { how: 'recovered' }).deliver(2), { duplicated: 1 },
+      story().subscribed(0).publish(1, 2).deliver(1, 2).subscribed(2, { how: 'recovered' }).deliver(2),
+      { duplicated: 1 },
     ],
     'one that is delivered twice where there is no history': [
       story('none:1').attempt(1).deliver(1).attempt(1).deliver(1), { duplicated: 1 },
@@ -156,7 +161,8 @@ describe('a fault', () => {
       story().subscribed(0).publish(1, 3).deliver(1).subscribed(1, { how: 'recovered' }).deliver(3), { gaps: 1 },
     ],
     'a recovery over an epoch': [
-      story().subscribed(0).publish(1, 1).deliver(1).subscribed(1, { how: 'recovered', epoch: 'f' }), { lostByRestart: 1, gaps: 1 },
+      story().subscribed(0).publish(1, 1).deliver(1).subscribed(1, { how: 'recovered', epoch: 'f' }),
+      { lostByRestart: 1, gaps: 1 },
     ],
     'a last one that never comes': [story().subscribed(0).publish(1, 3).deliver(1, 2).top(3), { gaps: 1 }],
     'one that nobody published': [story().subscribed(0).at(1, 1), { foreign: 1 }],

@@ -31,16 +31,16 @@ impl Scratch {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("campanile-rebirth-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
+        fs::create_dir(&path).expect("a new name");
         Self(path)
     }
 
     /// What a machine would find that stopped now.
     fn snapshot(&self) -> Self {
         let copy = Self::new();
-        for file in fs::read_dir(&self.0).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), copy.0.join(file.file_name())).unwrap();
+        for file in fs::read_dir(&self.0).expect("it is there") {
+            let file = file.expect("it is there");
+            fs::copy(file.path(), copy.0.join(file.file_name())).expect("there is room");
         }
         copy
     }
@@ -59,14 +59,14 @@ fn open(directory: &Path, boot_id: &str, clock: &Arc<ManualClock>) -> DiskBroker
         ..DiskOptions::default()
     };
     DiskBroker::open(
-        Arc::new(OsDirectory::lock(directory).unwrap()),
+        Arc::new(OsDirectory::lock(directory).expect("nobody has it")),
         options,
         inboxes,
         Arc::new(MemoryBudget::new(None)),
         clock.clone(),
         RETENTION.meta_ttl,
     )
-    .unwrap()
+    .expect("it was left whole")
 }
 
 async fn publish(broker: &DiskBroker) -> Position {
@@ -74,8 +74,8 @@ async fn publish(broker: &DiskBroker) -> Position {
         retention: Some(RETENTION),
         ..kept("c", "1")
     };
-    let published = broker.publish(new).await.unwrap();
-    published.position.unwrap()
+    let published = broker.publish(new).await.expect("there is room");
+    published.position.expect("it is kept")
 }
 
 #[tokio::test]

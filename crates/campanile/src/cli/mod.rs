@@ -21,7 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use about::{CompletionsArgs, ManArgs, VersionArgs};
 pub use config::{CheckArgs, ConfigCommand, ShowArgs};
-pub use data::{DataCommand, InfoArgs, PlaceArgs, ReadArgs};
+pub use data::{DataCommand, ExportArgs, ImportArgs, InfoArgs, PlaceArgs, ReadArgs, RepairArgs};
 pub use health::HealthArgs;
 pub use publish::PublishArgs;
 pub use remote::TlsArgs;

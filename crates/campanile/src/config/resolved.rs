@@ -376,7 +376,7 @@ impl WebSocket {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {
-    /// From SIGTERM to the exit at the latest.
+    /// How long others are waited for after SIGTERM; then the data is closed.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
     /// Window over which connections are closed evenly; at most `timeout`.

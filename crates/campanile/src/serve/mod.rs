@@ -23,6 +23,7 @@ use crate::transport::{Admission, listen};
 
 pub use assemble::MissingSecrets;
 pub use store::StoreError;
+pub(crate) use store::boot_id;
 
 /// Why the server did not run.
 #[derive(Debug)]

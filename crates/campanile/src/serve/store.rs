@@ -174,7 +174,7 @@ fn options(disk: &Disk) -> DiskOptions {
 }
 
 /// What Linux calls this run of the machine; `None` where it is not said.
-fn boot_id() -> Option<String> {
+pub(crate) fn boot_id() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned())
 }
@@ -266,7 +266,52 @@ pub(super) async fn close(broker: Arc<DiskBroker>, hurry: impl Future<Output = (
 
 #[cfg(test)]
 mod tests {
+    use campanile_engine::testkit::disk::{Operation, SimulatedDisk};
+    use campanile_engine::time::MachineClock;
+
     use super::*;
+
+    fn broker(disk: &SimulatedDisk) -> Arc<DiskBroker> {
+        let (inboxes, _) = Inboxes::new(1);
+        let broker = DiskBroker::open(
+            Arc::new(disk.clone()),
+            DiskOptions::default(),
+            inboxes,
+            Arc::new(MemoryBudget::new(None)),
+            Arc::new(MachineClock::start()),
+            Duration::from_secs(60),
+        );
+        Arc::new(broker.expect("a new disk is good"))
+    }
+
+    #[actix_web::test]
+    async fn a_disk_that_stands_still_holds_no_end_up() {
+        let disk = SimulatedDisk::default();
+        let broker = broker(&disk);
+        disk.hold(Operation::SyncBytes);
+        // Told to stop once more as soon as it waits for the disk, and no sooner.
+        let (held, told) = oneshot::channel();
+        let watched = disk.clone();
+        let watcher = std::thread::spawn(move || {
+            watched.await_held(Operation::SyncBytes);
+            let _ = held.send(());
+        });
+        close(Arc::clone(&broker), async { told.await.expect("it waits") }).await;
+        watcher.join().expect("it was told");
+        disk.release();
+        broker.close();
+    }
+
+    #[actix_web::test]
+    async fn a_directory_that_was_closed_is_found_so() {
+        let disk = SimulatedDisk::default();
+        close(broker(&disk), std::future::pending()).await;
+        assert!(broker(&disk.kill()).recovered().was_clean);
+        let disk = SimulatedDisk::default();
+        let killed = broker(&disk);
+        assert!(!broker(&disk.kill()).recovered().was_clean);
+        drop(killed);
+    }
 
     fn told(error: ErrorKind) -> (String, bool) {
         let error = StoreError {

@@ -169,15 +169,10 @@ impl<K: Kept> Streams<K> {
         self.logged.load(Relaxed)
     }
 
-    /// Ends the hold on a channel, which comes to nothing.
+    /// Ends the hold on a channel.
     pub(super) fn let_go(&self, channel: &ChannelName, now: Moment) {
-        let mut stripe = self.stripe(channel);
-        if let Some(entry) = stripe.get_mut(channel) {
-            entry.is_held = false;
-            let freed = stripe.forget_if_idle(channel, now);
-            stripe.schedule(channel);
-            self.release(freed);
-        }
+        let freed = self.stripe(channel).let_go(channel, now);
+        self.release(freed);
     }
 
     /// Puts back a channel that was stored; `fill` says what it takes up.
@@ -303,9 +298,9 @@ impl<K: Kept> Entry<K> {
     }
 
     /// The outcome of a publish that brings an older state.
-    pub(super) fn outdated(&self, new: &NewPublication) -> Option<Published> {
+    pub(super) fn outdated(&self, new: &NewPublication, now: Moment) -> Option<Published> {
         let version = new.version.as_ref().filter(|_| new.retention.is_some())?;
-        self.stream.has_seen(version).then(|| Published {
+        self.stream.has_seen(version, now).then(|| Published {
             position: Some(self.stream.top()),
             is_suppressed: true,
         })
@@ -354,6 +349,17 @@ impl<K: Kept> Stripe<K> {
             entry.due = Some(at);
             self.due.push(Reverse((at, channel.clone())));
         }
+    }
+
+    /// Ends the hold on a channel, which is forgotten if there is nothing of it; returns what that
+    /// took up.
+    pub(super) fn let_go(&mut self, channel: &ChannelName, now: Moment) -> Footprint {
+        if let Some(entry) = self.get_mut(channel) {
+            entry.is_held = false;
+        }
+        let freed = self.forget_if_idle(channel, now);
+        self.schedule(channel);
+        freed
     }
 
     /// Forgets what is past its time; returns what that took up.
@@ -408,7 +414,7 @@ impl<K: Kept> Stripe<K> {
             self.entries.remove(channel);
         } else {
             // What is left of it is its subscribers', not the store's.
-            entry.stream.clear();
+            entry.stream.forget();
         }
         freed
     }

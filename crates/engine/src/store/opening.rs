@@ -323,7 +323,7 @@ fn restore(
     let content = &newest.content;
     let replaced = match segment::replace(directory, id, content, segment_bytes) {
         // What is there must be readable on a full disk too.
-        Err(error) if is_full(&error) => segment::replace(directory, id, content, 0),
+        Err(error) if is_full(&error) => rewrite(newest),
         other => other,
     };
     named(
@@ -333,6 +333,19 @@ fn restore(
         newest.time,
         content.len(),
     )
+}
+
+/// The same in its place, which gives room back instead of taking some. Whatever comes in between, a
+/// byte is overwritten with itself.
+fn rewrite(newest: &Newest) -> io::Result<Fresh> {
+    let capacity = newest.content.len() as u64;
+    newest.file.write_at(&newest.content, 0)?;
+    newest.file.set_len(capacity)?;
+    newest.file.sync_data()?;
+    Ok(Fresh {
+        file: Arc::clone(&newest.file),
+        capacity,
+    })
 }
 
 /// Begins a log.

@@ -11,7 +11,7 @@ use std::{fmt, io};
 use super::directory::{DataFile, Directory};
 use super::group::only_record;
 use super::log::AppendError;
-use super::mark::Mark;
+use super::mark::{self, Mark};
 use super::record::{LogTime, Place, Record};
 use super::segment::{Segment, file_name};
 
@@ -195,7 +195,12 @@ impl Segments {
     fn disown_boot(&self) {
         let mut running = self.running();
         running.mark.boot_id = None;
-        let _ = self.current_mark(&running).write(&*self.directory);
+        let written = self.current_mark(&running).write(&*self.directory);
+        if written.is_err() && running.mark.is_relaxed {
+            // Without a mark the worst is assumed, and a name goes where no byte can be written. What
+            // a run that synced had acknowledged is not worth new epochs.
+            let _ = self.directory.remove(mark::FILE_NAME);
+        }
     }
 
     /// An error once a sync has failed.

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::UpkeepError;
 use super::writing::{Opened, open};
-use crate::store::{Directory, LogTime, PlaceReader, RecordRef};
+use super::{Circumstances, UpkeepError};
+use crate::store::{Directory, PlaceReader, RecordRef};
 
 /// What became smaller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,27 +24,21 @@ pub struct Compacted {
     pub is_reborn: bool,
 }
 
-/// Rewrites the log in `directory`, so that only what is needed stays. `boot_id` is that of the
-/// machine now. It takes room for one segment and for all idempotency keys while it works.
+/// Rewrites the log in `directory`, so that only what is needed stays. It takes room for one segment and for all idempotency keys while it works.
 ///
 /// # Errors
 /// The log cannot be opened or written; it is still whole.
 pub fn compact(
     directory: &Arc<dyn Directory>,
-    boot_id: Option<String>,
-    wall_now: LogTime,
+    circumstances: &Circumstances,
 ) -> Result<Compacted, UpkeepError> {
     let Opened {
         mut writing,
-        fold,
+        streams,
+        era,
         is_reborn,
-    } = open(Arc::clone(directory), boot_id, wall_now)?;
+    } = open(Arc::clone(directory), circumstances)?;
     let bytes_before = writing.segments().bytes();
-    let era = fold.era.filter(|(_, ends)| *ends > writing.now);
-    let streams = fold.settle(writing.now);
-    if let Some((channel, _)) = streams.iter().find(|(_, settled)| !settled.is_whole()) {
-        return Err(UpkeepError::Incomplete(channel.clone()));
-    }
     let (oldest, newest) = (writing.segments().oldest(), writing.segments().newest());
     writing.log.begin_segment()?;
     // Nothing that is left out here can come back: whoever opens the log is not earlier than this.

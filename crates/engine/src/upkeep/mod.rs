@@ -11,15 +11,35 @@
 
 mod compact;
 mod examine;
+mod import;
+mod renew;
+mod repair;
 mod writing;
 
 use std::{fmt, io};
 
 use crate::channel::ChannelName;
-use crate::store::{AppendError, OpenError, ReadError};
+use crate::store::{AppendError, LogTime, OpenError, ReadError};
 
 pub use compact::{Compacted, compact};
 pub use examine::Examination;
+pub use import::{ImportError, Imported, Importer, NewStream, merge};
+pub use renew::{Renewed, renew};
+pub use repair::{Loss, Repaired, repair};
+
+/// When and where something is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Circumstances {
+    /// The wall clock's time.
+    pub wall_now: LogTime,
+    /// What tells this start of the machine from another, where that can be known.
+    pub boot_id: Option<String>,
+    /// About how large a file that is written becomes.
+    pub segment_bytes: u64,
+}
+
+/// Channels that a message names.
+const CHANNELS_SHOWN: usize = 10;
 
 /// Why something could not be done.
 #[derive(Debug)]
@@ -29,6 +49,8 @@ pub enum UpkeepError {
     Open(OpenError),
     /// The log is without publications of this channel that it says it has.
     Incomplete(ChannelName),
+    /// These channels are there already.
+    Taken(Vec<ChannelName>),
     /// A record could be read before, and now cannot.
     Read(ReadError),
     /// The log cannot be written.
@@ -45,6 +67,14 @@ impl fmt::Display for UpkeepError {
                 f,
                 "the log is without publications of channel {channel:?} that it says it has"
             ),
+            Self::Taken(channels) => {
+                let (shown, more) = channels.split_at(channels.len().min(CHANNELS_SHOWN));
+                write!(f, "these channels are there already: {shown:?}")?;
+                match more.len() {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
+            }
             Self::Read(error) => error.fmt(f),
             Self::Append(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),

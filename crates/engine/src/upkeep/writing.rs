@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use campanile_protocol::{Epoch, Publication};
 
-use super::UpkeepError;
-use crate::broker::{DiskOptions, random_epoch};
+use super::{Circumstances, UpkeepError};
+use crate::broker::random_epoch;
 use crate::channel::ChannelName;
 use crate::limits::GROUP_BYTES_MAX;
 use crate::store::{
-    Directory, Fold, Group, KeyRecord, Log, LogOptions, LogTime, Place, Record, RecordRef,
-    Segments, StreamState,
+    Directory, Fold, Group, KeyRecord, Log, LogOptions, LogTime, Place, PlaceReader, Record,
+    RecordRef, Segments, Settled, StreamState,
 };
 
 /// Keys in one record, so that none becomes larger than those of publications are.
@@ -23,10 +23,13 @@ pub(super) struct Writing {
     pub(super) now: LogTime,
 }
 
-/// What is said of a log before it is written to.
+/// A log that is whole and can be written to.
 pub(super) struct Opened {
     pub(super) writing: Writing,
-    pub(super) fold: Fold<Place>,
+    /// The channels that are not past their time, by name.
+    pub(super) streams: Vec<(ChannelName, Settled<Place>)>,
+    /// The epoch of streams that begin, and when it ends, if it has not.
+    pub(super) era: Option<(Epoch, LogTime)>,
     /// Whether what the last run acknowledged may be lost, so that every stream has a new epoch.
     pub(super) is_reborn: bool,
 }
@@ -34,27 +37,33 @@ pub(super) struct Opened {
 /// Opens the log in `directory` like a broker, or begins one where there is none.
 pub(super) fn open(
     directory: Arc<dyn Directory>,
-    boot_id: Option<String>,
-    wall_now: LogTime,
+    circumstances: &Circumstances,
 ) -> Result<Opened, UpkeepError> {
     let mut fold = Fold::default();
     let mut take = |_: LogTime, record: Record, place| {
         fold.take(record, place, |_| place);
     };
     let options = LogOptions {
-        segment_bytes: DiskOptions::default().segment_bytes,
+        segment_bytes: circumstances.segment_bytes,
         // What is written here counts once the log is closed.
         is_relaxed: false,
-        boot_id,
+        boot_id: circumstances.boot_id.clone(),
     };
-    let (log, opening) = Log::open(directory, options, wall_now, &mut take)?;
+    let (log, opening) = Log::open(directory, options, circumstances.wall_now, &mut take)?;
+    let now = opening.now;
+    let era = fold.era.filter(|(_, ends)| *ends > now);
+    let streams = fold.settle(now);
+    if let Some((channel, _)) = streams.iter().find(|(_, settled)| !settled.is_whole()) {
+        return Err(UpkeepError::Incomplete(channel.clone()));
+    }
     let mut opened = Opened {
         writing: Writing {
             log,
             group: Group::new(),
-            now: opening.now,
+            now,
         },
-        fold,
+        streams,
+        era,
         is_reborn: opening.is_lossy,
     };
     if opening.is_lossy {
@@ -64,25 +73,22 @@ pub(super) fn open(
 }
 
 impl Opened {
-    /// Gives every stream a new epoch, and streams that begin later one that nobody has seen.
-    pub(super) fn renew(&mut self) -> Result<Epoch, UpkeepError> {
+    /// Gives every stream a new epoch, and ends the era: a stream that began in it and is not known
+    /// here must not get its epoch again.
+    pub(super) fn renew(&mut self) -> Result<(), UpkeepError> {
         let epoch = random_epoch();
-        // The broker begins an era of its own when it opens the log: how long it may last is
-        // configured.
-        let rebirth = Record::Era {
+        self.writing.push(RecordRef::Era {
             epoch,
+            // How long an era lasts is configured; the broker begins one when it opens the log.
             ends: self.writing.now,
             is_rebirth: true,
-        };
-        self.writing.push(RecordRef::from(&rebirth))?;
+        })?;
         self.writing.flush()?;
-        let nowhere = Place {
-            segment: 0,
-            offset: 0,
-            length: 0,
-        };
-        self.fold.take(rebirth, nowhere, |_| nowhere);
-        Ok(epoch)
+        self.era = None;
+        for (_, settled) in &mut self.streams {
+            settled.state.epoch = epoch;
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +119,26 @@ impl Writing {
             publication: Some(publication),
             keys: &[],
         })
+    }
+
+    /// Adds a whole channel of another log. Wherever this is interrupted, what is there of the channel
+    /// is a stream without holes.
+    pub(super) fn stream(
+        &mut self,
+        channel: &ChannelName,
+        settled: &Settled<Place>,
+        reader: &mut PlaceReader<'_>,
+    ) -> Result<(), UpkeepError> {
+        let mut state = settled.state.clone();
+        for (offset, place) in &settled.kept {
+            state.top = *offset;
+            let publication = reader.publication(*place)?;
+            self.publication(channel, &state, &publication)?;
+        }
+        if settled.kept.is_empty() || !settled.keys.is_empty() {
+            self.state(channel, &settled.state, &settled.keys)?;
+        }
+        Ok(())
     }
 
     /// Adds where a channel stands, and its keys.

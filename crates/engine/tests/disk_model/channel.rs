@@ -26,38 +26,30 @@ struct Point {
     steps: usize,
 }
 
-/// What a crash may have done to the acknowledged.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Lossy {
-    /// Nothing.
-    No,
-    /// Nothing, but new epochs are no mistake.
-    Maybe,
-    /// What was not synced may be lost, and every stream has a new epoch.
-    Yes,
-}
-
 impl Channel {
     pub(crate) fn new() -> Self {
         let mut channel = Self::default();
         channel.possible.push(Stream::default());
-        channel.reopen(Lossy::No);
+        channel.reopen(false);
         channel
     }
 
     /// Keeps the possibilities that agree with what was seen; whether any is left.
     #[must_use]
     pub(crate) fn observe(&mut self, now: Time, agrees: impl FnMut(&mut Stream) -> bool) -> bool {
-        if self.shards.is_empty() {
-            let is_forgettable = |stream: &Stream| stream.is_forgettable(now);
-            if self.possible.iter().any(is_forgettable) {
-                self.possible.push(Stream::default());
-            }
+        let is_heard = !self.shards.is_empty();
+        let forgettable = self
+            .possible
+            .iter()
+            .filter(|stream| stream.is_forgettable(now));
+        let forgotten: Vec<_> = forgettable
+            .map(|stream| stream.forgotten(is_heard))
+            .collect();
+        self.possible.extend(forgotten);
+        for stream in &mut self.possible {
             // What was never published to is not stored: it has the epoch of the day.
-            for stream in &mut self.possible {
-                if stream.top == 0 {
-                    stream.epoch = None;
-                }
+            if stream.top == 0 && !is_heard {
+                stream.epoch = None;
             }
         }
         self.possible.retain_mut(agrees);
@@ -96,17 +88,20 @@ impl Channel {
         is_possible
     }
 
-    /// Notes changes that failed together.
+    /// Notes changes that failed one after the other: any of them may have been in one group, and of
+    /// that a crash finds the first part or all.
     pub(crate) fn fail(&mut self, changes: &[Change], now: Time) {
         // The stream may have been forgotten before.
         let _ = self.observe(now, |_| true);
         let point = self.past.last_mut().expect("it begins with one");
         for stream in &self.possible {
-            let mut stream = stream.clone();
-            point.ghosts.extend(changes.iter().map(|change| {
-                stream.apply(change, now);
-                stream.clone()
-            }));
+            for first in 0..changes.len() {
+                let mut stream = stream.clone();
+                point.ghosts.extend(changes[first..].iter().map(|change| {
+                    stream.apply(change, now);
+                    stream.clone()
+                }));
+            }
         }
     }
 
@@ -117,29 +112,23 @@ impl Channel {
         self.past.drain(..durable.unwrap_or(0));
     }
 
-    /// The store was opened again after a crash that did this.
-    pub(crate) fn reopen(&mut self, lossy: Lossy) {
+    /// The store was opened again. If it `is_reborn`, what was not synced may be lost, and it has an
+    /// epoch that nobody has seen.
+    pub(crate) fn reopen(&mut self, is_reborn: bool) {
         let mut past = std::mem::take(&mut self.past);
         if let Some(last) = past.last_mut() {
             // What was seen since then excludes some of what it was.
             last.possible.clone_from(&self.possible);
         }
         let last = past.len().saturating_sub(1);
-        let skipped = if lossy == Lossy::Yes { 0 } else { last };
-        for point in past.drain(skipped..) {
+        for point in past.drain(if is_reborn { 0 } else { last }..) {
             self.possible.extend(point.possible);
             self.possible.extend(point.ghosts);
         }
-        if lossy != Lossy::No {
-            let reborn = self.possible.iter().cloned().map(|mut stream| {
-                stream.epoch = None;
-                stream
-            });
-            let reborn: Vec<_> = reborn.collect();
-            if lossy == Lossy::Yes {
-                self.possible.clear();
-            }
-            self.possible.extend(reborn);
+        if is_reborn {
+            self.possible
+                .iter_mut()
+                .for_each(|stream| stream.epoch = None);
         }
         self.shards.clear();
         self.dedup();

@@ -10,11 +10,12 @@ use campanile_engine::broker::{
 use campanile_engine::delivery::{Event, ShardId};
 use campanile_engine::testkit::channel;
 use campanile_protocol::{Epoch, Publication};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
-use crate::channel::Lossy;
 use crate::stream::{Attempt, Change, brief};
-use crate::world::{CHANNELS, END_OF_ALL, End, META_TTL_MIN, Outcome, SHARDS, World, ensure};
+use crate::world::{
+    CHANNELS, END_OF_ALL, End, Lossy, META_TTL_MIN, Outcome, SHARDS, World, ensure,
+};
 
 /// Publications per shard, channel, and whether they are kept.
 type Deliveries = BTreeMap<(usize, usize, bool), VecDeque<(Option<Epoch>, Publication)>>;
@@ -50,9 +51,11 @@ impl World {
             });
         }
         match self.random.below(100) {
-            0..50 => self.publish(),
-            50..53 => self.remove_history(),
-            53..61 => self.subscribe(),
+            0..53 => self.change(),
+            53..61 => {
+                let number = self.random.below(CHANNELS);
+                self.subscribe(number)
+            }
             61..63 => self.unsubscribe(),
             63..72 => self.query(),
             72..79 => {
@@ -104,16 +107,24 @@ impl World {
         Err(format!("{left} bytes are never given back"))
     }
 
-    fn publish(&mut self) -> Outcome {
+    fn change(&mut self) -> Outcome {
         let count = if self.random.one_in(3) {
-            1 + self.random.below(5)
+            1 + self.random.below(6)
         } else {
             1
         };
-        let attempts: Vec<_> = (0..count)
-            .map(|_| (self.random.below(CHANNELS), self.attempt()))
+        let changes: Vec<_> = (0..count)
+            .map(|_| {
+                let number = self.random.below(CHANNELS);
+                let change = if self.random.one_in(15) {
+                    Change::Remove
+                } else {
+                    Change::Publish(self.attempt())
+                };
+                (number, change)
+            })
             .collect();
-        self.publish_all(&attempts)
+        self.change_all(&changes)
     }
 
     fn attempt(&mut self) -> Attempt {
@@ -154,36 +165,48 @@ impl World {
         ["a", "b", "c"][self.random.below(3)].into()
     }
 
-    /// Publishes at the same time what comes in this order.
-    fn publish_all(&mut self, attempts: &[(usize, Attempt)]) -> Outcome {
+    /// Asks at the same time for what comes in this order.
+    fn change_all(&mut self, changes: &[(usize, Change)]) -> Outcome {
         let was_failed = self.process().broker.status().is_failed;
-        let process = self.process.as_ref().expect("one is running");
-        let publishes = attempts
-            .iter()
-            .map(|(number, attempt)| process.broker.publish(attempt.to_new(&name(*number))));
-        let results = self.runtime.block_on(join_all(publishes));
+        let is_swept = self.random.one_in(4);
+        let broker = &self.process.as_ref().expect("one is running").broker;
+        let requests = changes.iter().map(async |(number, change)| {
+            let name = name(*number);
+            match change {
+                Change::Publish(attempt) => broker.publish(attempt.to_new(&name)).await.map(Some),
+                Change::Remove => broker.remove_history(&channel(&name)).await.map(|()| None),
+            }
+        });
+        // While the commit thread is at work.
+        let sweep = async {
+            if is_swept {
+                broker.sweep();
+            }
+        };
+        let (results, ()) = self.runtime.block_on(join(join_all(requests), sweep));
 
         let mut expected = Deliveries::new();
         let mut failed: BTreeMap<usize, Vec<Change>> = BTreeMap::new();
-        for ((number, attempt), result) in attempts.iter().zip(results) {
-            let change = Change::Publish(attempt.clone());
+        for ((number, change), result) in changes.iter().zip(results) {
             self.diary
-                .push(format!("c{number}: {attempt:?} -> {result:?}"));
+                .push(format!("c{number}: {change:?} -> {result:?}"));
             match result {
                 Ok(published) => {
+                    let is_written = change.is_stored()
+                        && !published.is_some_and(|published| published.is_suppressed);
                     ensure!(
-                        !was_failed || published.is_suppressed || !attempt.is_stored(),
-                        "accepted after a failed sync: {attempt:?}"
+                        !was_failed || !is_written || matches!(change, Change::Remove),
+                        "accepted after a failed sync: {change:?}"
                     );
-                    if attempt.is_stored() && !published.is_suppressed {
+                    if is_written {
                         self.note_failed(*number, failed.remove(number));
                     }
-                    self.acknowledged(*number, &change, published)?;
-                    self.expect_deliveries(*number, attempt, published, &mut expected);
+                    self.acknowledged(*number, change, published)?;
+                    self.expect_deliveries(*number, change, published, &mut expected);
                 }
                 Err(error) => {
-                    self.refused(attempt, error)?;
-                    failed.entry(*number).or_default().push(change);
+                    self.refused(change, error)?;
+                    failed.entry(*number).or_default().push(change.clone());
                 }
             }
         }
@@ -193,9 +216,9 @@ impl World {
         self.check_deliveries(expected)
     }
 
-    fn refused(&mut self, attempt: &Attempt, error: BrokerError) -> Outcome {
+    fn refused(&mut self, change: &Change, error: BrokerError) -> Outcome {
         self.counts.refused += 1;
-        ensure!(attempt.is_stored(), "{error} for what is not stored");
+        ensure!(change.is_stored(), "{error} for what is not stored");
         ensure!(
             !matches!(error, BrokerError::OutOfMemory | BrokerError::TooManyKeys),
             "refused for want of what there is: {error}"
@@ -213,56 +236,55 @@ impl World {
         }
     }
 
-    fn acknowledged(&mut self, number: usize, change: &Change, published: Published) -> Outcome {
+    fn acknowledged(
+        &mut self,
+        number: usize,
+        change: &Change,
+        published: Option<Published>,
+    ) -> Outcome {
         self.counts.acknowledged += 1;
         self.counts.checks += 1;
         let (now, steps) = (self.now(), self.disk.steps());
         let channel = &mut self.channels[number];
         let before = channel.possible.clone();
         let agrees = channel.acknowledge(change, now, steps, |stream, outcome| {
-            stream.would_say(outcome, published)
+            published.is_none_or(|published| stream.would_say(outcome, published))
         });
         ensure!(
             agrees,
             "{published:?} for {change:?} in c{number} at {now}, which was {before:#?}"
         );
-        self.process().has_stored |= !published.is_suppressed;
-        let Some(position) = published.position else {
+        let is_suppressed = published.is_some_and(|published| published.is_suppressed);
+        self.process().has_stored |= change.is_stored() && !is_suppressed;
+        let Some(position) = published.and_then(|published| published.position) else {
             return Ok(());
         };
         self.witness.see_epoch(position.epoch);
-        if let Change::Publish(attempt) = change
-            && !published.is_suppressed
-        {
-            let publication = Publication {
-                offset: position.offset,
-                ..attempt.publication.clone()
-            };
-            self.witness
-                .see(number, position.epoch, &Arc::new(publication))?;
+        match change {
+            Change::Publish(attempt) if !is_suppressed => {
+                let publication = attempt.at(Some(position));
+                self.witness
+                    .see(number, position.epoch, &Arc::new(publication))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn expect_deliveries(
         &self,
         number: usize,
-        attempt: &Attempt,
-        published: Published,
+        change: &Change,
+        published: Option<Published>,
         expected: &mut Deliveries,
     ) {
-        if published.is_suppressed {
+        let fresh = published.filter(|published| !published.is_suppressed);
+        let (Some(Published { position, .. }), Change::Publish(attempt)) = (fresh, change) else {
             return;
-        }
-        let position = published.position;
+        };
         for shard in &self.channels[number].shards {
-            let publication = Publication {
-                offset: position.map_or(0, |position| position.offset),
-                ..attempt.publication.clone()
-            };
             let queue = expected.entry((*shard, number, position.is_some()));
             let epoch = position.map(|position| position.epoch);
-            queue.or_default().push_back((epoch, publication));
+            queue.or_default().push_back((epoch, attempt.at(position)));
         }
     }
 
@@ -272,7 +294,9 @@ impl World {
             while let Ok(delivery) = self.process().inboxes[shard].try_recv() {
                 self.counts.deliveries += 1;
                 let Event::Publication {
-                    publication, epoch, ..
+                    publication,
+                    epoch,
+                    previous,
                 } = &delivery.event
                 else {
                     return Err(format!("nobody came or left: {delivery:?}"));
@@ -283,6 +307,11 @@ impl World {
                 let is_kept = publication.offset != 0;
                 if is_kept {
                     self.witness.see(number, *epoch, publication)?;
+                }
+                if let Some(previous) = previous {
+                    let is_next = previous.offset + 1 == publication.offset;
+                    ensure!(is_next, "c{number}: {} is not the next", publication.offset);
+                    self.witness.see(number, *epoch, previous)?;
                 }
                 let queue = expected.entry((shard, number, is_kept)).or_default();
                 // What no history keeps may overtake what has to wait for the disk.
@@ -313,26 +342,8 @@ impl World {
         Ok(())
     }
 
-    fn remove_history(&mut self) -> Outcome {
-        let number = self.random.below(CHANNELS);
-        let process = self.process.as_ref().expect("one is running");
-        let channel = channel(&name(number));
-        let removal = process.broker.remove_history(&channel);
-        let removed = self.runtime.block_on(removal);
-        self.diary.push(format!("c{number} removed: {removed:?}"));
-        if removed.is_err() {
-            self.note_failed(number, Some(vec![Change::Remove]));
-            return Ok(());
-        }
-        let (now, steps) = (self.now(), self.disk.steps());
-        self.process().has_stored = true;
-        let agrees = self.channels[number].acknowledge(&Change::Remove, now, steps, |_, _| true);
-        ensure!(agrees, "nothing was possible any more");
-        self.look(number, EVERYTHING)
-    }
-
-    fn subscribe(&mut self) -> Outcome {
-        let (number, shard_number) = (self.random.below(CHANNELS), self.random.below(SHARDS));
+    fn subscribe(&mut self, number: usize) -> Outcome {
+        let shard_number = self.random.below(SHARDS);
         let process = self.process.as_ref().expect("one is running");
         let channel = channel(&name(number));
         let subscription = process.broker.subscribe(shard(shard_number), &channel);
@@ -405,22 +416,28 @@ impl World {
 
     /// Looks at everything after an opening that may have found this lost.
     pub(crate) fn check_all(&mut self, lossy: Lossy) -> Outcome {
+        let top = HistoryQuery {
+            limit: 0,
+            ..EVERYTHING
+        };
         for number in 0..CHANNELS {
-            if lossy == Lossy::Yes {
-                let process = self.process.as_ref().expect("one is running");
-                let channel = channel(&name(number));
-                let top = HistoryQuery {
-                    limit: 0,
-                    ..EVERYTHING
-                };
-                let page = self.runtime.block_on(process.broker.history(&channel, top));
-                let epoch = page.map_err(|error| error.to_string())?.top.epoch;
-                let is_new = !self.witness.knows(epoch);
-                ensure!(is_new, "c{number} has epoch {epoch:?} again after a loss");
-            }
+            let process = self.process.as_ref().expect("one is running");
+            let channel = channel(&name(number));
+            let page = self.runtime.block_on(process.broker.history(&channel, top));
+            let epoch = page.map_err(|error| error.to_string())?.top.epoch;
+            let is_known = self.witness.knows(epoch);
+            ensure!(
+                lossy != Lossy::Yes || !is_known,
+                "c{number} has epoch {epoch:?} again after a loss"
+            );
+            // Who has the epoch that it had must have all that it had.
+            self.channels[number].reopen(lossy != Lossy::No && !is_known);
         }
         for number in 0..CHANNELS {
             self.look(number, EVERYTHING)?;
+            if self.random.one_in(2) {
+                self.subscribe(number)?;
+            }
         }
         if self.random.one_in(2) {
             return Ok(());
@@ -432,7 +449,7 @@ impl World {
                 key,
                 ..self.attempt()
             };
-            self.publish_all(&[(number, attempt)])?;
+            self.change_all(&[(number, Change::Publish(attempt))])?;
         }
         Ok(())
     }

@@ -96,14 +96,27 @@ impl Attempt {
             retention: self.retention,
             idempotency_key: self.key.clone(),
             version: self.version.clone(),
-            wants_delta: false,
+            wants_delta: true,
             admission: Admission::default(),
         }
     }
 
+    /// The publication, where it has come to be.
+    pub(crate) fn at(&self, position: Option<Position>) -> Publication {
+        Publication {
+            offset: position.map_or(0, |position| position.offset),
+            ..self.publication.clone()
+        }
+    }
+}
+
+impl Change {
     /// Whether the store has to know of it.
     pub(crate) fn is_stored(&self) -> bool {
-        self.retention.is_some() || self.key.is_some()
+        match self {
+            Self::Publish(attempt) => attempt.retention.is_some() || attempt.key.is_some(),
+            Self::Remove => true,
+        }
     }
 }
 
@@ -126,6 +139,9 @@ impl Stream {
         }
         let mut offset = None;
         if let Some(retention) = attempt.retention {
+            if self.meta_expires.is_none_or(|expires| expires <= now) {
+                self.version = None;
+            }
             if attempt
                 .version
                 .as_ref()
@@ -168,6 +184,17 @@ impl Stream {
     pub(crate) fn is_forgettable(&self, now: Time) -> bool {
         self.meta_expires.is_none_or(|expires| expires <= now)
             && self.keys.values().all(|(_, expires)| *expires <= now)
+    }
+
+    /// What is left of it then: where it stands, which its subscribers have been told.
+    pub(crate) fn forgotten(&self, is_heard: bool) -> Self {
+        let Self { epoch, top, .. } = *self;
+        let position = if is_heard { (epoch, top) } else { (None, 0) };
+        Self {
+            epoch: position.0,
+            top: position.1,
+            ..Self::default()
+        }
     }
 
     /// Whether it would tell of `position` as its top; it has that epoch from then on.

@@ -2,7 +2,6 @@
 //! became of what they had promised.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use campanile_engine::broker::disk::OpenError;
@@ -10,13 +9,13 @@ use campanile_engine::broker::{DiskBroker, DiskOptions, Durability};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::delivery::{Inbox, Inboxes};
 use campanile_engine::store::Directory;
-use campanile_engine::testkit::Random;
 use campanile_engine::testkit::disk::{
     KillPoint, KillPoints, Loss, Operation, SimulatedDisk, Step, When,
 };
-use campanile_engine::time::{Clock, Moment, Now};
+use campanile_engine::testkit::{ManualClock, Random};
+use campanile_engine::time::Clock;
 
-use crate::channel::{Channel, Lossy};
+use crate::channel::Channel;
 use crate::stream::Time;
 use crate::witness::Witness;
 
@@ -62,6 +61,17 @@ pub(crate) enum Manner {
     Mixed,
 }
 
+/// What of the acknowledged may be lost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Lossy {
+    /// Nothing.
+    No,
+    /// What was not synced, where the epochs are new.
+    Maybe,
+    /// What was not synced, and every epoch is new.
+    Yes,
+}
+
 /// How much was done and checked.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Counts {
@@ -105,7 +115,8 @@ pub(crate) struct World {
     pub(crate) counts: Counts,
     pub(crate) runtime: tokio::runtime::Runtime,
     manner: Manner,
-    unix: Arc<AtomicI64>,
+    /// Milliseconds since 1970.
+    now: i64,
     boot: usize,
     /// What the next opening may find lost.
     lossy: Lossy,
@@ -121,25 +132,9 @@ pub(crate) struct Process {
     pub(crate) broker: DiskBroker,
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) budget: Arc<MemoryBudget>,
+    clock: Arc<ManualClock>,
     pub(crate) is_relaxed: bool,
     pub(crate) has_stored: bool,
-}
-
-/// A clock that begins anew with each process, while the wall clock goes on.
-struct ProcessClock {
-    unix: Arc<AtomicI64>,
-    start: i64,
-}
-
-impl Clock for ProcessClock {
-    fn now(&self) -> Now {
-        let unix_millis = self.unix.load(Relaxed);
-        let since = u64::try_from(unix_millis - self.start).expect("time goes on");
-        Now {
-            moment: Moment::from_millis(since),
-            unix_millis,
-        }
-    }
 }
 
 impl World {
@@ -157,7 +152,7 @@ impl World {
             counts: Counts::default(),
             runtime: runtime.expect("a runtime without drivers"),
             manner,
-            unix: Arc::new(AtomicI64::new(1_700_000_000_123)),
+            now: 1_700_000_000_123,
             boot: 0,
             lossy: Lossy::No,
             at_stake: Lossy::No,
@@ -167,12 +162,12 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time::try_from(self.unix.load(Relaxed)).expect("after 1970")
+        Time::try_from(self.now).expect("after 1970")
     }
 
-    pub(crate) fn pass(&self, time: Duration) {
-        let millis = i64::try_from(time.as_millis()).expect("a short time");
-        self.unix.fetch_add(millis, Relaxed);
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now += i64::try_from(time.as_millis()).expect("a short time");
+        self.process().clock.advance(time);
     }
 
     pub(crate) fn process(&mut self) -> &mut Process {
@@ -192,12 +187,15 @@ impl World {
                 outcome => {
                     self.counts.failed_openings += 1;
                     let error = outcome.err().map(|error| error.to_string());
-                    let is_forgiven =
-                        is_disturbed || self.disk.log().iter().any(|step| step.has_failed);
+                    let is_forgiven = is_disturbed
+                        || self.disk.is_off()
+                        || self.disk.log().iter().any(|step| step.has_failed);
                     self.diary.push(format!("does not open: {error:?}"));
                     ensure!(is_forgiven, "does not open again: {error:?}");
                     let log = self.disk.log();
                     self.note_failed_sync(&log);
+                    // It may have made durable what was not.
+                    self.at_stake = self.at_stake.min(Lossy::Maybe);
                     self.disk.set_capacity(usize::MAX);
                     self.disk.fail_no_more();
                     if self.disk.is_off() {
@@ -208,16 +206,11 @@ impl World {
             }
         }
         let is_relaxed = self.process().is_relaxed;
-        self.diary.push(format!(
-            "opened, relaxed: {is_relaxed}, lossy: {:?}",
-            self.lossy
-        ));
         let lossy = std::mem::replace(&mut self.lossy, Lossy::No);
+        self.diary
+            .push(format!("opened, relaxed: {is_relaxed}, lossy: {lossy:?}"));
         // Until something is stored, there is nothing to lose.
         self.at_stake = if is_relaxed { Lossy::Maybe } else { Lossy::No };
-        for channel in &mut self.channels {
-            channel.reopen(lossy);
-        }
         self.check_all(lossy)
     }
 
@@ -252,10 +245,7 @@ impl World {
             self.inject_fault();
         }
         let directory = self.directory(is_disturbed);
-        let clock = ProcessClock {
-            unix: Arc::clone(&self.unix),
-            start: self.unix.load(Relaxed),
-        };
+        let clock = Arc::new(ManualClock::at(self.now));
         let (inboxes, receivers) = Inboxes::new(SHARDS);
         let budget = Arc::new(MemoryBudget::new(None));
         let broker = DiskBroker::open(
@@ -263,13 +253,14 @@ impl World {
             options,
             inboxes,
             Arc::clone(&budget),
-            Arc::new(clock),
+            Arc::clone(&clock) as Arc<dyn Clock>,
             META_TTL_MIN,
         )?;
         Ok(Process {
             broker,
             inboxes: receivers,
             budget,
+            clock,
             is_relaxed,
             has_stored: false,
         })
@@ -322,7 +313,7 @@ impl World {
         let is_untroubled = !log[before..].iter().any(|step| step.has_failed);
         self.end_process();
         // First the segment is made durable, then the mark says so.
-        if !is_failed && is_durable(&log, log.len()) {
+        if is_durable(&log, log.len()) {
             self.at_stake = self.at_stake.min(Lossy::Maybe);
             for channel in &mut self.channels {
                 channel.forget_durable(|_| true);
@@ -333,15 +324,23 @@ impl World {
         }
         self.diary
             .push(format!("stopped, at stake: {:?}", self.at_stake));
-        self.disk = self.disk.kill();
         self.counts.clean_stops += 1;
+        self.leave(false);
     }
 
     /// The end of process or power; what runs notices nothing more.
     pub(crate) fn crash(&mut self, is_power_cut: bool) {
         self.disk.turn_off();
         self.end_process();
-        if is_power_cut {
+        self.counts.kills += usize::from(!is_power_cut);
+        self.leave(is_power_cut);
+    }
+
+    /// Leaves the disk to the next process.
+    fn leave(&mut self, is_power_cut: bool) {
+        // A process that dies before it can note that a sync has failed leaves a log that only a
+        // restart of the machine makes good.
+        if is_power_cut || is_unnoted(&self.disk.log()) {
             let loss = Loss::of(self.random.below(1 << 30) as u64);
             self.diary.push(format!("power cut: {loss:?}"));
             self.disk = self.disk.power_cut(loss);
@@ -351,15 +350,12 @@ impl World {
         } else {
             self.diary.push("killed".to_owned());
             self.disk = self.disk.kill();
-            self.counts.kills += 1;
         }
     }
 
     /// After a failed sync the broker may trust nothing that was not synced, whatever came of it.
     fn note_failed_sync(&mut self, log: &[Step]) {
-        let syncs = [Operation::SyncBytes, Operation::SyncNames];
-        let mut steps = log.iter();
-        if steps.any(|step| step.has_failed && syncs.contains(&step.operation)) {
+        if log.iter().any(is_failed_sync) {
             self.lossy = self.lossy.max(self.at_stake.min(Lossy::Maybe));
         }
     }
@@ -396,5 +392,22 @@ fn is_durable(log: &[Step], steps: usize) -> bool {
         log[written..]
             .iter()
             .any(|step| of_segment(Operation::SyncBytes, step) && step.file == *file)
+    })
+}
+
+fn is_failed_sync(step: &Step) -> bool {
+    let syncs = [Operation::SyncBytes, Operation::SyncNames];
+    step.has_failed && syncs.contains(&step.operation)
+}
+
+/// Whether a sync failed and the mark was neither written nor removed after it.
+fn is_unnoted(log: &[Step]) -> bool {
+    let failed = log.iter().rposition(is_failed_sync);
+    failed.is_some_and(|failed| {
+        !log[failed..].iter().any(|step| {
+            step.file.starts_with("mark")
+                && !step.has_failed
+                && [Operation::Rename, Operation::Remove].contains(&step.operation)
+        })
     })
 }

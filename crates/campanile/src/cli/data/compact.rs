@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use campanile_engine::upkeep::{Compacted, compact};
 use serde_json::json;
 
-use super::{Failure, ReadArgs, boot_id, now, open, say, words};
+use super::{Failure, ReadArgs, circumstances, open, say, words};
 use crate::cli::print;
 
 pub(super) fn run(args: &ReadArgs) -> Result<(), ExitCode> {
-    let path = args.place.path();
+    let path = args.place.path()?;
     let compacted = open(&path)
-        .and_then(|directory| Ok(compact(&directory, boot_id(), now())?))
+        .and_then(|directory| Ok(compact(&directory, &circumstances())?))
         .map_err(|failure: Failure| failure.tell())?;
     if compacted.is_reborn {
         say(

@@ -8,7 +8,7 @@ use campanile_engine::upkeep::Examination;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{EXIT_FAILURE, Failure, PlaceArgs, boot_id, examine, say, words};
+use super::{EXIT_FAILURE, PlaceArgs, boot_id, examine, say, words};
 use crate::cli::print;
 
 /// Flags of `data info`.
@@ -26,8 +26,8 @@ pub struct InfoArgs {
 }
 
 pub(super) fn run(args: &InfoArgs) -> Result<(), ExitCode> {
-    let path = args.place.path();
-    let (directory, examination) = examine(&path).map_err(|failure: Failure| failure.tell())?;
+    let path = args.place.path()?;
+    let (directory, examination) = examine(&path).map_err(|failure| failure.tell())?;
     let place = directory.path().display().to_string();
     if args.json {
         let mut report = to_json(&examination, &place);

@@ -5,7 +5,13 @@
 //! written.
 
 mod compact;
+mod export;
+mod import;
 mod info;
+mod lines;
+mod renew;
+mod repair;
+mod staging;
 mod verify;
 mod words;
 
@@ -16,15 +22,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use campanile_engine::broker::DiskOptions;
 use campanile_engine::store::{
-    Directory, LockError, LogTime, OsDirectory, StoppedDirectory, has_log,
+    Directory, LockError, LogTime, OpenError, OsDirectory, StoppedDirectory, has_log,
 };
-use campanile_engine::upkeep::{Examination, UpkeepError};
+use campanile_engine::upkeep::{Circumstances, Examination, UpkeepError};
 use clap::{Args, Subcommand};
 
-use super::{EXIT_FAILURE, FileArgs, say};
+use super::{EXIT_DATA, EXIT_FAILURE, EXIT_USAGE, FileArgs, load, say};
+use crate::config::Engine;
+use crate::serve::boot_id;
 
+pub use export::ExportArgs;
+pub use import::ImportArgs;
 pub use info::InfoArgs;
+pub use repair::RepairArgs;
 
 /// What can be done with a data directory.
 #[derive(Debug, Subcommand)]
@@ -35,6 +47,14 @@ pub enum DataCommand {
     Verify(ReadArgs),
     /// Remove what is no longer needed from the disk
     Compact(ReadArgs),
+    /// Save what can be read of a damaged one into a new one
+    Repair(RepairArgs),
+    /// Print all channels as JSON Lines
+    Export(ExportArgs),
+    /// Bring in what `export` has printed
+    Import(ImportArgs),
+    /// Give every stream a new epoch, after a backup was copied back
+    Renew(ReadArgs),
 }
 
 /// Which directory.
@@ -72,6 +92,10 @@ pub(super) fn run(command: &DataCommand) -> ExitCode {
         DataCommand::Info(args) => info::run(args),
         DataCommand::Verify(args) => verify::run(args),
         DataCommand::Compact(args) => compact::run(args),
+        DataCommand::Repair(args) => repair::run(args),
+        DataCommand::Export(args) => export::run(args),
+        DataCommand::Import(args) => import::run(args),
+        DataCommand::Renew(args) => renew::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,6 +110,10 @@ enum Failure {
     InUse(PathBuf),
     /// There is no log in it.
     NoData(PathBuf),
+    /// What is in it is not as it was written.
+    Damaged(PathBuf),
+    /// What is in it cannot be used as it is, however often it is tried.
+    Data(String),
     /// Something else, that says enough.
     Other(String),
 }
@@ -103,20 +131,35 @@ impl fmt::Display for Failure {
                 "{} is no data directory: there is no publication log in it",
                 path.display()
             ),
-            Self::Other(text) => f.write_str(text),
+            Self::Damaged(path) => write!(
+                f,
+                "the log in {path} is damaged; run `campanile data verify {path}` to see what is \
+                 affected",
+                path = path.display()
+            ),
+            Self::Data(text) | Self::Other(text) => f.write_str(text),
         }
     }
 }
 
 impl From<UpkeepError> for Failure {
     fn from(error: UpkeepError) -> Self {
-        Self::Other(error.to_string())
+        match error {
+            UpkeepError::Open(error) => error.into(),
+            UpkeepError::Incomplete(_) => Self::Data(format!(
+                "{error}; run `campanile data verify` to see what is affected"
+            )),
+            error => Self::Other(error.to_string()),
+        }
     }
 }
 
-impl From<campanile_engine::store::OpenError> for Failure {
-    fn from(error: campanile_engine::store::OpenError) -> Self {
-        Self::Other(error.to_string())
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Io { .. } => Self::Other(error.to_string()),
+            error => Self::Data(error.to_string()),
+        }
     }
 }
 
@@ -134,14 +177,26 @@ impl Failure {
     /// Says it, and how to end.
     fn tell(&self) -> ExitCode {
         say(&self.to_string());
-        ExitCode::from(EXIT_FAILURE)
+        ExitCode::from(match self {
+            Self::Damaged(_) | Self::Data(_) => EXIT_DATA,
+            Self::InUse(_) | Self::NoData(_) | Self::Other(_) => EXIT_FAILURE,
+        })
     }
 }
 
 impl PlaceArgs {
-    fn path(&self) -> PathBuf {
-        let given = self.directory.as_ref().or(self.data_dir.as_ref());
-        given.cloned().unwrap_or_else(|| "campanile-data".into())
+    /// What was typed, or else what is configured.
+    fn path(&self) -> Result<PathBuf, ExitCode> {
+        if let Some(path) = self.directory.as_ref().or(self.data_dir.as_ref()) {
+            return Ok(path.clone());
+        }
+        match load(&self.file.sources())?.config.engine {
+            Engine::Disk(disk) => Ok(disk.path),
+            Engine::Memory => {
+                say("engine.type is memory, which keeps nothing on disk: name a directory");
+                Err(ExitCode::from(EXIT_USAGE))
+            }
+        }
     }
 }
 
@@ -170,14 +225,17 @@ fn open(path: &Path) -> Result<Arc<dyn Directory>, Failure> {
     Ok(Arc::new(directory))
 }
 
+/// What the engine cannot know.
+fn circumstances() -> Circumstances {
+    Circumstances {
+        wall_now: now(),
+        boot_id: boot_id(),
+        segment_bytes: DiskOptions::default().segment_bytes,
+    }
+}
+
 /// Milliseconds since 1970.
 fn now() -> LogTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis().try_into().unwrap_or(0))
-}
-
-/// What names this boot of the machine.
-fn boot_id() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(text.trim().to_owned())
 }

@@ -13,7 +13,7 @@ use super::{EXIT_FAILURE, ReadArgs, examine, say, words};
 use crate::cli::print;
 
 pub(super) fn run(args: &ReadArgs) -> Result<(), ExitCode> {
-    let path = args.place.path();
+    let path = args.place.path()?;
     let (directory, examination) = examine(&path).map_err(|failure| failure.tell())?;
     if args.json {
         print(&to_json(&examination).to_string());
@@ -48,9 +48,13 @@ pub(super) fn run(args: &ReadArgs) -> Result<(), ExitCode> {
 
 fn sound_line(examination: &Examination, place: &str) -> String {
     let survey = &examination.survey;
-    let segments = words::count(survey.segments.len(), "segment", "segments");
-    let channels = words::count(examination.streams.len(), "channel", "channels");
-    let publications = words::count(examination.publications(), "publication", "publications");
+    let segments = words::count(survey.segments.len() as u64, "segment", "segments");
+    let channels = words::count(examination.streams.len() as u64, "channel", "channels");
+    let publications = words::count(
+        examination.publications() as u64,
+        "publication",
+        "publications",
+    );
     let mut line = format!("{place}: ok ({segments}, {channels}, {publications})");
     if survey.torn_bytes > 0 {
         let torn = words::bytes(survey.torn_bytes);
@@ -62,7 +66,7 @@ fn sound_line(examination: &Examination, place: &str) -> String {
     line
 }
 
-fn problem_line(problem: &Problem) -> String {
+pub(super) fn problem_line(problem: &Problem) -> String {
     let Problem {
         file,
         bytes,
@@ -76,8 +80,11 @@ fn problem_line(problem: &Problem) -> String {
     }
     let _ = write!(line, ": {reason}");
     if *groups_lost > 0 {
-        let groups = usize::try_from(*groups_lost).unwrap_or(usize::MAX);
-        let _ = write!(line, "; {} lost", words::count(groups, "commit", "commits"));
+        let _ = write!(
+            line,
+            "; {} lost",
+            words::count(*groups_lost, "commit", "commits")
+        );
     }
     if !affected.is_empty() {
         line += "; among what is lost:";
@@ -100,7 +107,7 @@ fn by_channel(problem: &Problem) -> BTreeMap<&str, Vec<u64>> {
     channels
 }
 
-fn ranges(ranges: &[RangeInclusive<u64>]) -> String {
+pub(super) fn ranges(ranges: &[RangeInclusive<u64>]) -> String {
     let texts = ranges
         .iter()
         .map(|range| match (range.start(), range.end()) {
@@ -110,27 +117,32 @@ fn ranges(ranges: &[RangeInclusive<u64>]) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
+pub(super) fn ranges_to_json(ranges: &[RangeInclusive<u64>]) -> Value {
+    ranges
+        .iter()
+        .map(|range| json!([range.start(), range.end()]))
+        .collect()
+}
+
+pub(super) fn problem_to_json(problem: &Problem) -> Value {
+    let affected = by_channel(problem).into_iter();
+    let affected =
+        affected.map(|(channel, offsets)| json!({"channel": channel, "offsets": offsets}));
+    json!({
+        "file": problem.file,
+        "from": problem.bytes.start,
+        "to": problem.bytes.end,
+        "reason": problem.reason,
+        "commits_lost": problem.groups_lost,
+        "affected": affected.collect::<Vec<_>>(),
+    })
+}
+
 fn to_json(examination: &Examination) -> Value {
     let survey = &examination.survey;
-    let problems = survey.problems.iter().map(|problem| {
-        let affected = by_channel(problem).into_iter();
-        let affected =
-            affected.map(|(channel, offsets)| json!({"channel": channel, "offsets": offsets}));
-        json!({
-            "file": problem.file,
-            "from": problem.bytes.start,
-            "to": problem.bytes.end,
-            "reason": problem.reason,
-            "commits_lost": problem.groups_lost,
-            "affected": affected.collect::<Vec<_>>(),
-        })
-    });
+    let problems = survey.problems.iter().map(problem_to_json);
     let incomplete = examination.incomplete().map(|(channel, missing)| {
-        let missing: Vec<_> = missing
-            .iter()
-            .map(|range| [range.start(), range.end()])
-            .collect();
-        json!({"channel": channel.as_str(), "missing": missing})
+        json!({"channel": channel.as_str(), "missing": ranges_to_json(&missing)})
     });
     json!({
         "ok": examination.is_sound(),

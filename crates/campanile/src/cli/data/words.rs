@@ -35,7 +35,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// One or many.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     let noun = if number == 1 { one } else { many };
     format!("{number} {noun}")
 }

@@ -79,7 +79,11 @@ const NODE: &[Setting] = &[Setting::text(
 )];
 
 const SHUTDOWN: &[Setting] = &[
-    Setting::duration("timeout", "30s", "Longest time from SIGTERM to exit."),
+    Setting::duration(
+        "timeout",
+        "30s",
+        "Longest time that others are waited for after SIGTERM.",
+    ),
     Setting::duration(
         "drain",
         "5s",

@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use campanile_protocol::{Payload, Publication};
+use futures_util::future::{Either, select};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::broker::{BrokerError, NewPublication, Published};
 use crate::channel::ChannelName;
-use crate::delivery::payload_bytes;
-use crate::limits::{COMMIT_QUEUE_BYTES_MAX, DELIVERY_OVERHEAD_BYTES};
+use crate::limits::{CARRY_BYTES_MAX, COMMIT_QUEUE_BYTES_MAX, DELIVERY_OVERHEAD_BYTES};
 use crate::store::Place;
 
 /// Where the outcome of a request is told.
@@ -24,12 +24,9 @@ pub(super) fn answer<T>(tell: Tell<T>, outcome: Result<T, BrokerError>) {
     let _ = tell.send(outcome);
 }
 
-/// What the commit thread is asked for.
+/// What the commit thread is asked for. Publishes are in no box: another thread would free it than
+/// made it.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all are publishes, and a box would be freed by another thread than made it"
-)]
 pub(super) enum Request {
     /// Publish.
     Publish(PublishRequest),
@@ -39,13 +36,14 @@ pub(super) enum Request {
         /// Up to where; `None` for all.
         through: Option<u64>,
         tell: Tell<()>,
+        /// Its share of the queue, if somebody outside asked.
+        room: Option<Room>,
     },
-    /// Write what is still needed of a channel in an old segment to the log's end.
+    /// Write what is still needed of an old segment to the log's end.
     Carry {
-        channel: ChannelName,
-        /// The segment that it is to leave.
+        /// The segment.
         segment: u32,
-        publications: Vec<Carried>,
+        residues: Vec<Residue>,
         tell: Tell<()>,
     },
     /// Write a group with the present time, although there is nothing to say.
@@ -84,11 +82,12 @@ impl From<Published> for Done {
 #[derive(Debug)]
 pub(super) struct Room(u32);
 
-/// A publication that moves to the log's end.
+/// What is needed of one channel in an old segment, at most. Its state goes along.
 #[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) from: Place,
-    pub(super) publication: Arc<Publication>,
+pub(super) struct Residue {
+    pub(super) channel: ChannelName,
+    pub(super) publications: Vec<(Place, Arc<Publication>)>,
+    pub(super) keys: Vec<Box<str>>,
 }
 
 /// See the [module](self).
@@ -96,6 +95,8 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     arrival: Condvar,
     room: Semaphore,
+    /// Places to wait for room.
+    outside: Semaphore,
     /// Whether the disk stands still.
     stalled: watch::Sender<bool>,
 }
@@ -116,34 +117,37 @@ impl Queue {
             waiting: Mutex::default(),
             arrival: Condvar::new(),
             room: Semaphore::new(COMMIT_QUEUE_BYTES_MAX),
+            outside: Semaphore::new(COMMIT_QUEUE_BYTES_MAX),
             stalled: watch::Sender::new(false),
         }
     }
 
-    /// Waits until `new` fits into the queue, where it then has to be pushed.
+    /// Waits until a request with `payload_bytes` fits into the queue, where it then has to be pushed.
     ///
     /// # Errors
-    /// The disk stands still.
+    /// The disk stands still, or as much waits as the queue holds.
     ///
     /// # Cancel safety
     /// A dropped future has taken nothing.
-    pub(super) async fn admit(&self, new: &NewPublication) -> Result<Room, BrokerError> {
-        let bytes = payload_bytes(&new.data, new.tags.as_deref()) + DELIVERY_OVERHEAD_BYTES;
-        let bytes = bytes.min(COMMIT_QUEUE_BYTES_MAX);
+    pub(super) async fn admit(&self, payload_bytes: usize) -> Result<Room, BrokerError> {
+        let bytes = (payload_bytes + DELIVERY_OVERHEAD_BYTES).min(COMMIT_QUEUE_BYTES_MAX);
         let permits = u32::try_from(bytes).expect("the whole queue fits into u32");
         if let Ok(room) = self.room.try_acquire_many(permits) {
             room.forget();
             return Ok(Room(permits));
         }
+        // Who waits here holds a share of the inboxes, which others need too that do not want the disk.
+        let outside = self.outside.try_acquire_many(permits);
+        let _outside = outside.map_err(|_| BrokerError::Busy)?;
         let mut stalled = self.stalled.subscribe();
         let room = self.room.acquire_many(permits);
         let stall = stalled.wait_for(|is_stalled| *is_stalled);
-        match futures_util::future::select(std::pin::pin!(room), std::pin::pin!(stall)).await {
-            futures_util::future::Either::Left((room, _)) => {
+        match select(std::pin::pin!(room), std::pin::pin!(stall)).await {
+            Either::Left((room, _)) => {
                 room.expect("the semaphore is never closed").forget();
                 Ok(Room(permits))
             }
-            futures_util::future::Either::Right(_) => Err(BrokerError::Busy),
+            Either::Right(_) => Err(BrokerError::Busy),
         }
     }
 
@@ -200,10 +204,7 @@ impl Queue {
     }
 
     fn give_back(&self, requests: &VecDeque<Request>) {
-        let rooms = requests.iter().map(|request| match request {
-            Request::Publish(publish) => publish.room.0 as usize,
-            _ => 0,
-        });
+        let rooms = requests.iter().map(Request::room);
         self.room.add_permits(rooms.sum());
     }
 
@@ -251,11 +252,18 @@ impl Request {
     fn bytes(&self) -> usize {
         match self {
             Self::Publish(publish) => publish.room.0 as usize,
-            Self::Carry { publications, .. } => {
-                let data = publications.iter().map(|one| one.publication.data.len());
-                data.sum::<usize>() + DELIVERY_OVERHEAD_BYTES
-            }
+            // As much as makes one group.
+            Self::Carry { .. } => CARRY_BYTES_MAX,
             Self::Remove { .. } | Self::Mark { .. } | Self::Tick => DELIVERY_OVERHEAD_BYTES,
+        }
+    }
+
+    /// What it has of the queue's room.
+    fn room(&self) -> usize {
+        match self {
+            Self::Publish(publish) => publish.room.0 as usize,
+            Self::Remove { room, .. } => room.as_ref().map_or(0, |room| room.0 as usize),
+            Self::Carry { .. } | Self::Mark { .. } | Self::Tick => 0,
         }
     }
 

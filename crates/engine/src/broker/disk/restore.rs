@@ -9,7 +9,9 @@ use super::residents::Residents;
 use super::slot::Slot;
 use super::status::Recovered;
 use crate::broker::Published;
-use crate::broker::stream::{Bounds, Footprint, Kept, publication_bytes};
+use crate::broker::stream::{
+    Bounds, Footprint, Kept, Remembered, key_footprint, publication_bytes,
+};
 use crate::broker::streams::{Era, Streams, entry_footprint};
 use crate::store::{Fold, LogTime, Place, Record, Settled, StreamState};
 use crate::time::Moment;
@@ -93,12 +95,12 @@ impl Restoring {
         }
     }
 
-    /// The era, where the log has one that lasts.
+    /// The era, where the log has one that lasts and may go on: not beyond the shortest lifetime of
+    /// metadata, which may have become shorter since it began.
     pub(super) fn era(&self, present: Present, lifetime: std::time::Duration) -> Option<Era> {
         let (epoch, ends) = self.fold.era.filter(|(_, ends)| *ends > present.time)?;
-        // Metadata may live shorter than when the era began, and an era never longer than that.
-        let ends = present.moment_of(ends).min(present.moment + lifetime);
-        Some(Era {
+        let ends = present.moment_of(ends);
+        (ends <= present.moment + lifetime).then_some(Era {
             epoch,
             ends,
             lifetime,
@@ -137,9 +139,9 @@ impl Restoring {
                     restored.slots,
                     restored.version,
                 );
-                for (key, published, expires) in restored.keys {
-                    taken.memory += crate::broker::stream::key_bytes(&key);
-                    entry.stream.restore_key(key, published, expires);
+                for (key, remembered) in restored.keys {
+                    taken += key_footprint(&key);
+                    entry.stream.remember_key(key, remembered);
                 }
                 taken
             });
@@ -153,7 +155,7 @@ struct Restored {
     bounds: Bounds,
     slots: Vec<Slot>,
     version: Option<crate::broker::Version>,
-    keys: Vec<(Box<str>, Published, Moment)>,
+    keys: Vec<(Box<str>, Remembered)>,
 }
 
 impl Restored {
@@ -172,8 +174,13 @@ impl Restored {
             is_suppressed: false,
         };
         let keys = settled.keys.into_iter().map(|key| {
-            let expires = present.moment_of(key.expires);
-            (key.key, published(key.offset), expires)
+            let remembered = Remembered {
+                published: published(key.offset),
+                expires: present.moment_of(key.expires),
+                // Not newer than any.
+                segment: 0,
+            };
+            (key.key, remembered)
         });
         Self {
             epoch,

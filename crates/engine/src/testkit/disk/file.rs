@@ -2,7 +2,7 @@
 //!
 //! It knows sectors and what was synced; it refuses to know names, faults and who writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Loss;
 use crate::testkit::Random;
@@ -19,6 +19,8 @@ pub(super) struct SimulatedFile {
     durable: Vec<u8>,
     /// What may have come to the disk since then, in the order in which it was done.
     unsynced: Vec<Change>,
+    /// Whether there may be pages in the cache that are not on the disk and count as written.
+    has_failed: bool,
 }
 
 #[derive(Clone)]
@@ -82,6 +84,23 @@ impl SimulatedFile {
         let written = scattered(&self.unsynced, random);
         apply(&mut self.durable, written);
         self.unsynced.clear();
+        self.has_failed = true;
+    }
+
+    /// Some time passes, in which the cache lets go of pages that count as written.
+    pub(super) fn evict(&mut self, random: &Random) {
+        if !self.has_failed {
+            return;
+        }
+        let dirty: BTreeSet<_> = self.unsynced.iter().map(Change::place).collect();
+        self.durable.resize(self.bytes.len(), 0);
+        let sectors = self.bytes.chunks_mut(SECTOR_BYTES);
+        for (number, sector) in sectors.enumerate() {
+            if !dirty.contains(&Some(number)) && random.one_in(2) {
+                let start = number * SECTOR_BYTES;
+                sector.copy_from_slice(&self.durable[start..start + sector.len()]);
+            }
+        }
     }
 
     /// Forgets what `loss` takes of what was not synced.
@@ -97,6 +116,7 @@ impl SimulatedFile {
         apply(&mut self.durable, survivors);
         self.bytes.clone_from(&self.durable);
         self.unsynced.clear();
+        self.has_failed = false;
     }
 }
 
@@ -169,7 +189,7 @@ mod tests {
         file.set_len(3 * SECTOR_BYTES);
         file.sync();
         file.write(&[1; 3 * SECTOR_BYTES], 0);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for seed in 0..200 {
             let left = after(file.clone(), Loss::Scattered(seed), seed);
             let sectors = left.chunks(SECTOR_BYTES);
@@ -187,7 +207,7 @@ mod tests {
         for sector in 0..8 {
             file.write(&[1; SECTOR_BYTES], sector * SECTOR_BYTES);
         }
-        let mut lengths = std::collections::BTreeSet::new();
+        let mut lengths = BTreeSet::new();
         for seed in 0..200 {
             let left = after(file.clone(), Loss::Suffix(seed), seed);
             // A length that came without its sector is zeros.
@@ -206,8 +226,7 @@ mod tests {
         file.write(&[1; 100], 0);
         file.write(&[2; 100], 100);
         let left = |seed| after(file.clone(), Loss::Scattered(seed), seed);
-        let seen: std::collections::BTreeSet<_> =
-            (0..50).map(left).map(|left| (left[0], left[100])).collect();
+        let seen: BTreeSet<_> = (0..50).map(left).map(|left| (left[0], left[100])).collect();
         assert_eq!(seen, [(0, 0), (1, 0), (1, 2)].into());
     }
 
@@ -226,6 +245,20 @@ mod tests {
         );
         let left = after(file, Loss::Everything, 0);
         assert!(left.contains(&0) && left.contains(&1));
+    }
+
+    #[test]
+    fn pages_of_a_failed_sync_are_forgotten_and_later_ones_are_not() {
+        let mut file = SimulatedFile::default();
+        file.set_len(64 * SECTOR_BYTES);
+        file.sync();
+        file.evict(&Random::new(1));
+        file.write(&[1; 64 * SECTOR_BYTES], 0);
+        file.fail_to_sync(&Random::new(1));
+        file.write(&[2; SECTOR_BYTES], 0);
+        file.evict(&Random::new(2));
+        assert!(file.bytes().starts_with(&[2; SECTOR_BYTES]));
+        assert!(file.bytes().contains(&0) && file.bytes().contains(&1));
     }
 
     #[test]

@@ -159,11 +159,19 @@ impl SimulatedDisk {
         self.lock().faults.is_off
     }
 
-    /// The disk as the next process finds it when this one is killed. This one is turned off.
+    /// The disk as the next process finds it when this one is killed. This one is turned off. What was
+    /// written is there, except that the system may have forgotten what a failed sync was for.
     #[must_use]
     pub fn kill(&self) -> Self {
         self.turn_off();
-        self.successor(self.lock().contents.clone())
+        let state = self.lock();
+        let mut contents = state.contents.clone();
+        let random = Random::new(state.log.len() as u64);
+        drop(state);
+        for file in contents.files.values_mut() {
+            file.evict(&random);
+        }
+        self.successor(contents)
     }
 
     /// The disk as it is found after a power cut. This one is turned off.
