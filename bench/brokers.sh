@@ -37,7 +37,7 @@ if [[ $subjects == *redis* ]] && ! command -v redis-server >/dev/null; then
 fi
 
 cd "$(dirname "$0")/.."
-cargo build --release --quiet -p campanile
+[[ " ${scenarios[*]} " != *" http "* ]] || cargo build --release --quiet -p campanile
 cargo build --release --quiet -p campanile-bench-brokers
 bin=$(cargo metadata --format-version 1 --no-deps | jq -r .target_directory)/release
 work=$(mktemp -d "${dir:-$bin}/brokers.XXXX")

@@ -12,7 +12,7 @@ use clap::Args;
 use crate::lane::{API_KEY, Way};
 use crate::load::{Load, Until, fill};
 use crate::meter::Meter;
-use crate::process::{Process, free_address, retry};
+use crate::process::{Process, free_address};
 use crate::publishing::HISTORY;
 use crate::redis_server::RedisServer;
 use crate::subject::Subject;
@@ -77,6 +77,7 @@ impl Front {
     fn start(arguments: &HttpArguments, subject: Subject) -> Result<Self, Failure> {
         let directory = arguments.common.dir.join(subject.name());
         fs::create_dir_all(&directory)?;
+        let directory = fs::canonicalize(directory)?;
         let cpus = arguments.server_cpus.as_deref();
         let address = free_address()?;
         let (command, redis) = match subject.appendfsync() {
@@ -93,8 +94,8 @@ impl Front {
                 (command, Some(redis))
             }
         };
-        let server = Process::start(command, cpus)?;
-        retry(|| TcpStream::connect(address).is_ok())?;
+        let mut server = Process::start(command, cpus)?;
+        server.await_ready(|| TcpStream::connect(address).is_ok())?;
         Ok(Self {
             subject,
             address,
@@ -149,24 +150,26 @@ fn campanile(
 ) -> Result<Command, Failure> {
     let port = address.port();
     let configuration = format!(
-        "[http_server]\naddress = \"127.0.0.1\"\nport = {port}\n\
+        "[log]\nlevel = \"warn\"\n[http_server]\naddress = \"127.0.0.1\"\nport = {port}\n\
          [http_api]\nkey = \"{API_KEY}\"\n\
          [client]\nallow_anonymous_connect_without_token = true\n\
          [channel.without_namespace]\nhistory_size = {HISTORY}\nhistory_ttl = \"1h\"\n{}",
-        engine(subject),
+        engine(subject, directory),
     );
     let file = directory.join("campanile.toml");
     fs::write(&file, configuration)?;
-    let mut command = Command::new(fs::canonicalize(program)?);
+    let mut command = Command::new(program);
     command.args(["serve", "-c"]).arg(file);
-    command.current_dir(directory);
     Ok(command)
 }
 
 /// The part of the configuration that is compared.
-fn engine(subject: Subject) -> String {
+fn engine(subject: Subject, directory: &Path) -> String {
+    let place = directory.join("data");
     match subject {
         Subject::Memory => "[engine]\ntype = \"memory\"\n".into(),
-        durability => format!("[engine.disk]\ndurability = \"{durability}\"\npath = \"data\"\n"),
+        durability => {
+            format!("[engine.disk]\ndurability = \"{durability}\"\npath = {place:?}\n")
+        }
     }
 }

@@ -65,20 +65,25 @@ pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
-/// Waits until `is_ready`.
-pub(crate) fn retry(is_ready: impl Fn() -> bool) -> Result<(), Failure> {
-    let began = Instant::now();
-    while !is_ready() {
-        if began.elapsed() > PATIENCE {
-            return Err("a server does not become ready".into());
+impl Process {
+    /// Waits until `is_ready`.
+    pub(crate) fn await_ready(&mut self, is_ready: impl Fn() -> bool) -> Result<(), Failure> {
+        let began = Instant::now();
+        while !is_ready() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("a server ended before it was ready: {status}").into());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err("a server does not become ready".into());
+            }
+            pause(Duration::from_millis(2));
         }
-        pause(Duration::from_millis(2));
+        Ok(())
     }
-    Ok(())
 }
 
 /// Waits where there is nothing to wait for but time.
-pub(crate) fn pause(time: Duration) {
+fn pause(time: Duration) {
     let (_nobody, never) = channel::<()>();
     // Times out: `_nobody` lives, and sends nothing.
     let _ = never.recv_timeout(time);

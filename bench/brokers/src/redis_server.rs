@@ -13,7 +13,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, cmd};
 
 use crate::Failure;
-use crate::process::{Process, free_address, retry};
+use crate::process::{Process, free_address};
 
 /// What one publish is for Redis: appended to a stream of a hundred entries and told to the
 /// subscribers, in one step. Generous to Redis: there is no offset without gaps, no expiry, no
@@ -45,8 +45,8 @@ impl RedisServer {
             .arg(directory)
             .args(["--appendonly", "yes", "--appendfsync", appendfsync])
             .args(["--save", "", "--logfile", "redis.log"]);
-        let process = Process::start(command, cpus)?;
-        retry(|| is_ready(address))?;
+        let mut process = Process::start(command, cpus)?;
+        process.await_ready(|| is_ready(address))?;
         Ok(Self { process, address })
     }
 }
