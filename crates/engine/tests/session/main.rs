@@ -11,4 +11,5 @@ mod orders;
 mod plain_sockets;
 mod queries;
 mod recovery;
+mod spelling;
 mod subscribe;
