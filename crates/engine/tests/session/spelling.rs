@@ -6,14 +6,20 @@ use campanile_engine::channel::options::RecoveryMode;
 use campanile_engine::recovery::Attempt;
 use campanile_engine::session::{Deltas, Membership, Notice};
 use campanile_protocol::reply::{ConnectResult, Expiry, SubscribeResult};
-use campanile_protocol::{Position, ReplyBody};
+use campanile_protocol::{Position, ReplyBody, Wire};
 
 pub(super) fn spell_ask(ask: &Ask) -> String {
     match ask {
-        Ask::Connect { handshake, .. } => {
+        Ask::Connect {
+            handshake, wire, ..
+        } => {
             let user = handshake.as_ref().and_then(|known| known.user.as_ref());
             let user = user.map(|user| format!(" as {}", user.as_str()));
-            format!("connect{}", user.unwrap_or_default())
+            let over = match wire {
+                Wire::Stream(_) => format!(" over {wire:?}"),
+                _ => String::new(),
+            };
+            format!("connect{}{over}", user.unwrap_or_default())
         }
         Ask::Refresh { token } => format!("refresh {token}"),
         Ask::Grant { token } => format!("grant {token}"),
@@ -26,14 +32,22 @@ pub(super) fn spell_ask(ask: &Ask) -> String {
             });
             format!("join {}", joins.collect::<Vec<_>>().join(", "))
         }
-        Ask::Publish { channel, info, .. } => {
+        Ask::Publish {
+            channel,
+            info,
+            data,
+            revision,
+        } => {
             let chan_info = info.chan_info.as_deref().map(String::from_utf8_lossy);
             let chan_info = chan_info.map(|text| format!(" {text}")).unwrap_or_default();
             let conn_info = info.conn_info.as_deref().map(String::from_utf8_lossy);
             let conn_info = conn_info.map(|text| format!(" ({text})"));
             let conn_info = conn_info.unwrap_or_default();
+            let revised = revision.is_some();
+            let revised = revised.then(|| format!(" revised to {}", String::from_utf8_lossy(data)));
+            let revised = revised.unwrap_or_default();
             format!(
-                "publish {} by {}{conn_info}{chan_info}",
+                "publish {} by {}{conn_info}{chan_info}{revised}",
                 channel.as_str(),
                 info.user.as_str()
             )
@@ -109,6 +123,7 @@ pub(super) fn spell_body(body: &ReplyBody) -> String {
         ReplyBody::Publish => "publish".into(),
         ReplyBody::Refresh(expiry) => format!("refresh{}", spell_expiry(*expiry)),
         ReplyBody::SubRefresh(expiry) => format!("sub_refresh{}", spell_expiry(*expiry)),
+        ReplyBody::Rpc { data } => format!("rpc {}", String::from_utf8_lossy(data)),
         other => format!("{other:?}"),
     }
 }
@@ -116,8 +131,10 @@ pub(super) fn spell_body(body: &ReplyBody) -> String {
 fn spell_connect(result: &ConnectResult) -> String {
     let subs = result.subs.iter();
     let subs = subs.map(|(name, result)| format!(" {name}({})", spell_result(result)));
+    let data = result.data.as_deref().map(String::from_utf8_lossy);
+    let data = data.map(|text| format!(" data {text}")).unwrap_or_default();
     format!(
-        "connect ping {} pong {}{}{}",
+        "connect ping {} pong {}{}{data}{}",
         result.ping,
         result.pong,
         spell_expiry(result.expiry),
