@@ -1,5 +1,6 @@
 //! Shards, a node, a memory broker and clients wired together in one thread.
 
+mod application;
 mod bare;
 mod cache;
 mod deltas;
