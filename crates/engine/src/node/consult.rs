@@ -103,9 +103,16 @@ impl Node {
         }
     }
 
+    /// Returns when the application has been told everything that it had to be told until now. To be
+    /// called when all sessions have ended, before the process does.
+    pub async fn finish_telling(&self) {
+        drop(self.telling.write().await);
+    }
+
     /// Tells the application that a session is live, or with a reason that it is over: one after
     /// the other for each session.
     pub(super) async fn notify(&self, caller: Arc<Caller>, end: Option<Disconnect>) {
+        let _telling = self.telling.read().await;
         let _turn = self.notifying.take(caller.client).await;
         let _notice = self.notices.acquire().await;
         let app: &dyn Application = &*self.application;

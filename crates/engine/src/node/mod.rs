@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
 
 use crate::application::{Application, Arrival, Decision, Revision, Verdict};
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
@@ -91,6 +91,8 @@ pub struct Node {
     notifying: Turns<ClientId>,
     /// How much more it may be told at the same time.
     notices: Semaphore,
+    /// Held by every notice, from when it is first polled to its end.
+    telling: RwLock<()>,
 }
 
 /// What a worker thread needs to run one shard.
@@ -166,6 +168,7 @@ impl Node {
             superseding: Turns::default(),
             notifying: Turns::default(),
             notices: Semaphore::new(NOTICES_MAX),
+            telling: RwLock::default(),
         };
         (Arc::new(node), seats)
     }

@@ -17,6 +17,7 @@ use campanile_engine::settings::Settings;
 use campanile_engine::testkit::{Driver, Peer, Setup};
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{Disconnect, Payload, Refusal, UserId};
+use futures_util::FutureExt;
 
 use super::offsets;
 
@@ -50,11 +51,11 @@ impl Stub {
     }
 
     fn tell(&self, what: String) {
-        self.told.lock().unwrap().push(what);
+        self.told.lock().expect("nobody panics with it").push(what);
     }
 
     fn told(&self) -> Vec<String> {
-        std::mem::take(&mut self.told.lock().unwrap())
+        std::mem::take(&mut self.told.lock().expect("nobody panics with it"))
     }
 }
 
@@ -483,7 +484,11 @@ fn who_left_is_told_behind_who_came_and_waits_for_nobody_else() {
     stage.driver.close(&quick, Disconnect::FORCE_RECONNECT);
     stage.run();
     assert_eq!(stage.stub.told(), ["quick came", "quick left 3011"]);
+    let node = Arc::clone(&stage.driver.node);
+    let mut finish = std::pin::pin!(node.finish_telling());
+    assert!(finish.as_mut().now_or_never().is_none());
     stage.open_gate();
+    assert!(finish.as_mut().now_or_never().is_some());
     assert_eq!(stage.stub.told(), ["slow came", "slow left 3000"]);
     assert_eq!(stage.running(), 0);
 }
