@@ -25,6 +25,14 @@ impl Context<'_> {
         let interests_here = self.settings.interests.without(options.unasked);
         interests_here.has(interests)
     }
+
+    /// Whether it decides about subscribers without a token: not where the name itself lists them.
+    pub(super) fn asks_about_subscriber(&self, channel: &str) -> bool {
+        let resolved = self.namespaces.resolve(channel);
+        resolved.is_some_and(|resolved| {
+            self.asks_about(resolved.options, Interests::SUBSCRIBE) && !resolved.is_user_limited()
+        })
+    }
 }
 
 impl Session {

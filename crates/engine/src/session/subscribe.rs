@@ -8,7 +8,6 @@ use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody, Unsubscribe
 
 use super::plan::Plan;
 use super::{Context, Effect, Membership, Notice, Pending, Session, reply};
-use crate::application::Interests;
 use crate::ask::{Ask, Joined, Question, Tell};
 use crate::authority::{Grant, TokenGrant, TokenRefusal};
 use crate::broker::Attendance;
@@ -81,7 +80,7 @@ impl Session {
                 token: request.token.clone(),
             };
             self.ask(Pending::Grant { id, request }, ask, effects);
-        } else if asks_about_subscriber(context, &request.channel) {
+        } else if context.asks_about_subscriber(&request.channel) {
             let question = Question::Subscribe(request);
             self.consult(Pending::Subscribe { id }, question, effects);
         } else {
@@ -475,15 +474,6 @@ pub(super) fn check_delta(request: &SubscribeRequest) -> Result<(), Disconnect> 
     } else {
         Err(Disconnect::BAD_REQUEST)
     }
-}
-
-/// Whether it is the application that decides about subscribers without a token: not where the
-/// name itself lists them.
-fn asks_about_subscriber(context: &Context<'_>, channel: &str) -> bool {
-    let resolved = context.namespaces.resolve(channel);
-    resolved.is_some_and(|resolved| {
-        context.asks_about(resolved.options, Interests::SUBSCRIBE) && !resolved.is_user_limited()
-    })
 }
 
 fn announce(channel: &ChannelName, attendance: Attendance) -> Effect {

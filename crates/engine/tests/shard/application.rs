@@ -1,294 +1,18 @@
 //! An application that takes its time, panics, and is told who came and left.
 
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use campanile_engine::application::{
-    Application, Arrival, Caller, Decision, Interests, Lapse, Renewal, Revision, Verdict,
-};
-use campanile_engine::authority::{Credentials, Grant};
-use campanile_engine::broker::BoxFuture;
+use campanile_engine::application::Interests;
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::limits::NOTICES_MAX;
-use campanile_engine::settings::Settings;
-use campanile_engine::testkit::{Driver, Peer, Setup};
-use campanile_protocol::command::SubscribeRequest;
-use campanile_protocol::{Disconnect, Payload, Refusal, UserId};
+use campanile_engine::testkit::Setup;
+use campanile_protocol::Disconnect;
 use futures_util::FutureExt;
 
 use super::offsets;
-
-/// What is slow in it waits until its gate is opened.
-struct Stub {
-    interests: Interests,
-    is_open: AtomicBool,
-    /// Questions that wait at the gate.
-    waiting: AtomicUsize,
-    told: Mutex<Vec<String>>,
-}
-
-impl Stub {
-    fn with(interests: Interests) -> Arc<Self> {
-        Arc::new(Self {
-            interests,
-            is_open: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
-            told: Mutex::default(),
-        })
-    }
-
-    async fn gate(&self) {
-        self.waiting.fetch_add(1, Relaxed);
-        let _waits = Leaving(&self.waiting);
-        poll_fn(|_| match self.is_open.load(Relaxed) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-    }
-
-    fn tell(&self, what: String) {
-        self.told.lock().expect("nobody panics with it").push(what);
-    }
-
-    fn told(&self) -> Vec<String> {
-        std::mem::take(&mut self.told.lock().expect("nobody panics with it"))
-    }
-}
-
-struct Leaving<'a>(&'a AtomicUsize);
-
-impl Drop for Leaving<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-fn bytes(text: &str) -> Payload {
-    text.as_bytes().into()
-}
-
-impl Application for Stub {
-    fn interests(&self) -> Interests {
-        self.interests
-    }
-
-    /// The client's library names the behaviour.
-    fn connecting<'a>(&'a self, arrival: Arrival<'a>) -> BoxFuture<'a, Decision<Credentials>> {
-        Box::pin(async move {
-            match arrival.request.name.as_str() {
-                "slow" => self.gate().await,
-                "refused" => return Err(Disconnect::FORCE_DISCONNECT.into()),
-                "ours" | "short" => {
-                    let credentials = Credentials {
-                        user: UserId::new("ours"),
-                        expire_at: (arrival.request.name == "short").then_some(1_700_000_005),
-                        info: None,
-                        meta: Some(bytes(r#"{"m":1}"#)),
-                        data: Some(bytes(r#"{"d":1}"#)),
-                        subscriptions: Vec::new(),
-                        considers_wishes: false,
-                    };
-                    return Ok(Verdict::Allowed(credentials));
-                }
-                "panic" => panic!("as told"),
-                _ => {}
-            }
-            Ok(Verdict::AsConfigured)
-        })
-    }
-
-    fn connected<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            if caller.user.as_str() == "slow" {
-                self.gate().await;
-            }
-            self.tell(format!("{} came", caller.user.as_str()));
-        })
-    }
-
-    fn refresh<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Renewal, Lapse>> {
-        Box::pin(async { Err(Lapse::Ended) })
-    }
-
-    fn subscribe<'a>(
-        &'a self,
-        _: &'a Caller,
-        request: &'a SubscribeRequest,
-    ) -> BoxFuture<'a, Decision<Grant>> {
-        Box::pin(async {
-            match request.channel.as_str() {
-                "open" => Ok(Verdict::Allowed(Grant::default())),
-                _ => Ok(Verdict::AsConfigured),
-            }
-        })
-    }
-
-    /// The payload names the behaviour.
-    fn publish<'a>(
-        &'a self,
-        _: &'a Caller,
-        _: &'a str,
-        payload: &'a [u8],
-    ) -> BoxFuture<'a, Decision<Revision>> {
-        Box::pin(async move {
-            let revision = match payload {
-                br#""replace""# => Revision {
-                    data: Some(bytes(r#""replaced""#)),
-                    tags: Some(Box::new([("k".into(), "v".into())].into())),
-                    ..Revision::default()
-                },
-                br#""skip""# => Revision {
-                    skips_history: true,
-                    ..Revision::default()
-                },
-                br#""once""# => Revision {
-                    idempotency_key: Some("once".into()),
-                    ..Revision::default()
-                },
-                _ => return Err(Refusal::PERMISSION_DENIED.into()),
-            };
-            Ok(Verdict::Allowed(revision))
-        })
-    }
-
-    /// The method names the behaviour.
-    fn rpc<'a>(
-        &'a self,
-        caller: &'a Caller,
-        method: &'a str,
-        payload: &'a [u8],
-    ) -> BoxFuture<'a, Decision<Payload>> {
-        if method == "panic at once" {
-            panic!("as told");
-        }
-        Box::pin(async move {
-            match method {
-                "slow" => self.gate().await,
-                "panic" => panic!("as told"),
-                "panic later" => {
-                    self.gate().await;
-                    panic!("as told");
-                }
-                "who" => {
-                    let meta = caller.meta.as_deref().map(String::from_utf8_lossy);
-                    let who = format!(
-                        r#""{} {:?} {} {} {}""#,
-                        caller.user.as_str(),
-                        caller.wire,
-                        caller.name,
-                        caller.version,
-                        meta.unwrap_or_default().len()
-                    );
-                    return Ok(Verdict::Allowed(bytes(&who)));
-                }
-                _ => {}
-            }
-            Ok(Verdict::Allowed(payload.into()))
-        })
-    }
-
-    fn message<'a>(
-        &'a self,
-        _: &'a Caller,
-        payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
-        Box::pin(async {
-            self.tell(String::from_utf8_lossy(payload).into());
-            Ok(())
-        })
-    }
-
-    fn disconnected<'a>(
-        &'a self,
-        caller: &'a Caller,
-        disconnect: &'a Disconnect,
-    ) -> BoxFuture<'a, ()> {
-        Box::pin(async {
-            self.tell(format!("{} left {}", caller.user.as_str(), disconnect.code));
-        })
-    }
-}
-
-/// A driver whose application may wait: settled as far as that lets it be.
-struct Stage {
-    driver: Driver,
-    stub: Arc<Stub>,
-}
-
-impl Stage {
-    fn with(interests: Interests, setup: Setup) -> Self {
-        let stub = Stub::with(interests);
-        let mut driver = Driver::with(setup, stub.clone());
-        driver.manual = true;
-        Self { driver, stub }
-    }
-
-    fn new(interests: Interests) -> Self {
-        Self::with(interests, Setup::default())
-    }
-
-    fn run(&mut self) {
-        for _ in 0..4 {
-            while self.driver.workers[0].waiting_count() > 0 {
-                self.driver.begin(0);
-            }
-            for running in (0..self.running()).rev() {
-                self.driver.poll(0, running);
-            }
-            for _ in 0..8 {
-                self.driver.deliver(0);
-            }
-        }
-    }
-
-    fn running(&self) -> usize {
-        self.driver.workers[0].running_count()
-    }
-
-    fn open_gate(&mut self) {
-        self.stub.is_open.store(true, Relaxed);
-        self.run();
-    }
-
-    fn connect(&mut self, token: &str) -> Peer {
-        let peer = self.driver.connect(0, token);
-        self.run();
-        peer
-    }
-
-    /// A connection of this client library, which has no token.
-    fn arrive(&mut self, name: &str) -> Peer {
-        let mut peer = self.driver.open(0);
-        let connect = format!(r#"{{"id":1,"connect":{{"name":"{name}","version":"7"}}}}"#);
-        self.driver.send(&mut peer, &connect);
-        self.run();
-        peer
-    }
-
-    /// What is said to these commands, as far as it can be said already.
-    fn ask(&mut self, peer: &mut Peer, commands: &str) -> Vec<String> {
-        self.driver.send(peer, commands);
-        self.go_on(peer)
-    }
-
-    fn go_on(&mut self, peer: &mut Peer) -> Vec<String> {
-        for _ in 0..4 {
-            self.run();
-            self.driver.resume(peer);
-        }
-        self.run();
-        self.driver.read(peer)
-    }
-
-    fn release(&mut self, peer: &Peer) {
-        self.driver.release(peer);
-        self.run();
-    }
-}
+use super::stage::Stage;
 
 fn rpc(id: u32, method: &str) -> String {
     format!(r#"{{"id":{id},"rpc":{{"method":"{method}","data":{id}}}}}"#)
@@ -374,14 +98,7 @@ fn the_end_of_a_session_ends_what_is_asked_about_it() {
 
 #[test]
 fn the_application_may_say_who_connects_or_leave_it_to_the_configuration() {
-    let settings = Settings::default();
-    let mut stage = Stage::with(
-        Interests::CONNECTING | Interests::RPC,
-        Setup {
-            settings,
-            ..Setup::default()
-        },
-    );
+    let mut stage = Stage::new(Interests::CONNECTING | Interests::RPC);
     let mut ours = stage.arrive("ours");
     let said = stage.driver.read(&mut ours);
     assert!(said[0].contains(r#""data":{"d":1}"#), "{said:?}");
@@ -473,11 +190,13 @@ fn messages_come_in_order() {
     assert_eq!(stage.stub.told(), ["0", "1", "2", "3", "4"]);
 }
 
-const NOTICES: fn() -> Interests = || Interests::CONNECTED | Interests::DISCONNECTED;
+fn notices() -> Interests {
+    Interests::CONNECTED | Interests::DISCONNECTED
+}
 
 #[test]
 fn who_left_is_told_behind_who_came_and_waits_for_nobody_else() {
-    let mut stage = Stage::new(NOTICES());
+    let mut stage = Stage::new(notices());
     let slow = stage.connect("slow");
     let quick = stage.connect("quick");
     stage.release(&slow);
@@ -495,7 +214,7 @@ fn who_left_is_told_behind_who_came_and_waits_for_nobody_else() {
 
 #[test]
 fn nobody_is_let_in_while_too_many_notices_wait_and_none_is_lost() {
-    let mut stage = Stage::new(NOTICES());
+    let mut stage = Stage::new(notices());
     let mut peers: Vec<_> = (0..NOTICES_MAX)
         .map(|_| {
             let peer = stage.driver.connect(0, "slow");

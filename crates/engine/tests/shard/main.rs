@@ -12,6 +12,7 @@ mod quiet;
 mod release;
 mod secrets;
 mod sole;
+mod stage;
 mod timers;
 
 use std::time::Duration;
