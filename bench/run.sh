@@ -10,6 +10,7 @@ usage: bench/run.sh [--quick] [--rounds N] [--servers "floor baseline campanile"
   --quick     small and once: shows that everything works, its figures mean little
   --rounds    rounds to take the median of (3)
   --servers   which to compare; besides the three, Campanile in other ways:
+              campanile-memory    its streams in memory, not on disk
               campanile-protobuf  the client speaks Protobuf
               campanile-1k        JSON with payloads of 1 KiB
               campanile-deflate   the same, compressed
@@ -71,11 +72,13 @@ start_server() {
     case $1 in
         floor) command=("$bin/campanile-bench-floor" "127.0.0.1:$port") ;;
         baseline) command=("$bin/campanile-bench-baseline" --listen "127.0.0.1:$port") ;;
-        campanile | campanile-protobuf | campanile-1k | campanile-deflate)
-            # A directory of its own each time, so that no history of another round is found.
+        campanile | campanile-memory | campanile-protobuf | campanile-1k | campanile-deflate)
+            # A directory of its own each time, so that no data of another round is found.
             local home
             home=$(mktemp -d "$work/campanile.XXXX")
             sed "s/^port = .*/port = $port/" "$here/campanile.toml" >"$home/campanile.toml"
+            [[ $1 != campanile-memory ]] ||
+                printf '\n[engine]\ntype = "memory"\n' >>"$home/campanile.toml"
             [[ $1 != campanile-deflate ]] ||
                 printf '\n[websocket]\ncompression = true\n' >>"$home/campanile.toml"
             command=(env -C "$home" "$bin/campanile" serve -c "$home/campanile.toml")

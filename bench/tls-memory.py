@@ -53,7 +53,7 @@ http_api = {{ disabled = true }}
 client = {{ allow_anonymous_connect_without_token = true }}
 channel = {{ without_namespace = {{ allow_subscribe_for_client = true, allow_subscribe_for_anonymous = true }} }}
 """.replace("\n                 ", " "))
-    server = subprocess.Popen([sys.argv[1], "serve", "-c", config], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([os.path.abspath(sys.argv[1]), "serve", "-c", config], cwd=directory, stderr=subprocess.DEVNULL)
     try:
         context = ssl.create_default_context(cafile=cert)
         deadline = time.monotonic() + 10

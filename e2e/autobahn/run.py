@@ -81,6 +81,7 @@ class Server:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [os.environ["CAMPANILE_BIN"], "serve", "--config", config],
+                cwd=directory,
                 env=env,
                 stdout=log,
                 stderr=log,

@@ -2,8 +2,9 @@
 
 import { createHash } from 'node:crypto';
 
-const digest = (channel, publisher, sequence) =>
-  createHash('sha256').update(`${channel}|${publisher}|${sequence}`).digest('hex').slice(0, 16);
+/** What shows that a payload is whole and one of ours; `text` is whatever else is in it. */
+export const digest = (channel, publisher, sequence, text = '') =>
+  createHash('sha256').update(`${channel}|${publisher}|${sequence}${text}`).digest('hex').slice(0, 16);
 
 export class Ledger {
   #acknowledged = [];
@@ -15,13 +16,16 @@ export class Ledger {
     this.publisher = publisher;
   }
 
-  /** Publishes `count` numbered payloads one after another; each acknowledgement is written down. */
-  async publish(count) {
+  /**
+   * Publishes `count` numbered payloads one after another; each acknowledgement is written down.
+   * @param publish how: `server.publish`, or something that does not give up so soon
+   */
+  async publish(count, publish = (...one) => this.server.publish(...one)) {
     for (let done = 0; done < count; done++) {
       const sequence = ++this.#sequence;
       const { channel, publisher } = this;
       const payload = { channel, publisher, sequence, hash: digest(channel, publisher, sequence) };
-      const { offset, epoch } = await this.server.publish(channel, payload);
+      const { offset, epoch } = await publish(channel, payload, sequence);
       this.#acknowledged.push({ sequence, offset, epoch });
     }
   }

@@ -37,7 +37,6 @@ function configuration(port, { client = {}, namespaces = [], ...rest } = {}) {
   return {
     http_server: { address: '127.0.0.1', port },
     http_api: { key: API_KEY },
-    engine: { type: 'memory' },
     prometheus: { enabled: true },
     health: { enabled: true },
     client: { token: { hmac_secret_key: SECRET }, allowed_origins: ['*'], ...client },
@@ -65,38 +64,43 @@ const brief = () => ({ signal: AbortSignal.timeout(10_000) });
 
 export class Server {
   #process;
-  #directory;
   #args;
   #output = '';
 
   constructor(port, directory, args) {
     this.port = port;
-    this.#directory = directory;
+    this.directory = directory;
     this.#args = args;
     this.http = `http://127.0.0.1:${port}`;
     this.ws = `ws://127.0.0.1:${port}/connection/websocket`;
   }
 
   static async start(options) {
-    const port = await freePort();
+    return (await Server.prepare(options)).launch();
+  }
+
+  /** A server that has its configuration and a directory to run in, but no process yet. */
+  static async prepare(options, port) {
+    port ??= await freePort();
     const directory = await mkdtemp(join(tmpdir(), 'campanile-e2e-'));
     const file = join(directory, 'config.json');
     await writeFile(file, JSON.stringify(configuration(port, options)));
-    return new Server(port, directory, ['serve', '-c', file]).#launch();
+    return new Server(port, directory, ['serve', '-c', file]);
   }
 
   /** `serve --dev`, as a newcomer runs it, but on a free port. */
   static async startDev() {
     const port = await freePort();
     const directory = await mkdtemp(join(tmpdir(), 'campanile-e2e-'));
-    return new Server(port, directory, ['serve', '--dev', '--port', `${port}`]).#launch();
+    return new Server(port, directory, ['serve', '--dev', '--port', `${port}`]).launch();
   }
 
-  async #launch() {
+  /** Begins a process without waiting for it. */
+  spawn() {
     // The server reads variables with its name in front as settings; the suite's own is none.
     const { CAMPANILE_BIN: _, ...env } = process.env;
     const stdio = ['ignore', 'pipe', 'pipe'];
-    this.#process = spawn(binary(), this.#args, { cwd: this.#directory, env, stdio });
+    this.#process = spawn(binary(), this.#args, { cwd: this.directory, env, stdio });
     const keep = (chunk) => {
       this.#output = (this.#output + chunk).slice(-64 * 1024);
     };
@@ -106,8 +110,12 @@ export class Server {
       this.#process.on('error', (error) => resolve({ code: null, signal: error.message }));
       this.#process.on('exit', (code, signal) => resolve({ code, signal }));
     });
+  }
+
+  async launch() {
+    this.spawn();
     try {
-      await this.#ready();
+      await this.ready();
     } catch (error) {
       this.#process.kill('SIGKILL');
       throw error;
@@ -115,7 +123,8 @@ export class Server {
     return this;
   }
 
-  async #ready() {
+  /** The process serves; an error if it ends before it does. */
+  async ready() {
     let end;
     this.exited.then((how) => (end = how));
     await until(async () => {
@@ -135,24 +144,37 @@ export class Server {
     this.#process.kill('SIGTERM');
   }
 
-  async #ended() {
-    this.terminate();
-    const end = await within(this.exited, 'end of the server after SIGTERM', 20_000).catch((error) => {
+  /** The end of the process without a word to it. */
+  async kill() {
+    this.#process?.kill('SIGKILL');
+    return this.exited;
+  }
+
+  /** The end of the process as an operator brings it about, or by another signal; no other end will do. */
+  async end(signal = 'SIGTERM') {
+    this.#process.kill(signal);
+    const end = await within(this.exited, `end of the server after ${signal}`, 20_000).catch((error) => {
       this.#process.kill('SIGKILL');
       throw error;
     });
-    assert.deepEqual(end, { code: 0, signal: null }, `the server did not stop cleanly:\n${this.#output}`);
+    const expected = signal === 'SIGKILL' ? { code: null, signal } : { code: 0, signal: null };
+    assert.deepEqual(end, expected, `the server did not end as it should:\n${this.#output}`);
   }
 
   async stop() {
-    await this.#ended();
-    await rm(this.#directory, { recursive: true });
+    await this.end();
+    await this.discard();
   }
 
-  /** Same port and configuration, new process. */
-  async restart() {
-    await this.#ended();
-    await this.#launch();
+  /** Removes the directory of a server that has ended. */
+  async discard() {
+    await rm(this.directory, { recursive: true });
+  }
+
+  /** Same port, configuration and directory, new process. */
+  async restart(signal) {
+    await this.end(signal);
+    await this.launch();
   }
 
   /** An API call's result; an API error is thrown. */
@@ -173,8 +195,8 @@ export class Server {
     return answer.json();
   }
 
-  publish(channel, data) {
-    return this.api('publish', { channel, data });
+  publish(channel, data, options = {}) {
+    return this.api('publish', { channel, data, ...options });
   }
 
   /** The sum of a metric's series; 0 when there is none. */

@@ -144,17 +144,3 @@ test('more than the recovery limit is admitted as a gap', async (t) => {
   assert.equal(subscribe.recovered, true);
   assert.equal(subscribe.publications.length, 300);
 });
-
-test('a restarted server without a memory says so by a new epoch', async (t) => {
-  const { client } = await connected(t, server.ws);
-  const channel = 'room:restart';
-  const { sub, context } = await subscribed(client, channel);
-  await server.publish(channel, 1);
-  const shutdown = next(client, 'connecting');
-  const isNew = ({ streamPosition }) => streamPosition.epoch !== context.streamPosition.epoch;
-  const back = next(sub, 'subscribed', { accept: isNew, ms: 20_000 });
-  await server.restart();
-  assert.equal((await shutdown).code, 3001);
-  const { wasRecovering, recovered } = await back;
-  assert.deepEqual({ wasRecovering, recovered }, { wasRecovering: true, recovered: false });
-});

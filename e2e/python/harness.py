@@ -38,7 +38,6 @@ _DELTA = {"allowed_delta_types": ["fossil"], "delta_publish": True}
 _OPEN = {"allow_subscribe_for_client": True, "history_ttl": "300s", "history_size": 100}
 _CONFIG = {
     "http_api": {"key": API_KEY},
-    "engine": {"type": "memory"},
     "client": {
         "token": {"hmac_secret_key": SECRET},
         "allowed_origins": ["*"],
@@ -63,9 +62,9 @@ _CONFIG = {
 
 
 class Server:
-    """The binary named by CAMPANILE_BIN with a configuration of its own on a free port."""
+    """The binary named by CAMPANILE_BIN with a configuration of its own, which `settings` add to, on a free port."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, **settings):
         binary = os.environ.get("CAMPANILE_BIN")
         assert binary, "CAMPANILE_BIN must name the campanile binary to test"
         with socket.socket() as probe:
@@ -76,12 +75,17 @@ class Server:
         self.ws = websocket_url(self.port)
         file = directory / "config.json"
         http_server = {"address": "127.0.0.1", "port": self.port}
-        file.write_text(json.dumps({"http_server": http_server, **_CONFIG}))
+        file.write_text(json.dumps({"http_server": http_server, **_CONFIG, **settings}))
+        self._directory = directory
         self._log = (directory / "server.log").open("w+")
+        self._command = [binary, "serve", "-c", str(file)]
+        self._launch()
+
+    def _launch(self):
         # The server reads variables with its name in front as settings; the suite's own is none.
         env = {name: value for name, value in os.environ.items() if name != "CAMPANILE_BIN"}
-        command = [binary, "serve", "-c", str(file)]
-        self._process = subprocess.Popen(command, cwd=directory, env=env, stdout=self._log, stderr=self._log)
+        output = {"stdout": self._log, "stderr": self._log}
+        self._process = subprocess.Popen(self._command, cwd=self._directory, env=env, **output)
         try:
             self._await_ready()
         except BaseException:
@@ -105,14 +109,27 @@ class Server:
         self._log.seek(0)
         return self._log.read()
 
-    def stop(self):
-        self._process.send_signal(signal.SIGTERM)
+    def _end(self, how: signal.Signals):
+        self._process.send_signal(how)
         try:
             code = self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise
-        assert code == 0, f"the server did not stop cleanly:\n{self.output()}"
+        expected = -how if how == signal.SIGKILL else 0
+        assert code == expected, f"the server did not end as it should:\n{self.output()}"
+
+    def stop(self):
+        self._end(signal.SIGTERM)
+
+    async def restart(self, how: signal.Signals):
+        """Same port, configuration and directory, new process. Clients live on meanwhile."""
+
+        def again():
+            self._end(how)
+            self._launch()
+
+        await asyncio.to_thread(again)
 
 
 def websocket_url(port: int) -> str:

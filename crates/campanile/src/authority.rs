@@ -10,12 +10,12 @@ use campanile_engine::authority::{
 };
 use campanile_engine::broker::BoxFuture;
 use campanile_engine::channel::Namespaces;
+use campanile_engine::throttle::CLIENT_FAULTS;
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::{ClientId, Disconnect, Payload, Refusal, UserId};
 
 use crate::config::Authentication;
-use crate::throttle::CLIENT_FAULTS;
 use crate::token::{ChannelGrant, ConnectionToken, TokenError, Verifier};
 
 /// Verifies tokens, and lets in who needs none.

@@ -9,6 +9,5 @@ pub mod config;
 pub mod metrics;
 pub mod operations;
 pub mod serve;
-mod throttle;
 pub mod token;
 pub mod transport;

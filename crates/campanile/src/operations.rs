@@ -5,21 +5,55 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
+use campanile_engine::broker::{DiskBroker, DiskStatus};
 
 use crate::config::Endpoint;
 
-/// Whether clients should be sent here: not before the server listens, and not once it stops.
-#[derive(Debug, Default)]
-pub struct Readiness(AtomicBool);
+/// Whether clients should be sent here: not before the server listens, not once it stops, and not
+/// while what is published into histories could not be kept.
+#[derive(Default)]
+pub struct Readiness {
+    is_open: AtomicBool,
+    /// `None` where nothing is kept on disk.
+    store: Option<Arc<DiskBroker>>,
+}
 
 impl Readiness {
-    /// Turns it on or off.
-    pub fn set(&self, is_ready: bool) {
-        self.0.store(is_ready, Ordering::Relaxed);
+    /// Of a server that keeps its streams there.
+    #[must_use]
+    pub const fn new(store: Option<Arc<DiskBroker>>) -> Self {
+        Self {
+            is_open: AtomicBool::new(false),
+            store,
+        }
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Turns it on or off.
+    pub fn set(&self, is_ready: bool) {
+        self.is_open.store(is_ready, Ordering::Relaxed);
+    }
+
+    /// Why clients should not be sent here.
+    fn obstacle(&self) -> Option<&'static str> {
+        if !self.is_open.load(Ordering::Relaxed) {
+            return Some("the server is stopping");
+        }
+        trouble(&self.store.as_ref()?.status())
+    }
+}
+
+/// Why publications into histories are refused, the worst first.
+const fn trouble(store: &DiskStatus) -> Option<&'static str> {
+    if store.is_failed {
+        Some("the disk failed to sync: nothing is stored until a restart")
+    } else if store.is_stalled {
+        Some("the disk stands still")
+    } else if store.is_unwritable {
+        Some("the data directory cannot be written")
+    } else if store.is_full {
+        Some("the disk, or what may be used of it, is full")
+    } else {
+        None
     }
 }
 
@@ -32,8 +66,8 @@ pub fn configure(health: &Endpoint, readiness: &Arc<Readiness>, services: &mut S
     services.route(
         "/ready",
         web::get().to(move || {
-            let is_ready = readiness.is_ready();
-            async move { ready(is_ready) }
+            let obstacle = readiness.obstacle();
+            async move { ready(obstacle) }
         }),
     );
     services.route("/healthcheck", web::get().to(live));
@@ -53,10 +87,33 @@ async fn live() -> impl Responder {
         .body("Live and well\n")
 }
 
-fn ready(is_ready: bool) -> HttpResponse {
-    if is_ready {
-        HttpResponse::Ok().json(serde_json::json!({"ready": true}))
-    } else {
-        HttpResponse::ServiceUnavailable().json(serde_json::json!({"ready": false}))
+fn ready(obstacle: Option<&str>) -> HttpResponse {
+    match obstacle {
+        None => HttpResponse::Ok().json(serde_json::json!({"ready": true})),
+        Some(reason) => HttpResponse::ServiceUnavailable()
+            .json(serde_json::json!({"ready": false, "reason": reason})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_takes_nothing_is_an_obstacle_and_the_worst_is_told() {
+        let mut status = DiskStatus::default();
+        assert_eq!(trouble(&status), None);
+        let mut reasons = Vec::new();
+        status.is_full = true;
+        reasons.extend(trouble(&status));
+        status.is_unwritable = true;
+        reasons.extend(trouble(&status));
+        status.is_stalled = true;
+        reasons.extend(trouble(&status));
+        status.is_failed = true;
+        reasons.extend(trouble(&status));
+        reasons.dedup();
+        assert_eq!(reasons.len(), 4, "{reasons:?}");
+        assert!(reasons[3].contains("restart"));
     }
 }

@@ -48,7 +48,12 @@ impl MemoryBudget {
 
     /// Gives back what [`MemoryBudget::store`] took.
     pub fn release(&self, bytes: usize) {
-        self.stored.fetch_sub(bytes as u64, Relaxed);
+        let less = |stored: u64| Some(stored.saturating_sub(bytes as u64));
+        let before = self.stored.fetch_update(Relaxed, Relaxed, less);
+        debug_assert!(
+            before.is_ok_and(|before| before >= bytes as u64),
+            "given back twice"
+        );
     }
 
     /// Notes how much waits in the outbound queues of `shard`.

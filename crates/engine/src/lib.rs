@@ -26,5 +26,7 @@ pub mod shard;
 pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod throttle;
 pub mod time;
+pub mod upkeep;
 pub mod wheel;

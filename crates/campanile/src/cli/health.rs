@@ -52,6 +52,8 @@ fn ask(args: &HealthArgs) -> Result<(), ExitCode> {
     } else {
         ""
     };
-    let reason = format!("{path} answered {status}{hint}");
+    let said: Option<serde_json::Value> = serde_json::from_str(&body).ok();
+    let said = said.and_then(|said| Some(format!(": {}", said["reason"].as_str()?)));
+    let reason = format!("{path} answered {status}{hint}{}", said.unwrap_or_default());
     Err(Failure::Refused(reason).tell())
 }

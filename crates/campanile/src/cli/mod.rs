@@ -5,6 +5,7 @@
 
 mod about;
 mod config;
+mod data;
 mod health;
 mod publish;
 mod remote;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use about::{CompletionsArgs, ManArgs, VersionArgs};
 pub use config::{CheckArgs, ConfigCommand, ShowArgs};
+pub use data::{DataCommand, ExportArgs, ImportArgs, InfoArgs, PlaceArgs, ReadArgs, RepairArgs};
 pub use health::HealthArgs;
 pub use publish::PublishArgs;
 pub use remote::TlsArgs;
@@ -34,6 +36,10 @@ pub const EXIT_FAILURE: u8 = 1;
 
 /// The command line makes no sense; what `clap` ends with too.
 pub const EXIT_USAGE: u8 = 2;
+
+/// Stored data is damaged, or of a newer version: `EX_DATAERR` of `sysexits.h`; trying again is of no
+/// use.
+pub const EXIT_DATA: u8 = 65;
 
 /// Nobody answered: `EX_UNAVAILABLE` of `sysexits.h`, which tells a script that trying again may
 /// help.
@@ -65,6 +71,9 @@ pub enum Command {
     /// Measure a running server
     #[cfg(target_os = "linux")]
     Bench(crate::bench::BenchArgs),
+    /// Look after the data directory of a stopped server
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Make or verify tokens of clients
     #[command(subcommand)]
     Token(TokenCommand),
@@ -137,6 +146,7 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => serve::run(&args),
             Command::Config(command) => config::run(&command),
+            Command::Data(command) => data::run(&command),
             Command::Token(command) => token::run(&command),
             Command::Publish(args) => publish::run(&args),
             Command::Subscribe(args) => subscribe::run(&args),
@@ -195,6 +205,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::config::Engine;
 
     fn parse(line: &str) -> Cli {
         Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}"))
@@ -238,7 +249,7 @@ mod tests {
     fn flags_become_settings_above_the_environment() {
         let cli = parse(
             "campanile serve -a ::1 --http_server.port 7 --workers 3 --log.level debug \
-             --client.insecure --health.enabled=false --strict --dev",
+             --client.insecure --health.enabled=false --data-dir /data --strict --dev",
         );
         let Some(Command::Serve(args)) = cli.command else {
             panic!("not serve");
@@ -252,6 +263,19 @@ mod tests {
         assert_eq!(config.log.level, crate::config::LogLevel::Debug);
         assert!(config.client.authentication.insecure);
         assert!(!config.health.enabled);
+        let Engine::Disk(disk) = config.engine else {
+            panic!("not on disk");
+        };
+        assert_eq!(disk.path, Path::new("/data"));
         assert_eq!(sources.unknown, crate::config::Unknown::Refuse);
+    }
+
+    #[test]
+    fn flags_of_centrifugo_choose_the_engine() {
+        let cli = parse("campanile --engine.type memory");
+        let mut sources = cli.serve.sources();
+        sources.file = None;
+        let config = crate::config::load(&sources).unwrap().config;
+        assert_eq!(config.engine, Engine::Memory);
     }
 }

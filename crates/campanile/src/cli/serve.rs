@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-use super::{EXIT_CONFIG, EXIT_FAILURE, FileArgs, load, say};
+use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say};
 use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
 
 /// Flags of `serve`. They win over the environment, and that over the file.
@@ -27,6 +27,9 @@ pub struct ServeArgs {
     /// Worker threads; 0 for one per core
     #[arg(long, value_name = "COUNT")]
     pub workers: Option<usize>,
+    /// Directory of the data, made where it is missing [default: campanile-data]
+    #[arg(long, alias = "engine.disk.path", value_name = "PATH")]
+    pub data_dir: Option<String>,
     /// Refuse to start with unknown keys in the file
     #[arg(long)]
     pub strict: bool,
@@ -41,6 +44,8 @@ pub struct ServeArgs {
 /// Settings for which Centrifugo has flags of the same name, beside those above.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CentrifugoFlags {
+    #[arg(long = "engine.type", hide = true)]
+    engine_type: Option<String>,
     #[arg(long = "client.insecure", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     client_insecure: Option<String>,
     #[arg(long = "http_api.insecure", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -65,6 +70,8 @@ impl ServeArgs {
             ("--port", "http_server.port", &port),
             ("--workers", "http_server.workers", &workers),
             ("--log-level", "log.level", &log_level),
+            ("--data-dir", "engine.disk.path", &self.data_dir),
+            ("--engine.type", "engine.type", &centrifugo.engine_type),
             (
                 "--client.insecure",
                 "client.insecure",
@@ -122,6 +129,8 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
             say(&error.to_string());
             ExitCode::from(if error.is_configuration() {
                 EXIT_CONFIG
+            } else if error.is_data() {
+                EXIT_DATA
             } else {
                 EXIT_FAILURE
             })

@@ -108,8 +108,12 @@ impl Checker {
             return None;
         }
         if let Err(kind) = setting.kind.check(&item.value) {
-            let problem = Problem::error(item.origin.clone(), key, kind);
-            self.problems.push(problem);
+            let origin = item.origin.clone();
+            self.problems
+                .push(match schema::foreign_value(key, &item.value) {
+                    Some(kind) => Problem::warning(origin, key, kind),
+                    None => Problem::error(origin, key, kind),
+                });
             return None;
         }
         if !setting.is_ready && item.value != default_of(setting).value {

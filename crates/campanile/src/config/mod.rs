@@ -8,6 +8,7 @@
 pub mod duration;
 
 mod check;
+mod engine;
 mod problem;
 mod raw;
 mod render;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use check::Unknown;
+pub use engine::{Disk, Durability, Engine};
 pub use problem::{ConfigError, Problem, ProblemKind, Severity};
 pub use render::default_toml;
 pub use resolved::*;

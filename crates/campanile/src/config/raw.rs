@@ -28,6 +28,7 @@ pub(super) struct Raw {
     pub(super) node: Node,
     pub(super) shutdown: Shutdown,
     pub(super) memory: Memory,
+    pub(super) engine: Engine,
     pub(super) client: Client,
     pub(super) channel: Channel,
     pub(super) http_api: HttpApi,
@@ -60,6 +61,25 @@ pub(super) struct Tls {
     pub(super) enabled: bool,
     pub(super) cert_pem: String,
     pub(super) key_pem: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Engine {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) disk: Disk,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Disk {
+    pub(super) path: String,
+    pub(super) durability: String,
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub(super) sync_interval: Duration,
+    pub(super) size_limit: u64,
+    pub(super) cache_size: usize,
 }
 
 #[derive(Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! Everything found is told with the place of the setting to change.
 
+mod engine;
 mod paths;
 mod token;
 
@@ -58,6 +59,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
             ..raw.shutdown
         },
         memory: raw.memory,
+        engine: resolver.engine(raw.engine),
         log: raw.log,
         node: raw.node,
         health: raw.health,

@@ -16,6 +16,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::duration;
+use super::engine::Engine;
 use super::secret::Secret;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
@@ -53,6 +54,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// How much this node may hold.
     pub memory: Memory,
+    /// Where streams are kept.
+    pub engine: Engine,
     /// What to log.
     pub log: Log,
     /// What this node is called.
@@ -373,7 +376,7 @@ impl WebSocket {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {
-    /// From SIGTERM to the exit at the latest.
+    /// How long others are waited for after SIGTERM; then the data is closed.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
     /// Window over which connections are closed evenly; at most `timeout`.

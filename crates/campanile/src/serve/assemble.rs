@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use campanile_engine::application::NoApplication;
-use campanile_engine::broker::MemoryBroker;
+use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::delivery::Inboxes;
@@ -18,10 +18,11 @@ use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 
 use super::dev::Dev;
+use super::store::{self, Surroundings};
 use super::{ServeError, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
-use crate::config::{BodyTransport, Config};
+use crate::config::{BodyTransport, Config, Engine};
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
 use crate::transport::{
@@ -35,7 +36,10 @@ const ECHO_PATH: &str = "/connection/echo";
 pub(super) struct Assembled {
     pub(super) node: Arc<Node>,
     pub(super) admission: Arc<Admission>,
+    pub(super) readiness: Arc<Readiness>,
     pub(super) listener: Listener,
+    /// What has to be closed at the end.
+    pub(super) store: Option<Arc<DiskBroker>>,
 }
 
 /// Secrets that a server cannot do without, and how to make them.
@@ -91,13 +95,13 @@ pub(super) fn require_secrets(config: &Config) -> Result<(), ServeError> {
     }
 }
 
-pub(super) fn assemble(
-    config: &Config,
-    readiness: &Arc<Readiness>,
-    dev: Option<&Dev>,
-) -> Result<Assembled, ServeError> {
+pub(super) fn assemble(config: &Config, dev: Option<&Dev>) -> Result<Assembled, ServeError> {
+    let origins = Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?;
+    let tls = config.http_server.tls.as_ref().map(tls::load).transpose();
+    let tls = tls.map_err(ServeError::Tls)?;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
-    let (node, seats) = node(config, worker_count);
+    let (node, seats, store) = node(config, worker_count)?;
+    let readiness = Arc::new(Readiness::new(store.clone()));
     let limits = config.websocket.limits();
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
     let streams = streams(config);
@@ -113,7 +117,7 @@ pub(super) fn assemble(
             .map(NonZeroUsize::get),
         Arc::clone(node.budget()),
     ));
-    let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission));
+    let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
     let listener = Listener {
         workers,
         worker_count,
@@ -130,26 +134,22 @@ pub(super) fn assemble(
         streams,
         echo_path: ECHO_PATH.into(),
         compresses: config.websocket.compression,
-        origins: Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?,
+        origins,
         requests_max: machine::requests_max(takes_emulation),
         handshakes: HandshakeRules {
             user_header: config.client.authentication.user_id_http_header.clone(),
         },
         admission: Arc::clone(&admission),
-        tls: config
-            .http_server
-            .tls
-            .as_ref()
-            .map(tls::load)
-            .transpose()
-            .map_err(ServeError::Tls)?,
-        routes: routes(config, &node, metrics, Arc::clone(readiness), dev.cloned()),
+        tls,
+        routes: routes(config, &node, metrics, Arc::clone(&readiness), dev.cloned()),
         shutdown_timeout: config.shutdown.timeout,
     };
     Ok(Assembled {
         node,
         admission,
+        readiness,
         listener,
+        store,
     })
 }
 
@@ -174,7 +174,10 @@ fn streams(config: &Config) -> StreamEndpoints {
     }
 }
 
-fn node(config: &Config, shards: usize) -> (Arc<Node>, Vec<ShardSeat>) {
+/// A node, its places for workers, and what is on disk, if that is where streams are kept.
+type Seated = (Arc<Node>, Vec<ShardSeat>, Option<Arc<DiskBroker>>);
+
+fn node(config: &Config, shards: usize) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
     let namespaces = Arc::new(Namespaces::new(
         config.channel.names.clone(),
@@ -187,17 +190,20 @@ fn node(config: &Config, shards: usize) -> (Arc<Node>, Vec<ShardSeat>) {
     };
     let budget = Arc::new(MemoryBudget::new(memory_limit));
     let (inboxes, shard_inboxes) = Inboxes::new(shards);
-    let broker = MemoryBroker::new(
-        inboxes.clone(),
-        Arc::clone(&budget),
-        Arc::clone(&clock),
-        shortest_meta_ttl(config),
-    );
+    let (broker, store) = broker(
+        config,
+        Surroundings {
+            inboxes: inboxes.clone(),
+            budget: Arc::clone(&budget),
+            clock: Arc::clone(&clock),
+            meta_ttl_min: shortest_meta_ttl(config),
+        },
+    )?;
     let authentication = &config.client.authentication;
-    Node::new(Parts {
+    let (node, seats) = Node::new(Parts {
         settings: Arc::new(settings(config)),
         namespaces: Arc::clone(&namespaces),
-        broker: Arc::new(broker),
+        broker,
         presence: Arc::new(MemoryPresence::default()),
         authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
         application: Arc::new(NoApplication),
@@ -206,7 +212,30 @@ fn node(config: &Config, shards: usize) -> (Arc<Node>, Vec<ShardSeat>) {
         inboxes,
         shard_inboxes,
         name: node_name(config),
-    })
+    });
+    Ok((node, seats, store))
+}
+
+/// What keeps the streams, and the same again if that is on disk.
+type Keeper = (Arc<dyn Broker>, Option<Arc<DiskBroker>>);
+
+fn broker(config: &Config, around: Surroundings) -> Result<Keeper, ServeError> {
+    match &config.engine {
+        Engine::Disk(disk) => {
+            let broker = store::open(disk, around).map_err(ServeError::Store)?;
+            Ok((Arc::clone(&broker) as _, Some(broker)))
+        }
+        Engine::Memory => {
+            let Surroundings {
+                inboxes,
+                budget,
+                clock,
+                meta_ttl_min,
+            } = around;
+            let broker = MemoryBroker::new(inboxes, budget, clock, meta_ttl_min);
+            Ok((Arc::new(broker), None))
+        }
+    }
 }
 
 fn routes(

@@ -3,6 +3,7 @@
 mod assemble;
 mod dev;
 mod machine;
+mod store;
 mod tls;
 
 use std::io;
@@ -10,14 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::node::Node;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
+
+use self::assemble::Assembled;
+use self::dev::Dev;
 
 use crate::cli::ServeArgs;
 use crate::config::Config;
-use crate::operations::Readiness;
 use crate::transport::{Admission, listen};
 
 pub use assemble::MissingSecrets;
+pub use store::StoreError;
+pub(crate) use store::boot_id;
 
 /// Why the server did not run.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub enum ServeError {
     Tls(tls::TlsError),
     /// An origin is not a pattern.
     Origins(globset::Error),
+    /// The data directory cannot be used.
+    Store(StoreError),
     /// The address cannot be bound.
     Bind(std::net::SocketAddr, io::Error),
     /// The operating system refused something else.
@@ -41,6 +49,7 @@ impl std::fmt::Display for ServeError {
             Self::Secrets(missing) => missing.fmt(f),
             Self::Tls(error) => write!(f, "http_server.tls: {error}"),
             Self::Origins(error) => write!(f, "client.allowed_origins: {error}"),
+            Self::Store(error) => error.fmt(f),
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Io(error) => error.fmt(f),
         }
@@ -52,8 +61,18 @@ impl std::error::Error for ServeError {}
 impl ServeError {
     /// Whether the configuration is at fault, so that trying again is of no use.
     #[must_use]
-    pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Secrets(_) | Self::Tls(_) | Self::Origins(_))
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Secrets(_) | Self::Tls(_) | Self::Origins(_) => true,
+            Self::Store(error) => error.is_configuration(),
+            Self::Bind(..) | Self::Io(_) => false,
+        }
+    }
+
+    /// Whether stored data is at fault, so that trying again is of no use either.
+    #[must_use]
+    pub const fn is_data(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_data())
     }
 }
 
@@ -68,55 +87,84 @@ pub fn run(config: Config, args: &ServeArgs) -> Result<(), ServeError> {
         (config, None)
     };
     assemble::require_secrets(&config)?;
-    let shutdown = config.shutdown.clone();
-    let readiness = Arc::new(Readiness::default());
     actix_rt::System::new().block_on(async move {
-        let address = config.http_server.listen;
         // Before anybody can know that the server runs: whoever sees it listen may stop it.
         let mut signals = StopSignals::new().map_err(ServeError::Io)?;
-        let assembled = assemble::assemble(&config, &readiness, dev.as_ref())?;
-        let (node, admission) = (assembled.node, assembled.admission);
-        let has_tls = assembled.listener.tls.is_some();
-        let (server, handle, local) =
-            listen(assembled.listener, address).map_err(|error| ServeError::Bind(address, error))?;
-        tracing::info!(address = %local, tls = has_tls, node = node.id(), "listening");
-        if let Some(dev) = &dev {
-            dev.announce(local);
+        // A limit to the size of files is a disk that is full, not a reason to die.
+        let _survived =
+            signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map_err(ServeError::Io)?;
+        let assembled = assemble::assemble(&config, dev.as_ref())?;
+        let store = assembled.store.clone();
+        let outcome = serve(assembled, &config, dev.as_ref(), &mut signals).await;
+        if let Some(store) = store {
+            store::close(store, signals.next()).await;
         }
-        readiness.set(true);
-        actix_rt::spawn(sweep(Arc::clone(&node)));
-        let mut serving = std::pin::pin!(server);
-        tokio::select! {
-            ended = &mut serving => return ended.map_err(ServeError::Io),
-            () = signals.next() => {}
+        if outcome.is_ok() {
+            tracing::info!("stopped");
         }
-        readiness.set(false);
-        admission.close();
-        tracing::info!(window = ?shutdown.drain, "stopping: closing connections; once more ends at once");
-        let ended = async {
-            drain(&node, &admission, shutdown.drain).await;
-            // The server stops itself, and so has to go on running meanwhile.
-            let ((), ended) = tokio::join!(handle.stop(true), &mut serving);
-            if let Err(error) = ended {
-                tracing::warn!(%error, "the server did not end well");
-            }
-        };
-        tokio::select! {
-            () = ended => {}
-            () = signals.next() => tracing::warn!("told to stop once more"),
-            () = tokio::time::sleep(shutdown.timeout) => {
-                tracing::warn!(timeout = ?shutdown.timeout, "not everything ended in time");
-            }
-        }
-        tracing::info!("stopped");
-        Ok(())
+        outcome
     })
+}
+
+/// Listens, serves, and drains once it is told to stop.
+async fn serve(
+    assembled: Assembled,
+    config: &Config,
+    dev: Option<&Dev>,
+    signals: &mut StopSignals,
+) -> Result<(), ServeError> {
+    let Assembled {
+        node,
+        admission,
+        readiness,
+        listener,
+        ..
+    } = assembled;
+    let (address, shutdown) = (config.http_server.listen, &config.shutdown);
+    let has_tls = listener.tls.is_some();
+    let (server, handle, local) =
+        listen(listener, address).map_err(|error| ServeError::Bind(address, error))?;
+    tracing::info!(address = %local, tls = has_tls, node = node.id(), "listening");
+    if let Some(dev) = dev {
+        dev.announce(local);
+    }
+    readiness.set(true);
+    actix_rt::spawn(sweep(Arc::clone(&node)));
+    let mut serving = std::pin::pin!(server);
+    tokio::select! {
+        ended = &mut serving => return ended.map_err(ServeError::Io),
+        () = signals.next() => {}
+    }
+    readiness.set(false);
+    admission.close();
+    tracing::info!(window = ?shutdown.drain, "stopping: closing connections; once more ends at once");
+    let ended = async {
+        drain(&node, &admission, shutdown.drain).await;
+        // The server stops itself, and so has to go on running meanwhile.
+        let ((), ended) = tokio::join!(handle.stop(true), serving);
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the server did not end well");
+        }
+    };
+    end(ended, shutdown.timeout, signals).await;
+    Ok(())
+}
+
+/// Waits for `ended`, but neither longer than `timeout` nor when told to stop once more.
+async fn end(ended: impl Future<Output = ()>, timeout: Duration, signals: &mut StopSignals) {
+    tokio::select! {
+        () = ended => {}
+        () = signals.next() => tracing::warn!("told to stop once more"),
+        () = tokio::time::sleep(timeout) => {
+            tracing::warn!(?timeout, "not everything ended in time");
+        }
+    }
 }
 
 /// SIGTERM and SIGINT, from its creation on: without it they end the process where it stands.
 struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
+    terminate: Signals,
+    interrupt: Signals,
 }
 
 impl StopSignals {

@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 use campanile_engine::shard::{SessionKey, Shard};
+use campanile_engine::throttle::CLIENT_FAULTS;
 use campanile_engine::time::Now;
 use campanile_protocol::codec::json;
 use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::wire::{Encoding, Manner};
 use campanile_protocol::ws::deflate::Inflater;
 use campanile_protocol::{Disconnect, Wire, ws};
-
-use crate::throttle::CLIENT_FAULTS;
 
 /// Pongs that wait for a client. One that pings and does not read gets no more: RFC 6455 section 5.5.3
 /// allows to leave pings out, though it is the last that should be answered. To keep that one would

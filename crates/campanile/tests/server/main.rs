@@ -8,7 +8,9 @@ mod support;
 
 mod commands;
 mod compression;
+mod data_directory;
 mod deltas;
+mod disk_trouble;
 mod echo;
 mod embedding;
 mod emulation;
@@ -20,6 +22,7 @@ mod limits;
 mod logging;
 mod plain_sockets;
 mod protobuf;
+mod restart;
 mod smuggling;
 mod start;
 mod stop;

@@ -21,7 +21,7 @@ fn sigterm_turns_readiness_off_and_closes_clients_with_3001() {
     let ready = server.get("/ready");
     assert_eq!(
         (ready.status, ready.body.as_str()),
-        (503, r#"{"ready":false}"#)
+        (503, r#"{"ready":false,"reason":"the server is stopping"}"#)
     );
     assert_eq!(server.get("/health").status, 200);
     let began = Instant::now();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use campanile_protocol::{Position, Publication};
 
-use super::stream::{Bounds, Footprint, Kept, key_bytes};
-use super::streams::{Era, Streams, entry_footprint};
+use super::stream::{Bounds, Footprint, Kept, Remembered, key_footprint};
+use super::streams::{Entry, Era, Streams, entry_footprint};
 use super::{
     Attendance, BoxFuture, Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication,
     Published,
@@ -16,7 +16,7 @@ use crate::budget::MemoryBudget;
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, Event, Inboxes, ShardId};
 use crate::limits::IDEMPOTENCY_KEYS_MAX;
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 
 /// See the [module](self).
 pub struct MemoryBroker {
@@ -44,16 +44,10 @@ impl MemoryBroker {
         let now = streams.now();
         let mut stripe = streams.stripe(&new.channel);
         let entry = stripe.get(&new.channel);
-        if let Some(entry) = entry {
-            if let Some(published) = entry.repeated(&new, now) {
-                return Ok(published);
-            }
-            if new.idempotency_key.is_some() && entry.stream.key_count() >= IDEMPOTENCY_KEYS_MAX {
-                return Err(BrokerError::TooManyKeys);
-            }
-            if let Some(published) = entry.outdated(&new) {
-                return Ok(published);
-            }
+        if let Some(entry) = entry
+            && let Some(published) = suppressed(entry, &new, now)?
+        {
+            return Ok(published);
         }
         if entry.is_none() && new.retention.is_none() && new.idempotency_key.is_none() {
             return Ok(Published {
@@ -73,7 +67,9 @@ impl MemoryBroker {
             tags: new.tags,
         });
         let mut cost = Footprint::default();
-        cost.memory += new.idempotency_key.as_deref().map_or(0, key_bytes);
+        if let Some(key) = &new.idempotency_key {
+            cost += key_footprint(key);
+        }
         if bounds.is_some() {
             cost += publication.footprint();
         }
@@ -91,7 +87,7 @@ impl MemoryBroker {
             // Before it makes room: a history of one is enough for deltas.
             let latest = entry.stream.latest(now).filter(|_| new.wants_delta);
             previous = latest.map(Arc::clone);
-            streams.release(entry.stream.append(Arc::clone(&publication), bounds));
+            streams.release(entry.stream.append(Arc::clone(&publication), bounds, now));
             if let Some(version) = new.version {
                 entry.stream.set_version(version);
             }
@@ -101,7 +97,8 @@ impl MemoryBroker {
             is_suppressed: false,
         };
         if let Some(key) = new.idempotency_key {
-            entry.stream.remember_key(key, published, now);
+            let remembered = Remembered::new(published, now, 0);
+            entry.stream.remember_key(key, remembered);
         }
         let event = Event::Publication {
             publication,
@@ -112,6 +109,21 @@ impl MemoryBroker {
         stripe.schedule(&new.channel);
         Ok(published)
     }
+}
+
+/// The outcome of a publish that repeats an earlier one or brings an older state.
+fn suppressed(
+    entry: &Entry<Arc<Publication>>,
+    new: &NewPublication,
+    now: Moment,
+) -> Result<Option<Published>, BrokerError> {
+    if let Some(published) = entry.repeated(new, now) {
+        return Ok(Some(published));
+    }
+    if new.idempotency_key.is_some() && entry.stream.key_count() >= IDEMPOTENCY_KEYS_MAX {
+        return Err(BrokerError::TooManyKeys);
+    }
+    Ok(entry.outdated(new, now))
 }
 
 impl Broker for MemoryBroker {

@@ -19,10 +19,11 @@ use std::time::Duration;
 use campanile_protocol::{ClientInfo, Payload, Position, Publication, Tags};
 
 use crate::channel::ChannelName;
-use crate::delivery::{Admission, ShardId};
+use crate::delivery::{Admission, ShardId, payload_bytes};
 
 pub use disk::{DiskBroker, DiskOptions, DiskStatus, Durability};
 pub use memory::MemoryBroker;
+pub(crate) use streams::random_epoch;
 
 /// A future that a trait object returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -60,6 +61,15 @@ pub struct NewPublication {
     pub wants_delta: bool,
     /// The share of the inboxes that delivery will use.
     pub admission: Admission,
+}
+
+impl NewPublication {
+    /// The bytes of what its publisher chose.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        payload_bytes(&self.data, self.tags.as_deref())
+            + self.idempotency_key.as_deref().map_or(0, str::len)
+    }
 }
 
 /// How long an idempotency key is remembered.

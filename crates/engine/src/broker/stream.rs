@@ -10,7 +10,7 @@ use std::sync::Arc;
 use campanile_protocol::{Epoch, Position, Publication};
 
 use super::{HistoryQuery, IDEMPOTENCY_TTL, Published, Retention, Version};
-use crate::limits::PUBLICATION_OVERHEAD_BYTES;
+use crate::limits::{PUBLICATION_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 use crate::time::Moment;
 
 /// What a broker keeps of one publication.
@@ -79,9 +79,32 @@ pub(super) struct Stream<K> {
 #[derive(Debug, Default)]
 struct Extras {
     version: Option<Version>,
-    keys: HashMap<Box<str>, (Published, Moment)>,
-    /// The keys in the order in which they expire.
-    keys_by_age: VecDeque<Box<str>>,
+    keys: HashMap<Box<str>, Remembered>,
+    /// The keys in the order in which they expire. One that was used again after its time is there
+    /// twice.
+    keys_by_age: VecDeque<(Moment, Box<str>)>,
+}
+
+/// What is known of an idempotency key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remembered {
+    /// What the publish came to that used it first.
+    pub(super) published: Published,
+    /// When it is forgotten.
+    pub(super) expires: Moment,
+    /// A segment that is not newer than the one with its newest record, where there is a log.
+    pub(super) segment: u32,
+}
+
+impl Remembered {
+    /// A key that is used now for the first time.
+    pub(super) fn new(published: Published, now: Moment, segment: u32) -> Self {
+        Self {
+            published,
+            expires: now + IDEMPOTENCY_TTL,
+            segment,
+        }
+    }
 }
 
 /// What a publication takes of memory while it is kept.
@@ -96,9 +119,13 @@ pub(super) fn publication_bytes(publication: &Publication) -> usize {
 /// What one label takes beside its text: two strings in a tree's node.
 const TAG_OVERHEAD_BYTES: usize = 64;
 
-/// What an idempotency key takes of memory: its text twice, and two entries.
-pub(super) fn key_bytes(key: &str) -> usize {
-    2 * key.len() + PUBLICATION_OVERHEAD_BYTES
+/// What an idempotency key takes up: of memory its text twice, and two entries; of a log one record.
+pub(super) fn key_footprint(key: &str) -> Footprint {
+    Footprint {
+        memory: 2 * key.len() + PUBLICATION_OVERHEAD_BYTES,
+        cached: 0,
+        logged: RECORD_OVERHEAD_BYTES + key.len() as u64,
+    }
 }
 
 impl<K: Kept> Stream<K> {
@@ -122,36 +149,47 @@ impl<K: Kept> Stream<K> {
 
     /// The outcome of the publish that first used `key`, while it is remembered.
     pub(super) fn published_with(&self, key: &str, now: Moment) -> Option<Published> {
-        let (published, expires) = self.extras.as_ref()?.keys.get(key)?;
-        (now < *expires).then_some(Published {
+        self.remembered(key, now).map(|remembered| Published {
             is_suppressed: true,
-            ..*published
+            ..remembered.published
         })
+    }
+
+    /// What is known of `key`, while it is remembered.
+    pub(super) fn remembered(&self, key: &str, now: Moment) -> Option<&Remembered> {
+        let remembered = self.extras.as_ref()?.keys.get(key)?;
+        (now < remembered.expires).then_some(remembered)
     }
 
     pub(super) fn key_count(&self) -> usize {
         self.extras.as_ref().map_or(0, |extras| extras.keys.len())
     }
 
-    pub(super) fn remember_key(&mut self, key: Box<str>, published: Published, now: Moment) {
-        self.restore_key(key, published, now + IDEMPOTENCY_TTL);
+    /// Remembers a key, which expires after all others.
+    pub(super) fn remember_key(&mut self, key: Box<str>, remembered: Remembered) {
+        let extras = self.extras.get_or_insert_default();
+        let entry = (remembered.expires, key.clone());
+        extras.keys_by_age.push_back(entry);
+        extras.keys.insert(key, remembered);
     }
 
-    /// Remembers a key until `expires`, which is not before that of any other key.
-    pub(super) fn restore_key(&mut self, key: Box<str>, published: Published, expires: Moment) {
-        let extras = self.extras.get_or_insert_default();
-        extras.keys_by_age.push_back(key.clone());
-        extras.keys.insert(key, (published, expires));
+    /// Notes that the key has a record in `segment`.
+    pub(super) fn move_key(&mut self, key: &str, segment: u32) {
+        let extras = self.extras.as_mut();
+        if let Some(remembered) = extras.and_then(|extras| extras.keys.get_mut(key)) {
+            remembered.segment = segment;
+        }
     }
 
     /// Whether `version` is older than what was published already. A publish without a version in
     /// between changes nothing about that.
-    pub(super) fn has_seen(&self, version: &Version) -> bool {
-        is_seen(self.version(), version)
+    pub(super) fn has_seen(&self, version: &Version, now: Moment) -> bool {
+        is_seen(self.version(now), version)
     }
 
-    /// The newest version that was published.
-    pub(super) fn version(&self) -> Option<&Version> {
+    /// The newest version that was published, for as long as epoch and offset live.
+    pub(super) fn version(&self, now: Moment) -> Option<&Version> {
+        self.meta_expires.filter(|expires| now < *expires)?;
         self.extras.as_ref()?.version.as_ref()
     }
 
@@ -159,11 +197,11 @@ impl<K: Kept> Stream<K> {
         self.extras.get_or_insert_default().version = Some(version);
     }
 
-    /// The keys that are remembered, the publishes that they were first used with, and until when.
-    pub(super) fn keys(&self, now: Moment) -> impl Iterator<Item = (&str, Published, Moment)> {
+    /// The keys that are remembered.
+    pub(super) fn keys(&self, now: Moment) -> impl Iterator<Item = (&str, &Remembered)> {
         let all = self.extras.iter().flat_map(|extras| &extras.keys);
-        let all = all.map(|(key, (published, expires))| (&**key, *published, *expires));
-        all.filter(move |(_, _, expires)| now < *expires)
+        let all = all.map(|(key, remembered)| (&**key, remembered));
+        all.filter(move |(_, remembered)| now < remembered.expires)
     }
 
     /// Whether what is kept has not expired.
@@ -229,8 +267,14 @@ impl<K: Kept> Stream<K> {
 
     /// Appends a publication, which makes the stream stand at `bounds`; returns what those took up
     /// that made room.
-    pub(super) fn append(&mut self, kept: K, bounds: Bounds) -> Footprint {
+    pub(super) fn append(&mut self, kept: K, bounds: Bounds, now: Moment) -> Footprint {
         debug_assert_eq!(bounds.top, self.top + 1, "a stream has no holes");
+        if self.version(now).is_none()
+            && let Some(extras) = &mut self.extras
+        {
+            // It does not come back with a new lifetime.
+            extras.version = None;
+        }
         let freed = self.forget_below(bounds.floor);
         self.top = bounds.top;
         self.history.push_back(kept);
@@ -253,14 +297,16 @@ impl<K: Kept> Stream<K> {
             freed += self.clear();
         }
         if let Some(extras) = &mut self.extras {
-            while let Some(key) = extras.keys_by_age.front() {
-                let expires = extras.keys.get(key).map_or(now, |(_, expires)| *expires);
-                if expires > now {
+            let is_over = |(expires, _): &(Moment, Box<str>)| *expires <= now;
+            while extras.keys_by_age.front().is_some_and(is_over) {
+                let Some((expires, key)) = extras.keys_by_age.pop_front() else {
                     break;
+                };
+                freed += key_footprint(&key);
+                let is_this = |known: &Remembered| known.expires == expires;
+                if extras.keys.get(&key).is_some_and(is_this) {
+                    extras.keys.remove(&key);
                 }
-                freed.memory += key_bytes(key);
-                extras.keys.remove(key);
-                extras.keys_by_age.pop_front();
             }
         }
         freed
@@ -271,11 +317,17 @@ impl<K: Kept> Stream<K> {
         self.meta_expires.is_none_or(|expires| expires <= now) && self.key_count() == 0
     }
 
+    /// Forgets all but where it stands, which its subscribers have been told.
+    pub(super) fn forget(&mut self) {
+        self.clear();
+        self.extras = None;
+    }
+
     /// What everything in it takes up.
     pub(super) fn footprint(&self) -> Footprint {
         let mut sum: Footprint = self.history.iter().map(Kept::footprint).sum();
         let keys = self.extras.iter().flat_map(|extras| &extras.keys_by_age);
-        sum.memory += keys.map(|key| key_bytes(key)).sum::<usize>();
+        keys.for_each(|(_, key)| sum += key_footprint(key));
         sum
     }
 
@@ -283,8 +335,8 @@ impl<K: Kept> Stream<K> {
     pub(super) fn next_expiry(&self) -> Option<Moment> {
         let history = (!self.history.is_empty()).then_some(self.history_expires);
         let key = self.extras.as_ref().and_then(|extras| {
-            let oldest = extras.keys_by_age.front()?;
-            extras.keys.get(oldest).map(|(_, expires)| *expires)
+            let (expires, _) = extras.keys_by_age.front()?;
+            Some(*expires)
         });
         // Metadata outlives the keys: while there are any, its own end would change nothing.
         let rest = key.or(self.meta_expires);

@@ -135,16 +135,26 @@ impl<K: Kept> Streams<K> {
         if footprint.memory > 0 && !self.budget.store(footprint.memory) {
             return false;
         }
-        self.cached.fetch_add(footprint.cached as u64, Relaxed);
-        self.logged.fetch_add(footprint.logged, Relaxed);
+        self.count(footprint);
         true
     }
 
     /// Takes what `footprint` says, whatever memory is left.
     pub(super) fn hold(&self, footprint: Footprint) {
-        self.budget.hold(footprint.memory);
-        self.cached.fetch_add(footprint.cached as u64, Relaxed);
-        self.logged.fetch_add(footprint.logged, Relaxed);
+        if footprint.memory > 0 {
+            self.budget.hold(footprint.memory);
+        }
+        self.count(footprint);
+    }
+
+    /// Only what is not zero, which most of it is: a count in an atomic costs as much as a look-up.
+    fn count(&self, footprint: Footprint) {
+        if footprint.cached > 0 {
+            self.cached.fetch_add(footprint.cached as u64, Relaxed);
+        }
+        if footprint.logged > 0 {
+            self.logged.fetch_add(footprint.logged, Relaxed);
+        }
     }
 
     /// Bytes of memory that could be had from the log again.
@@ -157,15 +167,10 @@ impl<K: Kept> Streams<K> {
         self.logged.load(Relaxed)
     }
 
-    /// Ends the hold on a channel, which comes to nothing.
+    /// Ends the hold on a channel.
     pub(super) fn let_go(&self, channel: &ChannelName, now: Moment) {
-        let mut stripe = self.stripe(channel);
-        if let Some(entry) = stripe.get_mut(channel) {
-            entry.is_held = false;
-            let freed = stripe.forget_if_idle(channel, now);
-            stripe.schedule(channel);
-            self.release(freed);
-        }
+        let freed = self.stripe(channel).let_go(channel, now);
+        self.release(freed);
     }
 
     /// Puts back a channel that was stored; `fill` says what it takes up.
@@ -183,9 +188,15 @@ impl<K: Kept> Streams<K> {
 
     /// Gives back what [`Streams::take`] took.
     pub(super) fn release(&self, footprint: Footprint) {
-        self.budget.release(footprint.memory);
-        self.cached.fetch_sub(footprint.cached as u64, Relaxed);
-        self.logged.fetch_sub(footprint.logged, Relaxed);
+        if footprint.memory > 0 {
+            self.budget.release(footprint.memory);
+        }
+        if footprint.cached > 0 {
+            self.cached.fetch_sub(footprint.cached as u64, Relaxed);
+        }
+        if footprint.logged > 0 {
+            self.logged.fetch_sub(footprint.logged, Relaxed);
+        }
     }
 
     /// Hands `event` to the shards in `shards`. To be called with the channel's stripe locked, since
@@ -268,6 +279,16 @@ impl<K: Kept> Streams<K> {
 }
 
 impl<K: Kept> Entry<K> {
+    /// Whether a sweep will look at it in time. A later expiry is found when the filed one comes, so
+    /// that a busy channel is filed once.
+    pub(super) fn is_scheduled(&self) -> bool {
+        match (self.stream.next_expiry(), self.due) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(at), Some(due)) => due <= at,
+        }
+    }
+
     /// The outcome of the publish that used the key of `new` first, if it is known.
     pub(super) fn repeated(&self, new: &NewPublication, now: Moment) -> Option<Published> {
         let key = new.idempotency_key.as_deref()?;
@@ -275,9 +296,9 @@ impl<K: Kept> Entry<K> {
     }
 
     /// The outcome of a publish that brings an older state.
-    pub(super) fn outdated(&self, new: &NewPublication) -> Option<Published> {
+    pub(super) fn outdated(&self, new: &NewPublication, now: Moment) -> Option<Published> {
         let version = new.version.as_ref().filter(|_| new.retention.is_some())?;
-        self.stream.has_seen(version).then(|| Published {
+        self.stream.has_seen(version, now).then(|| Published {
             position: Some(self.stream.top()),
             is_suppressed: true,
         })
@@ -314,19 +335,29 @@ impl<K: Kept> Stripe<K> {
         self.entries.entry(channel.clone()).or_insert_with(new)
     }
 
-    /// Makes a sweep look at `channel` when something of it expires.
+    /// Makes a sweep look at `channel` when something of it expires. Not needed where the entry
+    /// [is scheduled](Entry::is_scheduled).
     pub(super) fn schedule(&mut self, channel: &ChannelName) {
         let Some(entry) = self.entries.get_mut(channel) else {
             return;
         };
-        let Some(at) = entry.stream.next_expiry() else {
-            return;
-        };
-        // A later expiry is found when the filed one comes, so that a busy channel is filed once.
-        if entry.due.is_none_or(|due| at < due) {
+        if !entry.is_scheduled()
+            && let Some(at) = entry.stream.next_expiry()
+        {
             entry.due = Some(at);
             self.due.push(Reverse((at, channel.clone())));
         }
+    }
+
+    /// Ends the hold on a channel, which is forgotten if there is nothing of it; returns what that
+    /// took up.
+    pub(super) fn let_go(&mut self, channel: &ChannelName, now: Moment) -> Footprint {
+        if let Some(entry) = self.get_mut(channel) {
+            entry.is_held = false;
+        }
+        let freed = self.forget_if_idle(channel, now);
+        self.schedule(channel);
+        freed
     }
 
     /// Forgets what is past its time; returns what that took up.
@@ -381,7 +412,7 @@ impl<K: Kept> Stripe<K> {
             self.entries.remove(channel);
         } else {
             // What is left of it is its subscribers', not the store's.
-            entry.stream.clear();
+            entry.stream.forget();
         }
         freed
     }
@@ -404,7 +435,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Eight random letters: 48 bits, chosen once an era.
-fn random_epoch() -> Epoch {
+pub(crate) fn random_epoch() -> Epoch {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut random = [0; 8];
     getrandom::fill(&mut random).expect("the system has random numbers");

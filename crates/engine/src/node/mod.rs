@@ -31,6 +31,7 @@ use crate::presence::Presence;
 use crate::session::Order;
 use crate::settings::Settings;
 use crate::shard::{Secret, ShardReport, Target};
+use crate::throttle::BROKER_FAULTS;
 use crate::time::{Clock, Moment};
 
 pub use application::{ApiPublication, HistoryRequest, NodeInfo};
@@ -283,8 +284,11 @@ impl Node {
             } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
                 let admission = self.inboxes.admit(0).await;
-                if let Err(error) = self.broker.announce(&channel, attendance, admission).await {
-                    tracing::warn!(?channel, %error, "a join or leave was not announced");
+                let told = self.broker.announce(&channel, attendance, admission).await;
+                if let Err(error) = told
+                    && let Some(unsaid) = BROKER_FAULTS.pass()
+                {
+                    tracing::warn!(?channel, %error, unsaid, "a join or leave was not announced");
                 }
             }
         }
@@ -299,8 +303,12 @@ impl Node {
             bytes: self.settings.reply_bytes_max(),
         };
         let page = self.broker.history(channel, query).await;
-        page.inspect_err(|error| tracing::warn!(?channel, %error, "a gap cannot be repaired"))
-            .ok()
+        if let Err(error) = page
+            && let Some(unsaid) = BROKER_FAULTS.pass()
+        {
+            tracing::warn!(?channel, %error, unsaid, "a gap cannot be repaired");
+        }
+        page.ok()
     }
 
     async fn admit_user(
@@ -428,6 +436,8 @@ impl Node {
 /// What a caller is told of a broker's failure: that another try may help. The operator has the
 /// log.
 fn refusal(error: BrokerError) -> Refusal {
-    tracing::warn!(%error, "the broker refused");
+    if let Some(unsaid) = BROKER_FAULTS.pass() {
+        tracing::warn!(%error, unsaid, "the broker refused");
+    }
     Refusal::INTERNAL
 }

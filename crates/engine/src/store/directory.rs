@@ -14,6 +14,8 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::FallocateFlags;
+
 /// A flat directory that one store owns.
 pub trait Directory: Send + Sync + 'static {
     /// The names of all files in it, in no order.
@@ -101,7 +103,7 @@ pub trait DataFile: Send + Sync + 'static {
 
 /// The file whose lock says that the directory is taken. Never removed: a lock on a file that has
 /// lost its name would protect nobody.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 
 /// A directory of this machine, locked for as long as this lives.
 #[derive(Debug)]
@@ -166,12 +168,7 @@ impl OsDirectory {
 
 impl Directory for OsDirectory {
     fn list(&self) -> io::Result<Vec<String>> {
-        let names = fs::read_dir(&self.path)?.map(|entry| {
-            let name = entry?.file_name().into_string();
-            // Whatever is no text is none of ours.
-            Ok(name.ok().filter(|name| name != LOCK_FILE))
-        });
-        names.filter_map(Result::transpose).collect()
+        names(&self.path)
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DataFile>> {
@@ -214,13 +211,24 @@ impl Directory for OsDirectory {
     }
 }
 
+/// The files of a store's directory, without the lock.
+pub(super) fn names(path: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(path)?.map(|entry| {
+        let name = entry?.file_name().into_string();
+        // Whatever is no text is none of ours.
+        Ok(name.ok().filter(|name| name != LOCK_FILE))
+    });
+    names.filter_map(Result::transpose).collect()
+}
+
 /// Extends `file` by `bytes` of zeros. Where the file system cannot set room aside, a write that
 /// finds none fails later.
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     if bytes == 0 {
         return Ok(());
     }
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+    let fallocate = || rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes);
+    match rustix::io::retry_on_intr(fallocate) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.set_len(bytes),
         Err(error) => Err(error.into()),

@@ -27,7 +27,7 @@
 use super::record::{LogTime, RecordRef};
 
 /// Bytes of a group in front of its records.
-const HEAD_BYTES: usize = 36;
+pub(super) const HEAD_BYTES: usize = 36;
 /// Of a group behind its records.
 const END: u8 = 0xe5;
 /// Bytes of a record's frame.
@@ -143,6 +143,7 @@ pub(super) struct Stamp {
 /// The beginning of what may be a group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
+    pub(super) salt: u32,
     pub(super) stamp: Stamp,
     sum: u32,
     records: usize,
@@ -156,6 +157,7 @@ impl Head {
             return None;
         }
         Some(Self {
+            salt,
             sum: u32_at(head, 4),
             records: usize::try_from(u32_at(head, 8)).ok()?,
             stamp: Stamp {
@@ -217,6 +219,19 @@ impl<'a> Iterator for Records<'a> {
         self.rest = rest;
         Some(Some((slot, record)))
     }
+}
+
+/// The records in `bytes` that are whole, if the lengths of those that are not can be believed. For
+/// telling people what a damaged group was about.
+pub(super) fn loose_records(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let head = bytes.first_chunk::<RECORD_HEAD_BYTES>()?;
+        let length = usize::try_from(u32_at(head, RECORD_SUMMED_FROM)).ok()?;
+        let (framed, rest) = bytes.split_at_checked(length.checked_add(RECORD_HEAD_BYTES)?)?;
+        bytes = rest;
+        Some(only_record(framed))
+    })
+    .flatten()
 }
 
 /// The spelling of the framed record that `bytes` are; `None` when they are not what was written.

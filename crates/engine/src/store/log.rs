@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
-use super::directory::Directory;
+use super::directory::{Directory, is_full};
 use super::group::{Group, Slot, Stamp};
 use super::record::{LogTime, Place, Record};
 use super::segment::{self, HEADER_BYTES, Header, Segment};
@@ -38,7 +38,18 @@ pub struct Log {
     time: LogTime,
     /// Whether a failed write may have left bytes behind the end.
     is_soiled: bool,
+    /// Whether there is a spare.
+    has_spare: bool,
 }
+
+/// The file that keeps some room on the disk for [`Log::append_upkeep`]. What is in it means nothing.
+const SPARE_FILE: &str = "spare";
+
+/// Bytes of the spare, at most: enough for some marks and some groups of compaction.
+const SPARE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes of a segment that is begun on a full disk, at most: a piece of the spare.
+const SCANTY_SEGMENT_BYTES_MAX: u64 = 64 * 1024;
 
 /// The segment that is written to.
 pub(super) struct Tail {
@@ -132,6 +143,62 @@ impl Log {
             tail,
             time,
             is_soiled: false,
+            has_spare: false,
+        }
+    }
+
+    /// Sees to it that there is room for what a publish may need: in the newest segment or in a new
+    /// one, and for a spare. For a log that found a full disk.
+    ///
+    /// # Errors
+    /// There is no such room, or something else is wrong.
+    pub fn make_room(&mut self) -> Result<(), AppendError> {
+        self.segments.check().map_err(AppendError::Sync)?;
+        self.keep_spare().map_err(AppendError::Write)?;
+        let left = self.tail.capacity - self.tail.segment.used().min(self.tail.capacity);
+        if left < self.segment_bytes / 2 {
+            self.clean().map_err(AppendError::Write)?;
+            self.roll(0, self.time, self.segment_bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is a spare.
+    ///
+    /// # Errors
+    /// There is no room for it, or something else is wrong.
+    pub fn keep_spare(&mut self) -> io::Result<()> {
+        if !self.has_spare {
+            let bytes = SPARE_BYTES_MAX.min(4 * self.segment_bytes);
+            self.directory.create(SPARE_FILE, bytes)?;
+            self.has_spare = true;
+        }
+        Ok(())
+    }
+
+    /// Like [`Log::append`], for what is written to make room: on a full disk it takes the spare.
+    ///
+    /// # Errors
+    /// The group is not in the log.
+    pub fn append_upkeep(
+        &mut self,
+        group: &mut Group,
+        now: LogTime,
+    ) -> Result<Appended, AppendError> {
+        match self.append(group, now) {
+            Err(AppendError::Write(error)) if is_full(&error) => {
+                if std::mem::take(&mut self.has_spare) {
+                    let removed = self.directory.remove(SPARE_FILE);
+                    removed.map_err(AppendError::Write)?;
+                }
+                let length = group.len() as u64;
+                if self.tail.segment.used() + length > self.tail.capacity {
+                    let bytes = SCANTY_SEGMENT_BYTES_MAX.min(self.segment_bytes / 2);
+                    self.roll(length, now.max(self.time), bytes)?;
+                }
+                self.append(group, now)
+            }
+            outcome => outcome,
         }
     }
 
@@ -156,7 +223,7 @@ impl Log {
         }
         let time = now.max(self.time);
         if self.tail.segment.used() + length > self.tail.capacity {
-            self.roll(length, time)?;
+            self.roll(length, time, self.segment_bytes)?;
         }
         let segment = &self.tail.segment;
         let base = segment.used();
@@ -186,6 +253,17 @@ impl Log {
         })
     }
 
+    /// Ends the newest segment, durably, and begins the next one, so that everything that was written
+    /// until now can be removed.
+    ///
+    /// # Errors
+    /// There is no new segment.
+    pub fn begin_segment(&mut self) -> Result<(), AppendError> {
+        self.segments.check().map_err(AppendError::Sync)?;
+        self.clean().map_err(AppendError::Write)?;
+        self.roll(0, self.time, self.segment_bytes)
+    }
+
     /// Makes what is behind the end zeros again, which is what opening takes for an end.
     fn clean(&mut self) -> io::Result<()> {
         if self.is_soiled {
@@ -200,14 +278,15 @@ impl Log {
         Ok(())
     }
 
-    /// Ends the newest segment, durably, and begins the next one with room for `length` bytes.
-    fn roll(&mut self, length: u64, now: LogTime) -> Result<(), AppendError> {
+    /// Ends the newest segment, durably, and begins the next one of about `bytes`, with room for
+    /// `length` at least.
+    fn roll(&mut self, length: u64, now: LogTime, bytes: u64) -> Result<(), AppendError> {
         self.segments.finish(&self.tail.segment)?;
         let id = self.tail.segment.id.checked_add(1).ok_or_else(|| {
             AppendError::Write(io::Error::other("the log's segments are used up"))
         })?;
         let header = Header::new(id, self.sequence + 1, now);
-        let capacity = self.segment_bytes.max(HEADER_BYTES as u64 + length);
+        let capacity = bytes.max(HEADER_BYTES as u64 + length);
         let fresh =
             segment::create(&*self.directory, &header, capacity).map_err(AppendError::Write)?;
         // From here on its name may be there after a power cut, so that nothing may be appended to the
@@ -234,10 +313,15 @@ impl Log {
             .map_err(|error| match error {
                 AppendError::Write(error) | AppendError::Sync(error) => error,
             })?;
-        let running = self.segments.running();
-        let mut mark = self.segments.current_mark(&running);
-        mark.is_stopped = true;
-        mark.time = mark.time.max(now);
-        mark.write(&*self.directory)
+        let mut running = self.segments.running();
+        // In what is kept of it too: a segment may still be removed after this, and the mark written
+        // again.
+        running.mark.is_stopped = true;
+        running.mark.time = running.mark.time.max(now);
+        if self.has_spare {
+            // The next run makes its own; one that stays is only room that is not used.
+            let _ = self.directory.remove(SPARE_FILE);
+        }
+        self.segments.current_mark(&running).write(&*self.directory)
     }
 }

@@ -10,6 +10,7 @@
 
 mod codec;
 mod directory;
+mod fold;
 mod group;
 mod log;
 mod mark;
@@ -18,12 +19,18 @@ mod record;
 mod scan;
 mod segment;
 mod segments;
+mod stopped;
+mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use directory::{DataFile, Directory, LockError, OsDirectory, is_full};
+pub use fold::{Fold, Settled};
 pub use group::{Group, Slot};
 pub use log::{AppendError, Appended, Log, LogOptions};
 pub use opening::{OpenError, Opening};
 pub use record::{KeyRecord, LogTime, Malformed, Place, Record, RecordRef, StreamState};
+pub use segment::FORMAT;
 pub use segments::{ReadError, Segments};
+pub use stopped::StoppedDirectory;
+pub use survey::{Affected, Ending, PlaceReader, Problem, SegmentSummary, Survey, has_log};

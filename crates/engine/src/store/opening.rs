@@ -280,6 +280,11 @@ impl Files {
     }
 
     fn remove_leftovers(&self, directory: &dyn Directory) -> Result<(), OpenError> {
+        if self.leftovers.is_empty() {
+            return Ok(());
+        }
+        // The mark that they are judged by may be one that a power cut would undo.
+        directory.sync().map_err(Blame(directory).io(""))?;
         for name in &self.leftovers {
             directory.remove(name).map_err(Blame(directory).io(name))?;
         }
@@ -288,7 +293,7 @@ impl Files {
 }
 
 /// Whether the file is one of ours that has not got its name.
-fn is_unfinished(name: &str) -> bool {
+pub(super) fn is_unfinished(name: &str) -> bool {
     segment::finished(name).is_some_and(|name| name == mark::FILE_NAME || id_of(name).is_some())
 }
 
@@ -318,7 +323,7 @@ fn restore(
     let content = &newest.content;
     let replaced = match segment::replace(directory, id, content, segment_bytes) {
         // What is there must be readable on a full disk too.
-        Err(error) if is_full(&error) => segment::replace(directory, id, content, 0),
+        Err(error) if is_full(&error) => rewrite(newest),
         other => other,
     };
     named(
@@ -328,6 +333,19 @@ fn restore(
         newest.time,
         content.len(),
     )
+}
+
+/// The same in its place, which gives room back instead of taking some. Whatever comes in between, a
+/// byte is overwritten with itself.
+fn rewrite(newest: &Newest) -> io::Result<Fresh> {
+    let capacity = newest.content.len() as u64;
+    newest.file.write_at(&newest.content, 0)?;
+    newest.file.set_len(capacity)?;
+    newest.file.sync_data()?;
+    Ok(Fresh {
+        file: Arc::clone(&newest.file),
+        capacity,
+    })
 }
 
 /// Begins a log.

@@ -22,7 +22,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::directory::{DataFile, Directory};
-use super::group::{Head, Records, holds_head};
+use super::group::{Head, Records, Stamp, holds_head};
 use super::mark::Mark;
 use super::opening::{Blame, OpenError};
 use super::record::{LogTime, Place, Record};
@@ -36,7 +36,7 @@ pub(super) struct LastRun {
     /// Whether the machine has been up since.
     is_same_boot: bool,
     /// Up to here groups are known to have been durable.
-    durable: u64,
+    pub(super) durable: u64,
     /// Whether it acknowledged what was not durable.
     is_relaxed: bool,
     /// Whether a loss before it was still to be told.
@@ -73,14 +73,25 @@ impl LastRun {
 
 /// Reads one segment after the other.
 pub(super) struct Scan<'a> {
-    directory: &'a dyn Directory,
-    last_run: &'a LastRun,
+    pub(super) directory: &'a dyn Directory,
+    pub(super) last_run: &'a LastRun,
     fold: &'a mut dyn FnMut(LogTime, Record, Place),
     /// The segment that is being read, whole.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// The sequence number of the next group, once a segment has said which it begins with.
-    next: Option<u64>,
-    time: LogTime,
+    pub(super) next: Option<u64>,
+    pub(super) time: LogTime,
+}
+
+/// Where reading a segment came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct End {
+    /// Behind the last group that was read.
+    pub(super) at: usize,
+    /// Groups that were read.
+    pub(super) groups: u64,
+    /// What is wrong with the group that begins here, if that is more than that there is none.
+    pub(super) reason: Option<&'static str>,
 }
 
 /// The newest segment, and what the log ends with.
@@ -120,7 +131,7 @@ impl<'a> Scan<'a> {
     /// Reads a segment that is not the newest: it was durable, to its last byte, before the next began.
     pub(super) fn older(&mut self, id: u32) -> Result<Segment, OpenError> {
         let loaded = self.load(id)?;
-        let end = self.groups(&loaded)?;
+        let end = self.whole_groups(&loaded)?;
         if end < self.bytes.len() {
             return Err(self.damaged(&loaded, end, "a group cannot be read"));
         }
@@ -130,7 +141,7 @@ impl<'a> Scan<'a> {
     /// Reads the newest segment.
     pub(super) fn newest(mut self, id: u32) -> Result<Newest, OpenError> {
         let loaded = self.load(id)?;
-        let end = self.groups(&loaded)?;
+        let end = self.whole_groups(&loaded)?;
         let next = self.next.unwrap_or(loaded.header.first);
         let torn = torn_bytes(&self.bytes[end..], loaded.header.salt, next, self.last_run)
             .map_err(|reason| self.damaged(&loaded, end, reason))?;
@@ -174,29 +185,41 @@ impl<'a> Scan<'a> {
         Ok(Loaded { name, file, header })
     }
 
-    /// Folds the groups up to the first place where none can be read, and tells that.
-    fn groups(&mut self, loaded: &Loaded) -> Result<usize, OpenError> {
+    /// Folds the groups up to the first place where there is none, and tells that.
+    fn whole_groups(&mut self, loaded: &Loaded) -> Result<usize, OpenError> {
+        let end = self.groups(&loaded.header, HEADER_BYTES);
+        match end.reason {
+            None => Ok(end.at),
+            Some(reason) => Err(self.damaged(loaded, end.at, reason)),
+        }
+    }
+
+    /// Folds the groups from `at` on, up to the first place where none can be read.
+    pub(super) fn groups(&mut self, header: &Header, at: usize) -> End {
         let bytes = mem::take(&mut self.bytes);
-        let mut at = HEADER_BYTES;
-        let mut outcome = Ok(());
-        while let Some(head) = Head::read(&bytes[at..], loaded.header.salt)
-            && let Some(records) = head.records(&bytes[at..])
+        let mut end = End {
+            at,
+            groups: 0,
+            reason: None,
+        };
+        while let Some(head) = Head::read(&bytes[end.at..], header.salt)
+            && let Some(records) = head.records(&bytes[end.at..])
         {
             if self.next != Some(head.stamp.sequence) || head.stamp.sequence == u64::MAX {
-                outcome = Err("a group is out of sequence");
+                end.reason = Some("a group is out of sequence");
                 break;
             }
             self.time = self.time.max(head.stamp.time);
-            if !self.records(records, loaded.header.id, at, head.stamp.time) {
-                outcome = Err("a record cannot be read");
+            if !self.records(records, header.id, end.at, head.stamp.time) {
+                end.reason = Some("a record cannot be read");
                 break;
             }
             self.next = Some(head.stamp.sequence + 1);
-            at += head.length();
+            end.at += head.length();
+            end.groups += 1;
         }
         self.bytes = bytes;
-        outcome.map_err(|reason| self.damaged(loaded, at, reason))?;
-        Ok(at)
+        end
     }
 
     /// Folds the records of the group at `base`; false if one cannot be read.
@@ -225,7 +248,7 @@ impl<'a> Scan<'a> {
 
 /// How many bytes of an unfinished write are at the beginning of `rest`, which is what is behind the
 /// last group of the newest segment; an error when it is something else.
-fn torn_bytes(
+pub(super) fn torn_bytes(
     rest: &[u8],
     salt: u32,
     next: u64,
@@ -242,8 +265,8 @@ fn torn_bytes(
     if next <= last_run.durable {
         return Err("a group that was on disk cannot be read");
     }
-    for synced in groups_behind(rest, salt, next) {
-        if last_run.is_same_boot || synced >= next {
+    for (_, later) in groups_behind(rest, salt, next) {
+        if last_run.is_same_boot || later.synced >= next {
             return Err("a group cannot be read, and there are groups behind it");
         }
     }
@@ -253,16 +276,20 @@ fn torn_bytes(
     Ok(used)
 }
 
-/// What the readable groups behind an unreadable one knew to be durable.
-fn groups_behind(rest: &[u8], salt: u32, next: u64) -> impl Iterator<Item = u64> {
+/// The readable groups in `rest` that come later than group `next`, and where they begin.
+pub(super) fn groups_behind(
+    rest: &[u8],
+    salt: u32,
+    next: u64,
+) -> impl Iterator<Item = (usize, Stamp)> {
     let salt_bytes = salt.to_le_bytes();
-    let starts = rest.windows(salt_bytes.len()).enumerate().skip(1);
+    let starts = rest.windows(salt_bytes.len()).enumerate();
     starts
         .filter(move |(_, window)| *window == salt_bytes)
         .filter_map(move |(start, _)| {
             let head = Head::read(&rest[start..], salt)?;
             let is_later = head.stamp.sequence > next;
-            (is_later && head.records(&rest[start..]).is_some()).then_some(head.stamp.synced)
+            (is_later && head.records(&rest[start..]).is_some()).then_some((start, head.stamp))
         })
 }
 

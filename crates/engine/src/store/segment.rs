@@ -25,7 +25,7 @@ use super::group::{u32_at, u64_at};
 use super::record::LogTime;
 
 /// The format that is written, and the newest one that is read.
-pub(super) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"campanil";
 /// Bytes of a segment in front of its groups.

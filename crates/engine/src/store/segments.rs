@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::{fmt, io};
 
-use super::directory::Directory;
+use super::directory::{DataFile, Directory};
 use super::group::only_record;
 use super::log::AppendError;
-use super::mark::Mark;
+use super::mark::{self, Mark};
 use super::record::{LogTime, Place, Record};
 use super::segment::{Segment, file_name};
 
@@ -50,6 +50,16 @@ pub struct Segments {
     syncing: Mutex<()>,
     has_failed: AtomicBool,
     mark: Mutex<Running>,
+}
+
+/// Reads the record at `place` of its segment's file.
+pub(super) fn read_record(file: &dyn DataFile, place: Place) -> Result<Record, ReadError> {
+    let length = usize::try_from(place.length).map_err(|_| ReadError::Corrupt)?;
+    let mut bytes = vec![0; length];
+    file.read_at(&mut bytes, u64::from(place.offset))
+        .map_err(ReadError::Io)?;
+    let record = only_record(&bytes).ok_or(ReadError::Corrupt)?;
+    Record::decode(record).map_err(|_| ReadError::Corrupt)
 }
 
 /// What the mark says while the log is open.
@@ -97,18 +107,10 @@ impl Segments {
     pub fn read(&self, place: Place) -> Result<Record, ReadError> {
         let segment = self.segment(place.segment).ok_or(ReadError::Gone)?;
         let end = u64::from(place.offset) + u64::from(place.length);
-        let length = usize::try_from(place.length).map_err(|_| ReadError::Corrupt)?;
         if end > segment.used() {
             return Err(ReadError::Corrupt);
         }
-        let mut bytes = vec![0; length];
-        let offset = u64::from(place.offset);
-        segment
-            .file
-            .read_at(&mut bytes, offset)
-            .map_err(ReadError::Io)?;
-        let record = only_record(&bytes).ok_or(ReadError::Corrupt)?;
-        Record::decode(record).map_err(|_| ReadError::Corrupt)
+        read_record(&*segment.file, place)
     }
 
     /// Bytes that all segments use, without what is only reserved.
@@ -193,7 +195,12 @@ impl Segments {
     fn disown_boot(&self) {
         let mut running = self.running();
         running.mark.boot_id = None;
-        let _ = self.current_mark(&running).write(&*self.directory);
+        let written = self.current_mark(&running).write(&*self.directory);
+        if written.is_err() && running.mark.is_relaxed {
+            // Without a mark the worst is assumed, and a name goes where no byte can be written. What
+            // a run that synced had acknowledged is not worth new epochs.
+            let _ = self.directory.remove(mark::FILE_NAME);
+        }
     }
 
     /// An error once a sync has failed.

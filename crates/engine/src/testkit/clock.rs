@@ -5,18 +5,37 @@ use std::time::Duration;
 
 use crate::time::{Clock, Moment, Now};
 
-/// The wall clock's time at [`Moment::START`], in Unix seconds: any number that is no round one.
-const UNIX_AT_START: i64 = 1_700_000_003;
+/// The wall clock's time at [`Moment::START`] unless a test says otherwise, in Unix milliseconds: any
+/// number that is no round one.
+const UNIX_MILLIS_AT_START: i64 = 1_700_000_003_000;
 
 /// A clock that a test moves.
-#[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
+#[derive(Debug)]
+pub struct ManualClock {
+    millis: AtomicU64,
+    unix_millis_at_start: i64,
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::at(UNIX_MILLIS_AT_START)
+    }
+}
 
 impl ManualClock {
+    /// A clock of a process that starts at this time by the wall clock.
+    #[must_use]
+    pub const fn at(unix_millis: i64) -> Self {
+        Self {
+            millis: AtomicU64::new(0),
+            unix_millis_at_start: unix_millis,
+        }
+    }
+
     /// Lets `duration` pass.
     pub fn advance(&self, duration: Duration) {
         let millis = u64::try_from(duration.as_millis()).expect("tests do not last that long");
-        self.0.fetch_add(millis, Relaxed);
+        self.millis.fetch_add(millis, Relaxed);
     }
 
     /// The Unix second that is so many seconds away from now.
@@ -28,11 +47,11 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Now {
-        let millis = self.0.load(Relaxed);
+        let millis = self.millis.load(Relaxed);
         let since_start = i64::try_from(millis).expect("tests do not last that long");
         Now {
             moment: Moment::from_millis(millis),
-            unix_millis: UNIX_AT_START * 1000 + since_start,
+            unix_millis: self.unix_millis_at_start + since_start,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What tests of the engine are made of, and tests of everything that is built on it: time moved
-//! by hand, the contract that every broker keeps, a broker that misbehaves on demand.
+//! by hand, the contract that every broker keeps, a broker and a disk that misbehave on demand.
 //!
 //! It panics where an assertion would, since only tests use it; it refuses to know sockets and
 //! runtimes like the rest of the engine.
@@ -9,6 +9,7 @@ mod authority;
 mod broker;
 mod clock;
 pub mod contract;
+pub mod disk;
 mod driver;
 mod random;
 mod reader;

@@ -57,6 +57,7 @@ const fn noted(path: &'static str, note: &'static str) -> Foreign {
 
 const TLS_CLIENTS: &str = "without it clients would not be asked for certificates";
 const INTERNAL: &str = "internal endpoints are served on the main address and port";
+const ONE_NODE: &str = "streams are kept by this node alone";
 const UNI_LIMIT: &str = "websocket.message_size_limit holds for every WebSocket";
 
 const FOREIGN: &[Foreign] = &[
@@ -80,9 +81,8 @@ const FOREIGN: &[Foreign] = &[
     key("http_server.tls_autocert"),
     key("log.file"),
     key("pid_file"),
-    noted("engine.redis", "streams are kept in this process"),
-    noted("engine.nats", "streams are kept in this process"),
-    but("engine.type", "memory"),
+    noted("engine.redis", ONE_NODE),
+    noted("engine.nats", ONE_NODE),
     but("broker.type", "memory"),
     key("broker"),
     but("presence_manager.type", "memory"),
@@ -129,6 +129,9 @@ const FOREIGN: &[Foreign] = &[
     key("usage_stats"),
 ];
 
+/// Values that Centrifugo has for a setting of ours, and what it means that they have no effect.
+const FOREIGN_VALUES: &[(&str, &[&str], &str)] = &[("engine.type", &["redis", "nats"], ONE_NODE)];
+
 /// Options of a namespace that need a proxy, maps or shared polls.
 const FOREIGN_OPTIONS: &[Foreign] = &[
     but("subscribe_proxy_name", "default"),
@@ -153,6 +156,17 @@ pub(crate) fn foreign(path: &str) -> Option<&'static Foreign> {
         path.strip_prefix("channel.without_namespace.")
             .and_then(foreign_option)
     })
+}
+
+/// What to tell about a value that Centrifugo knows for this setting and we do not act on.
+pub(crate) fn foreign_value(path: &str, value: &Value) -> Option<ProblemKind> {
+    let Value::Text(value) = value else {
+        return None;
+    };
+    FOREIGN_VALUES
+        .iter()
+        .find(|(setting, values, _)| *setting == path && values.contains(&value.as_str()))
+        .map(|(_, _, note)| ProblemKind::Unsupported(note))
 }
 
 /// Likewise for an option of a namespace.

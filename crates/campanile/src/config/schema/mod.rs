@@ -9,7 +9,9 @@ mod kind;
 mod namespace;
 mod sections;
 
-pub(crate) use foreign::{foreign, foreign_option, foreign_variable, has_foreign_below};
+pub(crate) use foreign::{
+    foreign, foreign_option, foreign_value, foreign_variable, has_foreign_below,
+};
 pub(crate) use kind::Kind;
 pub(crate) use namespace::NAMESPACE_OPTIONS;
 pub(crate) use sections::SECTIONS;

@@ -16,6 +16,8 @@ pub(crate) const SECTIONS: &[Section] = &[
     section("node", NODE),
     section("shutdown", SHUTDOWN),
     section("memory", MEMORY),
+    section("engine", ENGINE),
+    section("engine.disk", DISK),
     section("client", CLIENT),
     section("client.token", TOKEN),
     section("client.subscription_token", SUBSCRIPTION_TOKEN),
@@ -77,7 +79,11 @@ const NODE: &[Setting] = &[Setting::text(
 )];
 
 const SHUTDOWN: &[Setting] = &[
-    Setting::duration("timeout", "30s", "Longest time from SIGTERM to exit."),
+    Setting::duration(
+        "timeout",
+        "30s",
+        "Longest time that others are waited for after SIGTERM.",
+    ),
     Setting::duration(
         "drain",
         "5s",
@@ -92,6 +98,50 @@ const MEMORY: &[Setting] = &[Setting::count(
     "Bytes that queues and history may hold on this node; 0 for half of the machine's memory.",
 )
 .ours()];
+
+const ENGINE: &[Setting] = &[
+    // Centrifugo's default is memory. A server that forgets is a choice here, not an accident.
+    Setting::one_of(
+        "type",
+        &["disk", "memory"],
+        "disk",
+        "Where history and offsets are kept: on disk, or in memory until the process ends.",
+    ),
+];
+
+const DISK: &[Setting] = &[
+    Setting::text(
+        "path",
+        "campanile-data",
+        "Directory of the data, made where it is missing; one server's alone.",
+    )
+    .ours(),
+    Setting::one_of(
+        "durability",
+        &["relaxed", "sync"],
+        "relaxed",
+        "What an acknowledgement waits for: written, or written and synced to the device.",
+    )
+    .ours(),
+    Setting::duration(
+        "sync_interval",
+        "200ms",
+        "With relaxed, how often what was written is synced: what a power cut may take.",
+    )
+    .ours(),
+    Setting::count(
+        "size_limit",
+        "0",
+        "Bytes on disk from which on publishes into history are refused; 0 for no limit.",
+    )
+    .ours(),
+    Setting::count(
+        "cache_size",
+        "67108864",
+        "Bytes of the newest publications that are kept in memory too.",
+    )
+    .ours(),
+];
 
 const CLIENT: &[Setting] = &[
     Setting::list(

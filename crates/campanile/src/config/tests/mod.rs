@@ -1,5 +1,6 @@
 //! The configuration as its users meet it: texts in, settings or messages out.
 
+mod engine;
 mod files;
 mod paths;
 mod sources;

@@ -136,7 +136,7 @@ fn a_misspelled_variable_is_told_but_never_fatal() {
              did you mean \"CAMPANILE_HTTP_SERVER_PORT\"?",
             "$CAMPANILE_SERVICE_HOST: unknown key",
             "$CENTRIFUGO_ENGINE_REDIS_ADDRESS: not supported by Campanile yet; \
-             streams are kept in this process",
+             streams are kept by this node alone",
         ]
     );
 }

@@ -19,11 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use campanile_engine::throttle::Throttle;
 use tokio::sync::watch;
 use ureq::Agent;
 
 use super::key::VerifyingKey;
-use crate::throttle::Throttle;
 pub use endpoint::{EndpointError, JwksEndpoint};
 use set::KeySet;
 

@@ -1,15 +1,16 @@
 //! The program itself: started with a configuration of the test's, on a port of the system's
-//! choice, and stopped by a signal.
+//! choice, in a directory of its own, and stopped by a signal.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 
 use super::http::{self, Response};
@@ -17,16 +18,22 @@ use super::log::Log;
 use super::{API_KEY, PATIENCE, TOKEN_SECRET};
 
 /// How to start a server.
+#[derive(Clone)]
 pub(crate) struct Setup {
     config: Value,
     arguments: Vec<String>,
-    descriptors: Option<u32>,
+    /// What the shell's `ulimit` is given.
+    limit: Option<String>,
 }
+
+/// Where a server and those that follow it run; gone with the last of them.
+pub(crate) struct Home(PathBuf);
 
 /// A running server; killed when it is dropped, so that a failed test leaves nothing behind.
 pub(crate) struct Server {
     child: Child,
-    config: PathBuf,
+    setup: Setup,
+    pub(crate) home: Arc<Home>,
     pub(crate) address: SocketAddr,
     pub(crate) log: Log,
 }
@@ -52,7 +59,7 @@ impl Setup {
                 "prometheus": {"enabled": true},
             }),
             arguments: Vec::new(),
-            descriptors: None,
+            limit: None,
         }
     }
 
@@ -69,35 +76,45 @@ impl Setup {
     }
 
     /// Lets the process have no more descriptors than this.
-    pub(crate) const fn descriptors(mut self, descriptors: u32) -> Self {
-        self.descriptors = Some(descriptors);
+    pub(crate) fn descriptors(mut self, descriptors: u32) -> Self {
+        self.limit = Some(format!("-n {descriptors}"));
         self
     }
 
-    fn command(&self, config: &Path) -> Command {
+    /// Lets no file of the process become longer than this many blocks, of 512 or 1,024 bytes.
+    pub(crate) fn file_blocks(mut self, blocks: u32) -> Self {
+        self.limit = Some(format!("-f {blocks}"));
+        self
+    }
+
+    fn command(&self, home: &Home) -> Command {
         let program = env!("CARGO_BIN_EXE_campanile");
-        let mut command = match self.descriptors {
+        let mut command = match &self.limit {
             None => Command::new(program),
-            Some(descriptors) => {
+            Some(limit) => {
                 let mut shell = Command::new("sh");
-                shell.args([
-                    "-c",
-                    &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""),
-                ]);
+                shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
                 shell.arg(program);
                 shell
             }
         };
+        let config = home.path().join("config.json");
+        fs::write(&config, self.config.to_string()).expect("a writable directory");
         command.arg("serve").arg("--config").arg(config);
         command.args(&self.arguments).env_clear();
+        command.current_dir(home.path());
         command
     }
 
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Server {
-        let config = self.write();
+        self.start_in(Arc::new(Home::new()))
+    }
+
+    /// The same where another server was, or is.
+    pub(crate) fn start_in(self, home: Arc<Home>) -> Server {
         let mut child = self
-            .command(&config)
+            .command(&home)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -106,7 +123,8 @@ impl Setup {
         // From here on a panic ends the process.
         let mut server = Server {
             child,
-            config,
+            setup: self,
+            home,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             log,
         };
@@ -125,22 +143,35 @@ impl Setup {
 
     /// Runs it to an end that it comes to by itself.
     pub(crate) fn run_to_end(self) -> Output {
-        let config = self.write();
-        let output = self.command(&config).output().expect("the program runs");
-        let _ = fs::remove_file(config);
-        output
+        self.run_to_end_in(&Home::new())
     }
 
-    fn write(&self) -> PathBuf {
+    /// The same where another server was, or is.
+    pub(crate) fn run_to_end_in(self, home: &Home) -> Output {
+        self.command(home).output().expect("the program runs")
+    }
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "server-{}-{}.json",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("server-{}-{count}", std::process::id());
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::write(&path, self.config.to_string()).expect("a writable directory");
-        path
+        // What a process of the same id left behind is not a test's to find.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a writable directory");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -241,8 +272,7 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a child has an id"), signal).expect("it runs");
+        kill_process(self.pid(), signal).expect("it runs");
     }
 
     /// The exit code, once the process has ended.
@@ -250,6 +280,28 @@ impl Server {
         let ended = self.log.wait_for_end();
         assert!(ended.is_some(), "still running:\n{}", self.log.text());
         self.child.wait().expect("a child").code()
+    }
+
+    /// How long a file may become from now on, in bytes; `None` for as long as it likes.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        prlimit(Some(self.pid()), Resource::Fsize, limit).expect("it is our child");
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Ends it by this signal, and starts another one in its place.
+    pub(crate) fn restart(mut self, signal: Signal) -> Self {
+        self.signal(signal);
+        self.wait();
+        let (setup, home) = (self.setup.clone(), Arc::clone(&self.home));
+        drop(self);
+        setup.start_in(home)
     }
 
     /// Stops it in good order, and gives everything it logged.
@@ -273,6 +325,5 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_file(&self.config);
     }
 }

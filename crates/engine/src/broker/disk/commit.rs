@@ -4,6 +4,7 @@
 //! only then lets anybody see it: in the order of the log, stream and hand-off in one critical
 //! section. A group that could not be written was seen by nobody, so its offsets are given again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
@@ -19,7 +20,7 @@ use super::shared::Shared;
 use super::slot::{Slot, cache_footprint, log_footprint};
 use super::status::Counters;
 use crate::broker::BrokerError;
-use crate::broker::stream::publication_bytes;
+use crate::broker::stream::{Remembered, publication_bytes};
 use crate::broker::streams::Entry;
 use crate::channel::ChannelName;
 use crate::delivery::Event;
@@ -62,7 +63,7 @@ impl Committer {
     /// Commits until the queue is closed and empty, then ends the log as it should be.
     pub(super) fn run(mut self) {
         let _closing = CloseOnEnd(Arc::clone(&self.shared));
-        let mut batch = Vec::new();
+        let mut batch = VecDeque::new();
         while self.shared.queue.take(&mut batch, GROUP_BYTES_MAX) {
             self.plan.begin();
             self.shared.batch_began(self.plan.now);
@@ -70,10 +71,10 @@ impl Committer {
                 self.plan(request);
             }
             self.commit();
+            self.plan.end();
             self.shared.batch_ended();
             self.cool();
             self.residents.forget_before(self.log.segments().oldest());
-            self.compact();
         }
         if self.shared.counters.is_failed() {
             // What is on disk is for the next start to find out.
@@ -90,18 +91,23 @@ impl Committer {
             return request.refuse(BrokerError::StorageFailed);
         }
         match request {
-            Request::Publish(publish) => self.plan.publish(*publish),
+            Request::Publish(publish) => self.plan.publish(publish),
             Request::Remove {
                 channel,
                 through,
                 tell,
+                ..
             } => self.plan.remove(channel, through, tell),
             Request::Carry {
-                channel,
                 segment,
-                publications,
+                residues,
                 tell,
-            } => self.plan.carry(&channel, segment, &publications, tell),
+            } => {
+                for residue in &residues {
+                    self.plan.carry(segment, residue);
+                }
+                self.plan.waiting.push(tell);
+            }
             Request::Mark { tell } => {
                 self.plan.era();
                 self.plan.waiting.push(tell);
@@ -110,14 +116,22 @@ impl Committer {
         }
     }
 
-    /// Tries whether a disk that could not be written can be again: where the node is not sent any
-    /// publishes while it is not ready, nobody else does.
+    /// Does what nobody asked for.
     fn tick(&mut self) {
-        let counters = &self.shared.counters;
-        let is_in_trouble = counters.is_full.load(Relaxed) || counters.is_unwritable.load(Relaxed);
-        if is_in_trouble && !self.shared.is_over_limit(0) {
+        let Self { shared, log, .. } = self;
+        // Where the node is not sent any publishes while it is not ready, nobody else would find out.
+        if shared.counters.is_disk_full.load(Relaxed) {
+            match log.make_room() {
+                Ok(()) => shared.has_room(),
+                Err(AppendError::Write(_)) => {}
+                Err(AppendError::Sync(error)) => drop(shared.sync_failed(&error)),
+            }
+        }
+        let is_new_era = shared.streams.era(self.plan.now).epoch != self.logged_era;
+        if shared.counters.is_unwritable.load(Relaxed) || is_new_era {
             self.plan.era();
         }
+        self.compact();
     }
 
     fn commit(&mut self) {
@@ -144,7 +158,13 @@ impl Committer {
 
     fn write(&mut self) -> Result<Appended, BrokerError> {
         let time = self.shared.log_time(self.plan.now);
-        let appended = match self.log.append(&mut self.plan.group, time) {
+        let group = &mut self.plan.group;
+        let appended = if self.plan.has_publishes {
+            self.log.append(group, time)
+        } else {
+            self.log.append_upkeep(group, time)
+        };
+        let appended = match appended {
             Ok(appended) => appended,
             Err(AppendError::Write(error)) => return Err(self.shared.write_failed(&error)),
             Err(AppendError::Sync(error)) => return Err(self.shared.sync_failed(&error)),
@@ -187,11 +207,18 @@ impl Committer {
                 }
                 Kind::Trim(floor) => shared.streams.release(entry.stream.forget_below(floor)),
                 Kind::Carry { offset, from } => apply_carry(shared, entry, offset, from, place),
+                Kind::CarryKeys(keys) => {
+                    for key in &keys {
+                        entry.stream.move_key(key, place.segment);
+                    }
+                }
                 Kind::State => {}
             }
             if is_last {
                 entry.is_held = false;
-                stripe.schedule(&channel);
+                if !entry.is_scheduled() || entry.stream.is_forgettable(plan.now) {
+                    shared.streams.release(stripe.let_go(&channel, plan.now));
+                }
             }
             drop(stripe);
             if let Some((tell, published)) = told {
@@ -214,15 +241,15 @@ impl Committer {
             if let Kind::Publish(publishing) = step.kind {
                 publishes += 1;
                 shared.streams.release(publishing.cost);
-                answer(publishing.tell, Err(error));
+                plan.settled.push((publishing.tell, Err(error)));
             }
             if step.is_last {
                 shared.streams.let_go(&step.channel, plan.now);
             }
         }
-        for (tell, _) in plan.repeats.drain(..) {
-            answer(tell, Err(error));
-        }
+        let repeats = plan.repeats.drain(..);
+        plan.settled
+            .extend(repeats.map(|(tell, _)| (tell, Err(error))));
         for tell in plan.waiting.drain(..) {
             answer(tell, Err(error));
         }
@@ -261,7 +288,6 @@ impl Committer {
         let segment = segments.oldest();
         let channels = self.residents.of(segment).to_vec();
         self.shared.is_compacting.store(true, Relaxed);
-        // Fails while the compactor is not waiting yet; a tick tries again.
         if self.compactor.try_send(Job { segment, channels }).is_err() {
             self.shared.is_compacting.store(false, Relaxed);
         }
@@ -293,15 +319,17 @@ fn apply_publish(
         // Before it makes room: a history of one is enough for deltas.
         let latest = entry.stream.latest(now).filter(|_| wants_delta);
         previous = latest.and_then(|slot| slot.hot.clone());
-        let cached = cache_footprint(publication_bytes(&publication));
-        let hot = streams.take(cached).then(|| Arc::clone(&publication));
-        streams.release(entry.stream.append(Slot { place, hot }, bounds));
+        let bytes = publication_bytes(&publication);
+        let is_hot = bytes <= shared.options.cache_bytes && streams.take(cache_footprint(bytes));
+        let hot = is_hot.then(|| Arc::clone(&publication));
+        streams.release(entry.stream.append(Slot { place, hot }, bounds, now));
         if let Some(version) = version {
             entry.stream.set_version(version);
         }
     }
     if let Some(key) = key {
-        entry.stream.remember_key(key, published, now);
+        let remembered = Remembered::new(published, now, place.segment);
+        entry.stream.remember_key(key, remembered);
     }
     let event = Event::Publication {
         publication,

@@ -33,6 +33,11 @@ impl Draft {
         }
     }
 
+    /// Whether the group says something of it.
+    pub(super) const fn has_step(&self) -> bool {
+        self.last_step.is_some()
+    }
+
     pub(super) fn has_seen(&self, version: Option<&Version>) -> bool {
         version.is_some_and(|version| is_seen(self.version.as_ref(), version))
     }
@@ -73,7 +78,7 @@ impl Drafts {
             Draft {
                 epoch: entry.stream.top().epoch,
                 bounds: entry.stream.bounds(),
-                version: entry.stream.version().cloned(),
+                version: entry.stream.version(now).cloned(),
                 keys: HashMap::new(),
                 is_stored: entry.is_stored,
                 last_step: None,
@@ -86,7 +91,9 @@ impl Drafts {
         self.0.get_mut(channel)?.last_step.replace(index)
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// Forgets all; returns the held channels of which the group says nothing.
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = ChannelName> + '_ {
+        let all = self.0.drain();
+        all.filter_map(|(channel, draft)| (!draft.has_step()).then_some(channel))
     }
 }

@@ -23,7 +23,7 @@ mod status;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use campanile_protocol::{Position, Publication};
 use tokio::sync::oneshot;
@@ -42,6 +42,7 @@ use super::{
 use crate::budget::MemoryBudget;
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, Event, Inboxes, ShardId};
+use crate::limits::DISK_PATIENCE;
 use crate::store::{self, AppendError, Directory, Log, LogOptions, LogTime, Record};
 use crate::time::Clock;
 
@@ -189,8 +190,13 @@ impl DiskBroker {
         let known = known.filter(|_| !opening.is_lossy);
         let era = known.unwrap_or_else(|| Era::begin(now.moment, meta_ttl_min));
         let streams = Streams::new(inboxes, budget, clock, era);
-        let rebirth = opening.is_lossy.then_some(era.epoch);
-        let residents = restoring.finish(&streams, present, rebirth, &mut recovered)?;
+        // Not the new era's: a stream whose metadata has not long to live may be forgotten and begin
+        // again within it.
+        let rebirth = opening
+            .is_lossy
+            .then(|| Era::begin(now.moment, meta_ttl_min));
+        let reborn = rebirth.map(|rebirth| rebirth.epoch);
+        let residents = restoring.finish(&streams, present, reborn, &mut recovered)?;
         let shared = Arc::new(Shared {
             streams,
             queue: Queue::new(),
@@ -201,8 +207,10 @@ impl DiskBroker {
             batch_since: AtomicU64::new(0),
             is_compacting: AtomicBool::new(false),
         });
+        // On a full disk there is none until there is room.
+        let _ = log.keep_spare();
         if known.is_none() {
-            shared.begin_era(&mut log, era, opening.is_lossy)?;
+            shared.begin_era(&mut log, era, rebirth)?;
         }
         Self::start(shared, log, residents, era, recovered)
     }
@@ -214,13 +222,13 @@ impl DiskBroker {
         era: Era,
         recovered: Recovered,
     ) -> Result<Self, OpenError> {
-        let (compactor, jobs) = mpsc::sync_channel(0);
+        let (compactor, jobs) = mpsc::sync_channel(1);
         let (flush_stop, stop) = mpsc::channel();
         let (reads, to_read) = mpsc::channel();
         let committer = Committer::new(Arc::clone(&shared), log, residents, era.epoch, compactor);
-        let mut threads = vec![spawn("commit", || committer.run())?];
+        // The commit thread is the last: the others end when somebody gives up here.
         let of = Arc::clone(&shared);
-        threads.push(spawn("compact", move || compaction::run(&of, &jobs))?);
+        let mut threads = vec![spawn("compact", move || compaction::run(&of, &jobs))?];
         let of = Arc::clone(&shared);
         threads.push(spawn("flush", move || compaction::flush(&of, &stop))?);
         let to_read = Arc::new(Mutex::new(to_read));
@@ -228,6 +236,7 @@ impl DiskBroker {
             let (of, to_read) = (Arc::clone(&shared), Arc::clone(&to_read));
             threads.push(spawn("read", move || readers::run(&of, &to_read))?);
         }
+        threads.push(spawn("commit", || committer.run())?);
         Ok(Self {
             shared,
             readers: Readers::new(reads),
@@ -263,7 +272,15 @@ impl DiskBroker {
         self.shared.queue.close();
         self.readers.close();
         drop(lock(&self.flush_stop).take());
-        for thread in lock(&self.threads).drain(..) {
+        let mut threads = lock(&self.threads);
+        let began = Instant::now();
+        // Nobody sweeps any more who would notice a disk that stands still.
+        while threads.iter().any(|thread| !thread.is_finished()) && began.elapsed() < DISK_PATIENCE
+        {
+            pause();
+        }
+        self.shared.queue.refuse_all(BrokerError::Stopped);
+        for thread in threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
             }
@@ -301,17 +318,13 @@ impl DiskBroker {
         }
         let room = shared
             .queue
-            .admit(&new)
+            .admit(new.bytes())
             .await
             .inspect_err(|_| shared.refuse_busy())?;
         let (tell, told) = oneshot::channel();
         shared
             .queue
-            .push(Request::Publish(Box::new(PublishRequest {
-                new,
-                tell,
-                _room: room,
-            })))?;
+            .push(Request::Publish(PublishRequest { new, tell, room }))?;
         told.await.unwrap_or(Err(BrokerError::Stopped))
     }
 
@@ -338,11 +351,13 @@ impl DiskBroker {
     }
 
     async fn forget(&self, channel: &ChannelName) -> Result<(), BrokerError> {
+        let room = self.shared.queue.admit(0).await?;
         let (tell, told) = oneshot::channel();
         self.shared.queue.push(Request::Remove {
             channel: channel.clone(),
             through: None,
             tell,
+            room: Some(room),
         })?;
         told.await.unwrap_or(Err(BrokerError::Stopped))
     }
@@ -421,6 +436,11 @@ impl Drop for DiskBroker {
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     let thread = std::thread::Builder::new().name(format!("store-{name}"));
     thread.spawn(run).map_err(OpenError::Thread)
+}
+
+#[expect(clippy::disallowed_methods, reason = "closing blocks, and says so")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(1));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

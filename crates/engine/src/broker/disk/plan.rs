@@ -4,16 +4,17 @@
 //! it is forgotten.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use campanile_protocol::{Epoch, Publication};
 
-use super::draft::Drafts;
-use super::queue::{Carried, PublishRequest, Tell, answer};
+use super::draft::{Draft, Drafts};
+use super::queue::{PublishRequest, Residue, Tell, answer};
 use super::shared::Shared;
 use super::slot::SLOT_BYTES;
-use crate::broker::stream::{Bounds, Footprint, key_bytes};
+use crate::broker::stream::{Bounds, Footprint, key_footprint};
 use crate::broker::streams::entry_footprint;
-use crate::broker::{BrokerError, IDEMPOTENCY_TTL, Published, Version};
+use crate::broker::{BrokerError, IDEMPOTENCY_TTL, NewPublication, Published, Version};
 use crate::channel::ChannelName;
 use crate::delivery::Admission;
 use crate::limits::IDEMPOTENCY_KEYS_MAX;
@@ -31,8 +32,12 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// Repeats of publishes in the same group.
     pub(super) repeats: Vec<(Tell<Published>, Published)>,
+    /// Outcomes that are told when the group has ended, and its channels are no longer held.
+    pub(super) settled: Vec<(Tell<Published>, Result<Published, BrokerError>)>,
     /// Who waits for the group, and for nothing else.
     pub(super) waiting: Vec<Tell<()>>,
+    /// Whether the group makes the log hold more than before.
+    pub(super) has_publishes: bool,
     /// The time of the group.
     pub(super) now: Moment,
 }
@@ -55,6 +60,8 @@ pub(super) enum Kind {
         offset: u64,
         from: Place,
     },
+    /// Keys moved.
+    CarryKeys(Vec<Box<str>>),
     /// Nothing changes but where the channel's newest record is.
     State,
 }
@@ -87,97 +94,101 @@ impl Plan {
             drafts: Drafts::default(),
             steps: Vec::new(),
             repeats: Vec::new(),
+            settled: Vec::new(),
             waiting: Vec::new(),
+            has_publishes: false,
             now,
         }
     }
 
     /// Begins the next group.
     pub(super) fn begin(&mut self) {
-        self.group.clear();
-        self.drafts.clear();
         self.now = self.shared.streams.now();
+        self.has_publishes = false;
+    }
+
+    /// Ends the group, whose steps have been taken.
+    pub(super) fn end(&mut self) {
+        self.group.clear();
+        for channel in self.drafts.clear() {
+            self.shared.streams.let_go(&channel, self.now);
+        }
+        for (tell, outcome) in self.settled.drain(..) {
+            answer(tell, outcome);
+        }
     }
 
     pub(super) fn publish(&mut self, request: PublishRequest) {
-        match self.try_draft(&request) {
-            Ok(Drafted::New(publishing)) => self.push_publish(request, publishing),
-            Ok(Drafted::Known(published)) => answer(request.tell, Ok(published)),
-            Ok(Drafted::Repeat(published)) => self.repeats.push((request.tell, published)),
+        match self.judge(&request.new) {
+            Ok(Verdict::New(cost)) => self.push_publish(request, cost),
+            Ok(Verdict::Known(published)) => self.settled.push((request.tell, Ok(published))),
+            Ok(Verdict::Repeat(published)) => self.repeats.push((request.tell, published)),
             Err(error) => {
                 if error == BrokerError::StorageFull {
                     self.shared.refuse_full();
                 }
-                answer(request.tell, Err(error));
+                self.settled.push((request.tell, Err(error)));
             }
         }
     }
 
-    /// What a publish will come to, when the group is written.
-    fn try_draft(&mut self, request: &PublishRequest) -> Result<Drafted, BrokerError> {
-        let new = &request.new;
-        let draft = self.drafts.get(&new.channel);
-        let mut key_count = draft.map_or(0, |draft| draft.keys.len());
-        if let Some(draft) = draft {
-            let key = new.idempotency_key.as_deref();
-            if let Some(published) = key.and_then(|key| draft.keys.get(key)) {
-                return Ok(Drafted::Repeat(Published {
+    /// What a publish comes to. What a new one costs has been taken.
+    fn judge(&mut self, new: &NewPublication) -> Result<Verdict, BrokerError> {
+        let (now, streams) = (self.now, &self.shared.streams);
+        let draft = self.drafts.hold(streams, &new.channel, now);
+        let mut cost = Footprint::default();
+        if let Some(key) = new.idempotency_key.as_deref() {
+            if let Some(published) = draft.keys.get(key) {
+                return Ok(Verdict::Repeat(Published {
                     is_suppressed: true,
                     ..*published
                 }));
             }
-        }
-        let (mut bounds, mut is_stored) = (Bounds::default(), false);
-        let mut outdated = None;
-        if let Some(entry) = self.shared.streams.stripe(&new.channel).get(&new.channel) {
-            if let Some(published) = entry.repeated(new, self.now) {
-                return Ok(Drafted::Known(published));
+            let mut key_count = draft.keys.len();
+            if let Some(entry) = streams.stripe(&new.channel).get(&new.channel) {
+                if let Some(published) = entry.repeated(new, now) {
+                    return Ok(Verdict::Known(published));
+                }
+                key_count += entry.stream.key_count();
             }
-            outdated = entry.outdated(new);
-            key_count += entry.stream.key_count();
-            (bounds, is_stored) = (entry.stream.bounds(), entry.is_stored);
-        }
-        let key = new.idempotency_key.as_deref();
-        if key.is_some() && key_count >= IDEMPOTENCY_KEYS_MAX {
-            return Err(BrokerError::TooManyKeys);
-        }
-        if let Some(draft) = draft {
-            if new.retention.is_some() && draft.has_seen(new.version.as_ref()) {
-                return Ok(Drafted::Repeat(Published {
-                    position: Some(draft.top()),
-                    is_suppressed: true,
-                }));
+            if key_count >= IDEMPOTENCY_KEYS_MAX {
+                return Err(BrokerError::TooManyKeys);
             }
-            (bounds, is_stored) = (draft.bounds, draft.is_stored);
-        } else if let Some(published) = outdated {
-            return Ok(Drafted::Known(published));
+            cost += key_footprint(key);
         }
-        if self.shared.is_over_limit(self.group.len()) {
+        if new.retention.is_some() && draft.has_seen(new.version.as_ref()) {
+            let published = Published {
+                position: Some(draft.top()),
+                is_suppressed: true,
+            };
+            return Ok(if draft.has_step() {
+                Verdict::Repeat(published)
+            } else {
+                Verdict::Known(published)
+            });
+        }
+        let is_disk_full = self.shared.counters.is_disk_full.load(Relaxed);
+        if is_disk_full || self.shared.is_over_limit(self.group.len()) {
             return Err(BrokerError::StorageFull);
         }
-        let mut cost = Footprint::default();
-        cost.memory += key.map_or(0, key_bytes);
         cost.memory += new.retention.map_or(0, |_| SLOT_BYTES);
-        if !is_stored {
+        if !draft.is_stored {
             cost += entry_footprint(&new.channel);
         }
-        if !self.shared.streams.take(cost) {
+        if !streams.take(cost) {
             return Err(BrokerError::OutOfMemory);
         }
-        let advanced = new
-            .retention
-            .map(|retention| bounds.advance(retention, self.now));
-        Ok(Drafted::New(Advance {
-            bounds: advanced,
-            cost,
-        }))
+        Ok(Verdict::New(cost))
     }
 
-    fn push_publish(&mut self, request: PublishRequest, advance: Advance) {
+    fn push_publish(&mut self, request: PublishRequest, mut cost: Footprint) {
         let PublishRequest { new, tell, .. } = request;
-        let Advance { bounds, mut cost } = advance;
-        let (now, shared) = (self.now, Arc::clone(&self.shared));
+        self.has_publishes = true;
+        let (now, shared) = (self.now, &self.shared);
         let draft = self.drafts.hold(&shared.streams, &new.channel, now);
+        let bounds = new
+            .retention
+            .map(|retention| draft.bounds.advance(retention, now));
         draft.bounds = bounds.unwrap_or(draft.bounds);
         draft.is_stored = true;
         if bounds.is_some() && new.version.is_some() {
@@ -193,24 +204,20 @@ impl Plan {
             position: bounds.map(|_| draft.top()),
             is_suppressed: false,
         };
-        let keys: Vec<KeyRecord> = new
-            .idempotency_key
-            .iter()
-            .map(|key| KeyRecord {
+        let key = new.idempotency_key.as_ref().map(|key| {
+            draft.keys.insert(key.clone(), published);
+            KeyRecord {
                 key: key.clone(),
                 offset: bounds.map(|bounds| bounds.top),
                 expires: shared.log_time(now + IDEMPOTENCY_TTL),
-            })
-            .collect();
-        if let Some(key) = &new.idempotency_key {
-            draft.keys.insert(key.clone(), published);
-        }
-        let state = draft.state(&shared);
+            }
+        });
+        let state = draft.state(shared);
         let slot = self.group.push(RecordRef::Channel {
             channel: new.channel.as_str(),
             state: &state,
             publication: bounds.map(|_| &*publication),
-            keys: &keys,
+            keys: key.as_slice(),
         });
         if bounds.is_some() {
             let logged = Footprint {
@@ -239,94 +246,81 @@ impl Plan {
     }
 
     pub(super) fn remove(&mut self, channel: ChannelName, through: Option<u64>, tell: Tell<()>) {
-        let shared = Arc::clone(&self.shared);
-        let is_stored = self.drafts.get(&channel).is_some()
-            || shared
-                .streams
-                .stripe(&channel)
-                .get(&channel)
-                .is_some_and(|entry| entry.is_stored);
-        if !is_stored {
-            answer(tell, Ok(()));
+        let draft = self.drafts.hold(&self.shared.streams, &channel, self.now);
+        self.waiting.push(tell);
+        if !draft.is_stored {
             return;
         }
-        let draft = self.drafts.hold(&shared.streams, &channel, self.now);
         let all = draft.bounds.top + 1;
         let floor = through.map_or(all, |through| all.min(through + 1));
         draft.bounds.floor = draft.bounds.floor.max(floor);
         let floor = draft.bounds.floor;
-        self.push_state(channel, &[], Kind::Trim(floor));
-        self.waiting.push(tell);
+        self.push_state(channel, None, &[], Kind::Trim(floor));
     }
 
-    pub(super) fn carry(
-        &mut self,
-        channel: &ChannelName,
-        segment: u32,
-        publications: &[Carried],
-        tell: Tell<()>,
-    ) {
-        self.waiting.push(tell);
-        let shared = Arc::clone(&self.shared);
-        for Carried { from, publication } in publications {
+    /// Writes what is still needed of `residue` in `segment` to the end of the log.
+    pub(super) fn carry(&mut self, segment: u32, residue: &Residue) {
+        let channel = &residue.channel;
+        self.drafts.hold(&self.shared.streams, channel, self.now);
+        let needed = self.needed(segment, residue);
+        for (from, publication) in needed.publications {
             let offset = publication.offset;
-            let is_there = shared
-                .streams
-                .stripe(channel)
-                .get(channel)
-                .is_some_and(|entry| {
-                    entry.stream.history_is_alive(self.now)
-                        && entry
-                            .stream
-                            .get(offset)
-                            .is_some_and(|slot| slot.place == *from)
-                });
-            let is_dropped = self
-                .drafts
-                .get(channel)
-                .is_some_and(|draft| draft.bounds.floor > offset);
-            if !is_there || is_dropped {
-                continue;
-            }
-            let draft = self.drafts.hold(&shared.streams, channel, self.now);
-            let state = draft.state(&shared);
-            let slot = self.group.push(RecordRef::Channel {
-                channel: channel.as_str(),
-                state: &state,
-                publication: Some(publication),
-                keys: &[],
-            });
-            let from = *from;
-            self.push_step(channel.clone(), slot, Kind::Carry { offset, from });
+            let kind = Kind::Carry { offset, from };
+            self.push_state(channel.clone(), Some(publication), &[], kind);
         }
-        let (mut keys, mut is_resident) = (Vec::new(), false);
-        if let Some(entry) = shared.streams.stripe(channel).get(channel)
-            && entry.is_stored
-        {
-            is_resident = entry.segment == segment;
-            keys.extend(
-                entry
-                    .stream
-                    .keys(self.now)
-                    .map(|(key, published, expires)| KeyRecord {
-                        key: key.into(),
-                        offset: published.position.map(|position| position.offset),
-                        expires: shared.log_time(expires),
-                    }),
-            );
+        for keys in needed.keys.chunks(KEYS_CARRIED) {
+            let names = keys.iter().map(|key| key.key.clone()).collect();
+            self.push_state(channel.clone(), None, keys, Kind::CarryKeys(names));
         }
-        for keys in keys.chunks(KEYS_CARRIED) {
-            self.drafts.hold(&shared.streams, channel, self.now);
-            self.push_state(channel.clone(), keys, Kind::State);
-        }
-        if is_resident && self.drafts.get(channel).is_none() {
-            self.drafts.hold(&shared.streams, channel, self.now);
-            self.push_state(channel.clone(), &[], Kind::State);
+        let has_step = self.drafts.get(channel).is_some_and(Draft::has_step);
+        if needed.is_newest && !has_step {
+            self.push_state(channel.clone(), None, &[], Kind::State);
         }
     }
 
-    /// A record of a held channel without a publication.
-    fn push_state(&mut self, channel: ChannelName, keys: &[KeyRecord], kind: Kind) {
+    /// What is still as it was when it was read.
+    fn needed<'a>(&self, segment: u32, residue: &'a Residue) -> Needed<'a> {
+        let channel = &residue.channel;
+        let mut needed = Needed::default();
+        let stripe = self.shared.streams.stripe(channel);
+        let entry = stripe.get(channel).filter(|entry| entry.is_stored);
+        let (Some(entry), Some(draft)) = (entry, self.drafts.get(channel)) else {
+            return needed;
+        };
+        needed.is_newest = entry.segment == segment;
+        if entry.stream.history_is_alive(self.now) {
+            let all = residue.publications.iter();
+            needed
+                .publications
+                .extend(all.filter_map(|(from, publication)| {
+                    let slot = entry.stream.get(publication.offset)?;
+                    let is_kept = publication.offset >= draft.bounds.floor;
+                    (is_kept && slot.place == *from).then_some((*from, &**publication))
+                }));
+        }
+        needed.keys = residue
+            .keys
+            .iter()
+            .filter_map(|key| {
+                let known = entry.stream.remembered(key, self.now)?;
+                (known.segment <= segment).then(|| KeyRecord {
+                    key: key.clone(),
+                    offset: known.published.position.map(|position| position.offset),
+                    expires: self.shared.log_time(known.expires),
+                })
+            })
+            .collect();
+        needed
+    }
+
+    /// A record of a held channel that does not change where it stands.
+    fn push_state(
+        &mut self,
+        channel: ChannelName,
+        publication: Option<&Publication>,
+        keys: &[KeyRecord],
+        kind: Kind,
+    ) {
         let Some(draft) = self.drafts.get(&channel) else {
             return;
         };
@@ -334,7 +328,7 @@ impl Plan {
         let slot = self.group.push(RecordRef::Channel {
             channel: channel.as_str(),
             state: &state,
-            publication: None,
+            publication,
             keys,
         });
         self.push_step(channel, slot, kind);
@@ -365,17 +359,21 @@ impl Plan {
     }
 }
 
-/// What a publish will come to.
-enum Drafted {
+/// What a publish comes to.
+enum Verdict {
     /// What it came to when it was published first.
     Known(Published),
     /// What it comes to in the same group.
     Repeat(Published),
-    New(Advance),
+    /// Something new, which takes up so much.
+    New(Footprint),
 }
 
-#[derive(Clone, Copy)]
-struct Advance {
-    bounds: Option<Bounds>,
-    cost: Footprint,
+/// What has to be carried on.
+#[derive(Default)]
+struct Needed<'a> {
+    publications: Vec<(Place, &'a Publication)>,
+    keys: Vec<KeyRecord>,
+    /// Whether the channel's newest record is there.
+    is_newest: bool,
 }

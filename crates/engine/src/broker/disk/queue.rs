@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use campanile_protocol::Publication;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use futures_util::future::{Either, select};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::broker::{BrokerError, NewPublication, Published};
 use crate::channel::ChannelName;
-use crate::delivery::payload_bytes;
-use crate::limits::{COMMIT_QUEUE_BYTES_MAX, DELIVERY_OVERHEAD_BYTES};
+use crate::limits::{CARRY_BYTES_MAX, COMMIT_QUEUE_BYTES_MAX, DELIVERY_OVERHEAD_BYTES};
 use crate::store::Place;
 
 /// Where the outcome of a request is told.
@@ -24,24 +24,26 @@ pub(super) fn answer<T>(tell: Tell<T>, outcome: Result<T, BrokerError>) {
     let _ = tell.send(outcome);
 }
 
-/// What the commit thread is asked for.
+/// What the commit thread is asked for. Publishes are in no box: another thread would free it than
+/// made it.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Publish.
-    Publish(Box<PublishRequest>),
+    Publish(PublishRequest),
     /// Forget the publications of a channel up to an offset.
     Remove {
         channel: ChannelName,
         /// Up to where; `None` for all.
         through: Option<u64>,
         tell: Tell<()>,
+        /// Its share of the queue, if somebody outside asked.
+        room: Option<Room>,
     },
-    /// Write what is still needed of a channel in an old segment to the log's end.
+    /// Write what is still needed of an old segment to the log's end.
     Carry {
-        channel: ChannelName,
-        /// The segment that it is to leave.
+        /// The segment.
         segment: u32,
-        publications: Vec<Carried>,
+        residues: Vec<Residue>,
         tell: Tell<()>,
     },
     /// Write a group with the present time, although there is nothing to say.
@@ -54,22 +56,29 @@ pub(super) enum Request {
 pub(super) struct PublishRequest {
     pub(super) new: NewPublication,
     pub(super) tell: Tell<Published>,
-    /// Its share of the queue, until the outcome is told.
-    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) room: Room,
 }
 
-/// A publication that moves to the log's end.
+/// A share of the queue in bytes, which [`Queue`] gives back when the request leaves it: for many
+/// requests at once, so that publishers and the commit thread seldom meet at the count.
 #[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) from: Place,
-    pub(super) publication: Arc<Publication>,
+pub(super) struct Room(u32);
+
+/// What is needed of one channel in an old segment, at most. Its state goes along.
+#[derive(Debug)]
+pub(super) struct Residue {
+    pub(super) channel: ChannelName,
+    pub(super) publications: Vec<(Place, Arc<Publication>)>,
+    pub(super) keys: Vec<Box<str>>,
 }
 
 /// See the [module](self).
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     arrival: Condvar,
-    room: Arc<Semaphore>,
+    room: Semaphore,
+    /// Places to wait for room.
+    outside: Semaphore,
     /// Whether the disk stands still.
     stalled: watch::Sender<bool>,
 }
@@ -77,6 +86,8 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct Waiting {
     requests: VecDeque<Request>,
+    /// What these count for in a group.
+    bytes: usize,
     is_closed: bool,
     /// Whether the commit thread sleeps, so that nobody else pays for waking it.
     is_idle: bool,
@@ -87,36 +98,38 @@ impl Queue {
         Self {
             waiting: Mutex::default(),
             arrival: Condvar::new(),
-            room: Arc::new(Semaphore::new(COMMIT_QUEUE_BYTES_MAX)),
+            room: Semaphore::new(COMMIT_QUEUE_BYTES_MAX),
+            outside: Semaphore::new(COMMIT_QUEUE_BYTES_MAX),
             stalled: watch::Sender::new(false),
         }
     }
 
-    /// Waits until `new` fits into the queue.
+    /// Waits until a request with `payload_bytes` fits into the queue, where it then has to be pushed.
     ///
     /// # Errors
-    /// The disk stands still.
+    /// The disk stands still, or as much waits as the queue holds.
     ///
     /// # Cancel safety
     /// A dropped future has taken nothing.
-    pub(super) async fn admit(
-        &self,
-        new: &NewPublication,
-    ) -> Result<OwnedSemaphorePermit, BrokerError> {
-        let bytes = payload_bytes(&new.data, new.tags.as_deref()) + DELIVERY_OVERHEAD_BYTES;
-        let bytes = bytes.min(COMMIT_QUEUE_BYTES_MAX);
+    pub(super) async fn admit(&self, payload_bytes: usize) -> Result<Room, BrokerError> {
+        let bytes = (payload_bytes + DELIVERY_OVERHEAD_BYTES).min(COMMIT_QUEUE_BYTES_MAX);
         let permits = u32::try_from(bytes).expect("the whole queue fits into u32");
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
-            return Ok(room);
+        if let Ok(room) = self.room.try_acquire_many(permits) {
+            room.forget();
+            return Ok(Room(permits));
         }
+        // Who waits here holds a share of the inboxes, which others need too that do not want the disk.
+        let outside = self.outside.try_acquire_many(permits);
+        let _outside = outside.map_err(|_| BrokerError::Busy)?;
         let mut stalled = self.stalled.subscribe();
-        let room = Arc::clone(&self.room).acquire_many_owned(permits);
+        let room = self.room.acquire_many(permits);
         let stall = stalled.wait_for(|is_stalled| *is_stalled);
-        match futures_util::future::select(std::pin::pin!(room), std::pin::pin!(stall)).await {
-            futures_util::future::Either::Left((room, _)) => {
-                Ok(room.expect("the semaphore is never closed"))
+        match select(std::pin::pin!(room), std::pin::pin!(stall)).await {
+            Either::Left((room, _)) => {
+                room.expect("the semaphore is never closed").forget();
+                Ok(Room(permits))
             }
-            futures_util::future::Either::Right(_) => Err(BrokerError::Busy),
+            Either::Right(_) => Err(BrokerError::Busy),
         }
     }
 
@@ -129,6 +142,7 @@ impl Queue {
         if waiting.is_closed {
             return Err(BrokerError::Stopped);
         }
+        waiting.bytes += request.bytes();
         waiting.requests.push_back(request);
         let is_idle = std::mem::take(&mut waiting.is_idle);
         drop(waiting);
@@ -138,9 +152,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for requests and moves the oldest to `batch` while they have together at most `bytes`
-    /// of payload, but at least one. Returns `false` when the queue is closed and empty.
-    pub(super) fn take(&self, batch: &mut Vec<Request>, bytes: usize) -> bool {
+    /// Waits for requests and moves the oldest to `batch`, which is empty, while they count for at
+    /// most `bytes` together, but at least one. Returns `false` when the queue is closed and empty.
+    pub(super) fn take(&self, batch: &mut VecDeque<Request>, bytes: usize) -> bool {
         let mut waiting = self.lock();
         while waiting.requests.is_empty() {
             if waiting.is_closed {
@@ -150,15 +164,30 @@ impl Queue {
             let arrival = self.arrival.wait(waiting);
             waiting = arrival.unwrap_or_else(PoisonError::into_inner);
         }
-        let mut taken = 0;
-        while let Some(next) = waiting.requests.front() {
-            taken += next.payload_bytes();
-            if taken > bytes && !batch.is_empty() {
-                break;
+        if waiting.bytes <= bytes {
+            // All at once: every publisher waits for the lock.
+            std::mem::swap(&mut waiting.requests, batch);
+            waiting.bytes = 0;
+        } else {
+            let mut taken = 0;
+            while let Some(next) = waiting.requests.front() {
+                let more = taken + next.bytes();
+                if more > bytes && !batch.is_empty() {
+                    break;
+                }
+                taken = more;
+                batch.extend(waiting.requests.pop_front());
             }
-            batch.extend(waiting.requests.pop_front());
+            waiting.bytes -= taken;
         }
+        drop(waiting);
+        self.give_back(batch);
         true
+    }
+
+    fn give_back(&self, requests: &VecDeque<Request>) {
+        let rooms = requests.iter().map(Request::room);
+        self.room.add_permits(rooms.sum());
     }
 
     /// Says whether the disk stands still. If it does, what waits is refused; returns how much.
@@ -173,9 +202,13 @@ impl Queue {
 
     /// Refuses what waits; returns how much.
     pub(super) fn refuse_all(&self, error: BrokerError) -> usize {
-        let waiting = std::mem::take(&mut self.lock().requests);
-        let count = waiting.len();
-        waiting
+        let mut waiting = self.lock();
+        waiting.bytes = 0;
+        let requests = std::mem::take(&mut waiting.requests);
+        drop(waiting);
+        self.give_back(&requests);
+        let count = requests.len();
+        requests
             .into_iter()
             .for_each(|request| request.refuse(error));
         count
@@ -197,14 +230,22 @@ impl Queue {
 }
 
 impl Request {
-    fn payload_bytes(&self) -> usize {
+    /// What it counts for in a group.
+    fn bytes(&self) -> usize {
         match self {
-            Self::Publish(publish) => publish.new.data.len() + DELIVERY_OVERHEAD_BYTES,
-            Self::Carry { publications, .. } => {
-                let data = publications.iter().map(|one| one.publication.data.len());
-                data.sum::<usize>() + DELIVERY_OVERHEAD_BYTES
-            }
+            Self::Publish(publish) => publish.room.0 as usize,
+            // As much as makes one group.
+            Self::Carry { .. } => CARRY_BYTES_MAX,
             Self::Remove { .. } | Self::Mark { .. } | Self::Tick => DELIVERY_OVERHEAD_BYTES,
+        }
+    }
+
+    /// What it has of the queue's room.
+    fn room(&self) -> usize {
+        match self {
+            Self::Publish(publish) => publish.room.0 as usize,
+            Self::Remove { room, .. } => room.as_ref().map_or(0, |room| room.0 as usize),
+            Self::Carry { .. } | Self::Mark { .. } | Self::Tick => 0,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use campanile_protocol::Publication;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::shared::Shared;
 use super::slot::Slot;
@@ -19,20 +19,22 @@ pub(super) struct Read {
     channel: ChannelName,
     slots: Vec<Slot>,
     tell: oneshot::Sender<Result<Option<Vec<Arc<Publication>>>, BrokerError>>,
+    /// Its place among the reads under way: until it is done, whether somebody still waits or not.
+    _place: OwnedSemaphorePermit,
 }
 
 /// The way to the readers.
 pub(super) struct Readers {
     /// Gone once the broker closes.
     reads: Mutex<Option<mpsc::Sender<Read>>>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(reads: mpsc::Sender<Read>) -> Self {
         Self {
             reads: Mutex::new(Some(reads)),
-            room: Semaphore::new(COLD_READS_MAX),
+            room: Arc::new(Semaphore::new(COLD_READS_MAX)),
         }
     }
 
@@ -45,12 +47,13 @@ impl Readers {
         channel: &ChannelName,
         slots: Vec<Slot>,
     ) -> Result<Option<Vec<Arc<Publication>>>, BrokerError> {
-        let _place = self.room.acquire().await.expect("it is never closed");
+        let place = Arc::clone(&self.room).acquire_owned().await;
         let (tell, told) = oneshot::channel();
         let read = Read {
             channel: channel.clone(),
             slots,
             tell,
+            _place: place.expect("it is never closed"),
         };
         self.send(read)?;
         told.await.unwrap_or(Err(BrokerError::Stopped))
@@ -75,6 +78,9 @@ pub(super) fn run(shared: &Arc<Shared>, reads: &Mutex<mpsc::Receiver<Read>>) {
         let Ok(read) = next else {
             return;
         };
+        if read.tell.is_closed() {
+            continue;
+        }
         let fetched = read
             .slots
             .iter()

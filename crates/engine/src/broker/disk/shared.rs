@@ -18,6 +18,7 @@ use crate::limits::DISK_PATIENCE;
 use crate::store::{
     AppendError, Group, Log, LogTime, ReadError, Record, RecordRef, Segments, is_full,
 };
+use crate::throttle::Throttle;
 use crate::time::Moment;
 
 /// What the broker's threads share.
@@ -34,8 +35,18 @@ pub(super) struct Shared {
     pub(super) is_compacting: AtomicBool,
 }
 
+/// What cannot be read, in the log: a disk that is breaking breaks at many places.
+static READ_FAULTS: Throttle = Throttle::per_second(2);
+
 /// Segments that may be dead without being worth a thought.
 const SEGMENTS_SLACK: u64 = 4;
+
+/// What a channel needs of a segment, beside its state.
+#[derive(Default)]
+pub(super) struct Needs {
+    pub(super) slots: Vec<Slot>,
+    pub(super) keys: Vec<Box<str>>,
+}
 
 impl Shared {
     /// The log's time at `moment`.
@@ -43,39 +54,45 @@ impl Shared {
         self.time_at_start.saturating_add(moment.as_millis())
     }
 
-    /// Writes a new era before anybody is told of it.
+    /// Writes a new era before anybody is told of it, and the epoch of all streams that there are if
+    /// they have got a new one.
     pub(super) fn begin_era(
         &self,
         log: &mut Log,
         era: Era,
-        is_rebirth: bool,
+        rebirth: Option<Era>,
     ) -> Result<(), AppendError> {
         let mut group = Group::default();
-        group.push(RecordRef::Era {
-            epoch: era.epoch,
-            ends: self.log_time(era.ends),
-            is_rebirth,
-        });
+        let reborn = rebirth.map(|rebirth| (rebirth, true));
+        for (era, is_rebirth) in reborn.into_iter().chain([(era, false)]) {
+            group.push(RecordRef::Era {
+                epoch: era.epoch,
+                ends: self.log_time(era.ends),
+                is_rebirth,
+            });
+        }
         let time = self.log_time(self.streams.now());
         log.append(&mut group, time)?;
         self.segments.sync().map_err(AppendError::Sync)?;
         Ok(())
     }
 
-    /// Slots of `channel` with records in `segment`.
-    pub(super) fn slots_in(&self, segment: u32, channel: &ChannelName) -> Vec<Slot> {
+    /// What `channel` needs of `segment`; `None` for nothing.
+    pub(super) fn residue(&self, segment: u32, channel: &ChannelName) -> Option<Needs> {
+        let now = self.streams.now();
         let stripe = self.streams.stripe(channel);
-        let Some(entry) = stripe.get(channel) else {
-            return Vec::new();
-        };
-        if !entry.stream.history_is_alive(self.streams.now()) {
-            return Vec::new();
+        let entry = stripe.get(channel).filter(|entry| entry.is_stored)?;
+        let mut needs = Needs::default();
+        if entry.stream.history_is_alive(now) {
+            let slots = entry.stream.kept();
+            let here = slots.filter(|slot| slot.place.segment == segment);
+            needs.slots.extend(here.cloned());
         }
-        let slots = entry.stream.kept();
-        slots
-            .filter(|slot| slot.place.segment == segment)
-            .cloned()
-            .collect()
+        let keys = entry.stream.keys(now);
+        let here = keys.filter(|(_, remembered)| remembered.segment <= segment);
+        needs.keys.extend(here.map(|(key, _)| key.into()));
+        let is_any = entry.segment == segment || !needs.slots.is_empty() || !needs.keys.is_empty();
+        is_any.then_some(needs)
     }
 
     /// The publication of a slot; `None` when it is no longer there. A damaged one is forgotten
@@ -98,7 +115,12 @@ impl Shared {
             Err(ReadError::Gone) => Ok(None),
             Err(ReadError::Io(error)) => {
                 Counters::add(&self.counters.read_errors, 1);
-                tracing::error!(?channel, %error, "history cannot be read: look at the disk");
+                if let Some(unsaid) = READ_FAULTS.pass() {
+                    tracing::error!(
+                        ?channel, %error, unsaid,
+                        "history cannot be read, and clients that need it are told: look at the disk"
+                    );
+                }
                 Err(BrokerError::StorageFailed)
             }
             Ok(_) | Err(ReadError::Corrupt) => {
@@ -126,18 +148,22 @@ impl Shared {
             return Ok(());
         };
         Counters::add(&self.counters.damaged, 1);
-        tracing::error!(
-            ?channel,
-            offset,
-            place = ?slot.place,
-            "a stored publication is damaged: it and all before it are forgotten, and clients that \
-             need them are told; run `campanile data verify` on the stopped directory, and look at \
-             the disk"
-        );
+        if let Some(unsaid) = READ_FAULTS.pass() {
+            tracing::error!(
+                ?channel,
+                offset,
+                place = ?slot.place,
+                unsaid,
+                "a stored publication is damaged: it and all before it are forgotten, and clients that \
+                 need them are told; run `campanile data verify` on the stopped directory, and look at \
+                 the disk"
+            );
+        }
         ask(self, |tell| Request::Remove {
             channel: channel.clone(),
             through: Some(offset),
             tell,
+            room: None,
         })
     }
 
@@ -196,6 +222,10 @@ impl Shared {
             }
             let refused = self.queue.set_stalled(true);
             Counters::add(&self.counters.refused_busy, refused);
+            // It may have gone on in between, and then nobody else would take that back.
+            if self.batch_since.load(Relaxed) != since {
+                self.queue.set_stalled(false);
+            }
         }
     }
 
@@ -205,6 +235,7 @@ impl Shared {
 
     pub(super) fn refuse_full(&self) {
         Counters::add(&self.counters.refused_full, 1);
+        // Of a full disk something was said already.
         if !self.counters.is_full.swap(true, Relaxed) {
             tracing::error!(
                 limit = self.options.size_limit,
@@ -218,10 +249,12 @@ impl Shared {
     pub(super) fn write_failed(&self, error: &io::Error) -> BrokerError {
         Counters::add(&self.counters.write_errors, 1);
         if is_full(error) {
-            if !self.counters.is_full.swap(true, Relaxed) {
+            self.counters.is_full.store(true, Relaxed);
+            if !self.counters.is_disk_full.swap(true, Relaxed) {
                 tracing::error!(
                     %error,
-                    "the disk is full: publishes into histories are refused until there is room"
+                    "the disk is full: publishes into histories are refused until there is room \
+                     again; make some, or keep less (history_size, history_ttl)"
                 );
             }
             return BrokerError::StorageFull;
@@ -254,9 +287,20 @@ impl Shared {
         Counters::add(&counters.commits, 1);
         Counters::add(&counters.records, records);
         Counters::add(&counters.written_bytes, bytes);
-        let was_full = counters.is_full.swap(false, Relaxed);
-        if was_full | counters.is_unwritable.swap(false, Relaxed) {
-            tracing::info!("the store takes publications again");
+        if counters.is_unwritable.swap(false, Relaxed) {
+            tracing::info!("the store can be written again");
+        }
+        // Of a full store, compaction and removals can be written all the same.
+        if !counters.is_disk_full.load(Relaxed) && !self.is_over_limit(0) {
+            self.has_room();
+        }
+    }
+
+    /// Notes that publishes into histories can be taken.
+    pub(super) fn has_room(&self) {
+        self.counters.is_disk_full.store(false, Relaxed);
+        if self.counters.is_full.swap(false, Relaxed) {
+            tracing::info!("there is room for publications again");
         }
     }
 }

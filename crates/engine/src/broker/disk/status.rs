@@ -90,7 +90,10 @@ pub(super) struct Counters {
     pub(super) refused_busy: AtomicU64,
     pub(super) compacted_segments: AtomicU64,
     pub(super) carried: AtomicU64,
+    /// By the disk or by its limit.
     pub(super) is_full: AtomicBool,
+    /// By the disk: publishes are refused until there is room for a segment.
+    pub(super) is_disk_full: AtomicBool,
     pub(super) is_unwritable: AtomicBool,
     pub(super) is_failed: AtomicBool,
 }

@@ -7,11 +7,11 @@ use proptest::sample::Index;
 
 use super::*;
 
-const GROUPS: u64 = 8;
+pub(super) const GROUPS: u64 = 8;
 
 /// How the sample's run went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Run {
+pub(super) enum Run {
     Closed,
     /// Each group was synced before the next one was written.
     Synced,
@@ -20,7 +20,7 @@ enum Run {
 }
 
 /// A log of a few segments in which group n has the record n.
-fn sample(run: Run) -> Disk {
+pub(super) fn sample(run: Run) -> Disk {
     let disk = Disk::default();
     let mut options = options("boot");
     options.is_relaxed = run == Run::Relaxed;

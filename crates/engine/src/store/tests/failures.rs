@@ -129,6 +129,26 @@ fn after_a_failed_sync_a_relaxed_run_is_lossy_though_the_machine_stays_up() {
 }
 
 #[test]
+fn a_failed_sync_is_not_forgotten_though_the_mark_cannot_be_written() {
+    for is_relaxed in [true, false] {
+        let disk = Disk::default();
+        let options = || LogOptions {
+            is_relaxed,
+            ..options("boot")
+        };
+        let mut log = open_as(&disk, options(), 0).unwrap().log;
+        append(&mut log, 1).unwrap();
+        for operation in [Operation::Sync, Operation::Create] {
+            disk.fail(operation, ErrorKind::Other);
+        }
+        log.segments().sync().unwrap_err();
+        drop(log);
+        let opening = open_as(&disk, options(), 0).unwrap().opening;
+        assert_eq!(opening.is_lossy, is_relaxed);
+    }
+}
+
+#[test]
 fn a_mark_that_cannot_be_written_keeps_the_segment() {
     let disk = Disk::default();
     let mut log = open(&disk).log;

@@ -57,6 +57,19 @@ fn a_log_that_was_closed_can_be_closed_and_opened_again() {
 }
 
 #[test]
+fn a_segment_that_is_removed_while_the_log_is_closed_makes_it_no_crash() {
+    let disk = Disk::default();
+    let mut log = open(&disk).log;
+    append_all(&mut log, 1..=10);
+    let segments = std::sync::Arc::clone(log.segments());
+    log.close(0).unwrap();
+    segments.remove_oldest().unwrap();
+    let told = open(&disk);
+    assert!(told.opening.was_clean);
+    assert!(told.offsets().len() < 10, "it was removed");
+}
+
+#[test]
 fn after_a_crash_the_newest_segment_is_written_again_and_is_durable() {
     let disk = Disk::default();
     append_all(&mut open(&disk).log, 1..=8);

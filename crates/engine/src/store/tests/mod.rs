@@ -6,6 +6,7 @@ mod disk;
 mod failures;
 mod files;
 mod life;
+mod survey;
 
 use campanile_protocol::{Epoch, Publication};
 

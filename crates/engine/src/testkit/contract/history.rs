@@ -2,7 +2,6 @@
 
 use super::{Bench, EVERYTHING, info, kept, offsets};
 use crate::broker::{HistoryQuery, NewPublication, Retention};
-use crate::limits::PUBLICATION_OVERHEAD_BYTES;
 use crate::testkit::channel;
 
 async fn publish(bench: &Bench, count: usize) {
@@ -71,23 +70,6 @@ pub async fn limits_cut_pages_and_zero_asks_for_the_top(bench: &Bench) {
     assert_eq!(read(bench, limited(2, true)).await, [4, 3]);
     let top = bench.page("c", limited(0, false)).await;
     assert_eq!((offsets(&top), top.top.offset), (vec![], 4));
-}
-
-/// A page is bounded in bytes too, overhead included.
-pub async fn bytes_cut_pages(bench: &Bench) {
-    for data in ["11", "2", "333"] {
-        bench.publish(kept("c", data)).await;
-    }
-    let bytes = |bytes, reverse| HistoryQuery {
-        bytes,
-        reverse,
-        ..EVERYTHING
-    };
-    let overhead = PUBLICATION_OVERHEAD_BYTES;
-    assert_eq!(read(bench, bytes(2 * overhead + 3, false)).await, [1, 2]);
-    assert_eq!(read(bench, bytes(2 * overhead + 2, false)).await, [1]);
-    assert_eq!(read(bench, bytes(overhead + 3, true)).await, [3]);
-    assert_eq!(read(bench, bytes(overhead, false)).await, [0; 0]);
 }
 
 /// A full history forgets its oldest publications, down to a smaller size too.

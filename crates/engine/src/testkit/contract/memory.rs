@@ -1,8 +1,8 @@
 //! What a broker that stores in the node's memory takes of its budget.
 
-use super::{BUDGET_BYTES, Bench, RETENTION, kept, passing};
-use crate::broker::{BrokerError, IDEMPOTENCY_TTL, NewPublication, Retention};
-use crate::limits::IDEMPOTENCY_KEYS_MAX;
+use super::{BUDGET_BYTES, Bench, EVERYTHING, RETENTION, kept, offsets, passing};
+use crate::broker::{BrokerError, HistoryQuery, IDEMPOTENCY_TTL, NewPublication, Retention};
+use crate::limits::{IDEMPOTENCY_KEYS_MAX, PUBLICATION_OVERHEAD_BYTES};
 use crate::testkit::channel;
 
 /// Whether the broker has no more room, wherever it stores.
@@ -146,4 +146,25 @@ pub async fn too_many_keys_are_refused_and_live_ones_kept(bench: &Bench) {
     bench.clock.advance(IDEMPOTENCY_TTL);
     bench.broker.sweep();
     assert!(!bench.publish(keyed(taken)).await.is_suppressed);
+}
+
+/// A page is bounded in bytes too, overhead included.
+pub async fn bytes_cut_pages(bench: &Bench) {
+    for data in ["11", "2", "333"] {
+        bench.publish(kept("c", data)).await;
+    }
+    let bytes = |bytes, reverse| HistoryQuery {
+        bytes,
+        reverse,
+        ..EVERYTHING
+    };
+    let overhead = PUBLICATION_OVERHEAD_BYTES;
+    for (query, expected) in [
+        (bytes(2 * overhead + 3, false), &[1, 2][..]),
+        (bytes(2 * overhead + 2, false), &[1]),
+        (bytes(overhead + 3, true), &[3]),
+        (bytes(overhead, false), &[]),
+    ] {
+        assert_eq!(offsets(&bench.page("c", query).await), expected);
+    }
 }

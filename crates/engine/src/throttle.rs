@@ -1,4 +1,4 @@
-//! How often something may happen that strangers can cause: log lines, fetches.
+//! How often something may happen that strangers or a broken disk can cause: log lines, fetches.
 //!
 //! A token bucket in one atomic number, so that it can be asked from every worker without a lock.
 
@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 /// What clients do wrong, in the log: a flood of bad tokens must not fill the disk, nor hide what
 /// else there is to read.
-pub(crate) static CLIENT_FAULTS: Throttle = Throttle::per_second(10);
+pub static CLIENT_FAULTS: Throttle = Throttle::per_second(10);
+
+/// What a broker does not do, in the log: while it cannot, that is each publish.
+pub(crate) static BROKER_FAULTS: Throttle = Throttle::per_second(2);
 
 /// The moment from which a throttle counts.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Lets so many a second through, and as many at once after a pause.
 #[derive(Debug)]
-pub(crate) struct Throttle {
+pub struct Throttle {
     /// Between two that come evenly, in nanoseconds.
     interval: u64,
     /// Until when what has passed uses up the rate, in nanoseconds since [`START`] and a second.
@@ -27,7 +30,8 @@ impl Throttle {
     const SECOND: u64 = 1_000_000_000;
 
     /// At most `count` a second, which is not 0.
-    pub(crate) const fn per_second(count: u64) -> Self {
+    #[must_use]
+    pub const fn per_second(count: u64) -> Self {
         Self {
             interval: Self::SECOND / count,
             used_until: AtomicU64::new(0),
@@ -36,7 +40,7 @@ impl Throttle {
     }
 
     /// Whether one more may pass now; if so, how many were held back since the last that did.
-    pub(crate) fn pass(&self) -> Option<u64> {
+    pub fn pass(&self) -> Option<u64> {
         self.pass_at(START.elapsed())
     }
 

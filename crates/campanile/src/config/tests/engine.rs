@@ -1,0 +1,147 @@
+//! Where streams are kept, and what is refused about it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{environment, errors, load_toml, warnings};
+use crate::config::{Disk, Durability, Engine, Flag, Sources, load};
+
+fn disk(text: &str) -> Disk {
+    let loaded = load_toml(text, &Sources::default()).expect("no error");
+    match loaded.config.engine {
+        Engine::Disk(disk) => disk,
+        Engine::Memory => panic!("memory"),
+    }
+}
+
+#[test]
+fn streams_are_kept_on_disk_unless_something_else_is_said() {
+    assert_eq!(
+        disk(""),
+        Disk {
+            path: "campanile-data".into(),
+            durability: Durability::Relaxed {
+                sync_interval: Duration::from_millis(200)
+            },
+            size_limit: None,
+            cache_size: 64 * 1024 * 1024,
+        }
+    );
+    let memory = "[engine]\ntype = 'memory'\n";
+    let loaded = load_toml(memory, &Sources::default()).unwrap();
+    assert_eq!(loaded.config.engine, Engine::Memory);
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
+fn the_disk_is_configured_in_every_part() {
+    let disk = disk(
+        "[engine.disk]\npath = '/srv/campanile'\ndurability = 'relaxed'\nsync_interval = '1s'\n\
+         size_limit = 1073741824\ncache_size = 0\n",
+    );
+    assert_eq!(disk.path, Path::new("/srv/campanile"));
+    let sync_interval = Duration::from_secs(1);
+    assert_eq!(disk.durability, Durability::Relaxed { sync_interval });
+    assert_eq!(disk.size_limit.unwrap().get(), 1 << 30);
+    assert_eq!(disk.cache_size, 0);
+}
+
+#[test]
+fn durability_has_two_values() {
+    let text = "[engine.disk]\ndurability = 'sync'\n";
+    assert_eq!(disk(text).durability, Durability::Sync);
+    assert!(warnings(text).is_empty());
+    assert_eq!(
+        errors("[engine.disk]\ndurability = 'async'\n"),
+        [
+            "campanile.toml:2:1: engine.disk.durability: expected one of \"relaxed\", \"sync\", \
+          found \"async\""
+        ]
+    );
+}
+
+#[test]
+fn a_disk_that_could_not_work_is_refused() {
+    for (setting, told) in [
+        ("path = ''", "path: expected the path of a directory"),
+        (
+            "size_limit = 1048576",
+            "size_limit: expected 16777216 (16 MiB) or more, or 0 for no limit",
+        ),
+        (
+            "sync_interval = '0s'",
+            "sync_interval: expected 1ms to 60s; to lose nothing in a power cut, set \
+             engine.disk.durability to \"sync\"",
+        ),
+        (
+            "sync_interval = '200m'",
+            "sync_interval: expected 1ms to 60s; to lose nothing in a power cut, set \
+             engine.disk.durability to \"sync\"",
+        ),
+    ] {
+        let told = format!("campanile.toml:2:1: engine.disk.{told}");
+        assert_eq!(errors(&format!("[engine.disk]\n{setting}\n")), [told]);
+    }
+}
+
+#[test]
+fn settings_of_the_disk_that_have_no_effect_are_told() {
+    assert_eq!(
+        warnings("[engine]\ntype = 'memory'\n[engine.disk]\npath = 'x'\nsize_limit = 1\n"),
+        [
+            "campanile.toml:4:1: engine.disk.path: has no effect, as engine.type is \"memory\"",
+            "campanile.toml:5:1: engine.disk.size_limit: has no effect, as engine.type is \
+             \"memory\"",
+        ]
+    );
+    assert_eq!(
+        warnings("[engine.disk]\ndurability = 'sync'\nsync_interval = '1s'\n"),
+        [
+            "campanile.toml:3:1: engine.disk.sync_interval: has no effect, as \
+          engine.disk.durability is \"sync\""
+        ]
+    );
+}
+
+#[test]
+fn an_engine_of_centrifugo_is_a_warning_and_the_disk_is_used() {
+    for engine in ["redis", "nats"] {
+        let text = format!("[engine]\ntype = '{engine}'\n");
+        assert_eq!(disk(&text), disk(""));
+        assert_eq!(
+            warnings(&text),
+            [
+                "campanile.toml:2:1: engine.type: not supported by Campanile yet; streams are \
+              kept by this node alone"
+            ]
+        );
+    }
+    assert_eq!(
+        errors("[engine]\ntype = 'tape'\n"),
+        [
+            "campanile.toml:2:1: engine.type: expected one of \"disk\", \"memory\", \
+          found \"tape\""
+        ]
+    );
+}
+
+#[test]
+fn the_environment_and_flags_say_where_the_data_is() {
+    let mut sources = environment(&[
+        ("CAMPANILE_ENGINE_DISK_PATH", "/a"),
+        ("CAMPANILE_ENGINE_DISK_DURABILITY", "sync"),
+    ]);
+    let path = |sources: &Sources| match load(sources).unwrap().config.engine {
+        Engine::Disk(disk) => disk.path,
+        Engine::Memory => panic!("memory"),
+    };
+    assert_eq!(path(&sources), Path::new("/a"));
+    sources.flags.push(Flag {
+        name: "--data-dir",
+        path: "engine.disk.path",
+        text: "/b".into(),
+    });
+    assert_eq!(path(&sources), Path::new("/b"));
+    let memory = environment(&[("CENTRIFUGO_ENGINE_TYPE", "memory")]);
+    assert_eq!(load(&memory).unwrap().config.engine, Engine::Memory);
+}
