@@ -56,6 +56,7 @@ impl TokenAuthority {
             expire_at: None,
             info: None,
             meta: None,
+            data: None,
             subscriptions: Vec::new(),
             considers_wishes: true,
         })
@@ -149,6 +150,7 @@ fn credentials(token: ConnectionToken) -> Credentials {
         expire_at: seconds(token.expire_at),
         info: token.info.map(|info| Payload::from(&*info)),
         meta: token.meta.map(|meta| Payload::from(&*meta)),
+        data: None,
         subscriptions: subscriptions.collect(),
         considers_wishes: true,
     }

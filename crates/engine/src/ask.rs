@@ -3,13 +3,18 @@
 //! A session never waits and never calls. It names a ticket and what it asks; whoever runs the
 //! asking brings the answer back as an input with the same ticket. What needs no answer is told.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use campanile_protocol::codes::Rejection;
-use campanile_protocol::command::ConnectRequest;
-use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
+use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
+use campanile_protocol::{
+    ClientId, ClientInfo, Disconnect, Payload, Position, Refusal, ReplyBody, UserId, Wire,
+};
+use tokio::sync::oneshot;
 
-use crate::authority::{Credentials, Handshake, TokenGrant, TokenRefusal};
+use crate::application::{Caller, Decision, Lapse, Renewal, Revision};
+use crate::authority::{Credentials, Grant, Handshake, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
 use crate::channel::ChannelName;
 use crate::node::UserSeat;
@@ -24,10 +29,16 @@ pub struct Ticket(pub(crate) u32);
 pub enum Ask {
     /// Who is it?
     Connect {
+        /// The identity of its session.
+        client: ClientId,
+        /// Its transport.
+        wire: Wire,
         /// What the client says.
         request: Box<ConnectRequest>,
         /// What was known before.
         handshake: Option<Box<Handshake>>,
+        /// Set when the application is asked too.
+        abandoned: Option<Abandoned>,
     },
     /// Are these new credentials of the connection good?
     Refresh {
@@ -49,6 +60,18 @@ pub enum Ask {
         data: Payload,
         /// By whom.
         info: Arc<ClientInfo>,
+        /// What the application said about it, when it is the application that allowed it. The
+        /// payload is the one above.
+        revision: Option<Box<Revision>>,
+    },
+    /// What does the application say?
+    Consult {
+        /// About whom.
+        caller: Arc<Caller>,
+        /// About what.
+        question: Question,
+        /// Until when the answer is of interest.
+        abandoned: Abandoned,
     },
     /// Who is there?
     Presence {
@@ -69,6 +92,62 @@ pub enum Ask {
         /// The position's epoch that the client compares with, when it named one.
         since: Option<Position>,
     },
+}
+
+/// A question to the [`Application`](crate::application::Application), whose methods have these
+/// names. What the session still needs comes back with the answer.
+#[derive(Debug)]
+pub enum Question {
+    /// May it subscribe?
+    Subscribe(Box<SubscribeRequest>),
+    /// May it publish?
+    Publish {
+        /// Where.
+        channel: ChannelName,
+        /// What.
+        data: Payload,
+    },
+    /// A call.
+    Rpc {
+        /// The method's name.
+        method: String,
+        /// Its argument.
+        data: Payload,
+    },
+    /// A message.
+    Message(Payload),
+    /// May it know who is there?
+    Presence(ChannelName),
+    /// May it read what was published?
+    History(ChannelName),
+    /// Does the connection go on?
+    Refresh,
+    /// Does this subscription go on?
+    SubRefresh(ChannelName),
+}
+
+/// Says, until it is dropped, that somebody still waits for an answer.
+#[derive(Debug)]
+pub struct Wanted {
+    _end: oneshot::Sender<Infallible>,
+}
+
+/// Tells when nobody waits for an answer any more.
+#[derive(Debug)]
+pub struct Abandoned(oneshot::Receiver<Infallible>);
+
+impl Wanted {
+    pub(crate) fn new() -> (Self, Abandoned) {
+        let (end, other) = oneshot::channel();
+        (Self { _end: end }, Abandoned(other))
+    }
+}
+
+impl Abandoned {
+    /// Returns when nobody waits any more.
+    pub(crate) async fn wait(&mut self) {
+        let Err(_) = (&mut self.0).await;
+    }
 }
 
 /// One channel to be joined.
@@ -93,6 +172,18 @@ pub enum Answer {
     Grant(Result<TokenGrant, TokenRefusal>),
     /// To [`Ask::Join`]: all channels in the order asked, or none.
     Join(Result<Vec<Joined>, Refusal>),
+    /// To [`Question::Subscribe`].
+    Subscribing(Box<SubscribeRequest>, Decision<Grant>),
+    /// To [`Question::Publish`].
+    Publishing(ChannelName, Payload, Decision<Revision>),
+    /// To [`Question::Rpc`].
+    Rpc(Decision<Payload>),
+    /// To [`Question::Message`].
+    Message(Result<(), Disconnect>),
+    /// To [`Question::Presence`] and [`Question::History`].
+    Reading(Decision<()>),
+    /// To [`Question::Refresh`] and [`Question::SubRefresh`].
+    Renewal(Result<Renewal, Lapse>),
     /// To everything else: the reply itself.
     Reply(Result<ReplyBody, Refusal>),
 }
@@ -128,6 +219,10 @@ pub enum Tell {
         /// The one that stays.
         client: ClientId,
     },
+    /// The application wants to know that a session is live.
+    Connected(Arc<Caller>),
+    /// The application wants to know that it is over, and why.
+    Disconnected(Arc<Caller>, Disconnect),
     /// Others want to know that somebody came or left.
     Announce {
         /// Where.

@@ -18,6 +18,8 @@ pub struct Credentials {
     pub info: Option<Payload>,
     /// What the application keeps about the connection; clients never see it.
     pub meta: Option<Payload>,
+    /// What the client is told in the connect result.
+    pub data: Option<Payload>,
     /// Server-side subscriptions.
     pub subscriptions: Vec<(String, Grant)>,
     /// Whether a client's own list of channels is considered, as for tokens and anonymous sessions.

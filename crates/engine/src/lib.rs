@@ -7,6 +7,7 @@
 //! Start with [`shard`], which holds everything that belongs to one worker thread, and [`node`],
 //! the one module that knows all others.
 
+pub mod application;
 pub mod ask;
 pub mod authority;
 pub mod broker;

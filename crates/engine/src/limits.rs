@@ -43,6 +43,13 @@ pub const DISK_PATIENCE: Duration = Duration::from_secs(5);
 /// Orders of the application waiting for one shard; the callers beyond wait.
 pub const ORDERS_MAX: usize = 1024;
 
+/// What the application is told at the same time about sessions that came and went. Those beyond
+/// wait, and so does whoever wants to connect: nothing that it has to be told is left out.
+pub const NOTICES_MAX: usize = 1024;
+
+/// Bytes that the application is told of the name of a client's library, and of its version.
+pub const CLIENT_NAME_BYTES_MAX: usize = 64;
+
 /// Bytes buffered for one subscription while it joins; beyond, the client is told that it missed
 /// something.
 pub const JOIN_BUFFER_BYTES_MAX: usize = 1024 * 1024;

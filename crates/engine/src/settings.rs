@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::application::Interests;
+
 /// Rules that hold for every session. [`Default`] is what Centrifugo's defaults are.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
@@ -49,6 +51,9 @@ pub struct Settings {
     /// The namespace of the channel that every user is subscribed to from the start; empty for
     /// none, and no such channels at all without a value.
     pub personal_channel_namespace: Option<String>,
+    /// What the application wants to be asked and told; see
+    /// [`Application::interests`](crate::application::Application::interests).
+    pub interests: Interests,
 }
 
 impl Default for Settings {
@@ -75,6 +80,7 @@ impl Default for Settings {
             refuses_anonymous_tokens: false,
             tells_time: false,
             personal_channel_namespace: None,
+            interests: Interests::NONE,
         }
     }
 }

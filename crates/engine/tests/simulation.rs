@@ -3,11 +3,12 @@
 //! whatever payload it is told as a difference from another, it has to have that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::channel::options::{ChannelOptions, DeltaType};
 use campanile_engine::node::ApiPublication;
-use campanile_engine::testkit::{Driver, PayloadReader, Peer, Random, Setup};
+use campanile_engine::testkit::{Driver, PayloadReader, Peer, Random, Setup, StubApplication};
 use serde_json::Value;
 
 const CHANNELS: [&str; 2] = ["a", "b"];
@@ -52,6 +53,8 @@ struct Client {
 
 struct Storm {
     driver: Driver,
+    /// Where there is one, it takes its time too.
+    application: Option<Arc<StubApplication>>,
     random: Random,
     clients: Vec<Client>,
     published: BTreeMap<&'static str, u64>,
@@ -60,7 +63,7 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, has_application: bool) -> Self {
         let setup = Setup::default();
         let random = Random::new(seed);
         let options = ChannelOptions {
@@ -72,15 +75,22 @@ impl Storm {
             delta_publish: random.one_in(2),
             ..setup.options.clone()
         };
-        let driver = Driver::new(Setup {
+        let setup = Setup {
             options,
             shards: 1 + random.below(3),
             seed,
             ..setup
-        });
+        };
+        let application =
+            has_application.then(|| Arc::new(StubApplication::new(seed, random.below(4))));
+        let driver = match &application {
+            Some(application) => Driver::with(setup, application.clone()),
+            None => Driver::new(setup),
+        };
         driver.broker.hesitate(random.below(8));
         Self {
             driver,
+            application,
             random,
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
             published: BTreeMap::new(),
@@ -276,6 +286,8 @@ impl Storm {
             assert_eq!(self.deliveries(), before, "nobody is there");
         }
         assert!(self.driver.presence.is_empty(), "nobody is present");
+        let told = self.application.as_ref().map(|app| app.session_count());
+        assert_eq!(told.unwrap_or_default(), 0, "the application knows it");
         for worker in &self.driver.workers {
             assert_eq!(worker.shard.stats(), Default::default());
             assert_eq!(worker.shard.connection_count(), 0);
@@ -420,9 +432,9 @@ impl Drop for Named {
     }
 }
 
-fn storm(seed: u64) -> Heard {
+fn storm(seed: u64, has_application: bool) -> Heard {
     let _named = Named(seed);
-    let mut storm = Storm::new(seed);
+    let mut storm = Storm::new(seed, has_application);
     for _ in 0..STEPS {
         storm.step();
     }
@@ -430,14 +442,27 @@ fn storm(seed: u64) -> Heard {
     storm.end()
 }
 
-#[test]
-fn nobody_is_told_anything_untrue() {
+/// Storms with seeds up to `most`, or as many as it is asked for.
+fn storms(most: u64, has_application: bool) -> Vec<Heard> {
     let seeds = std::env::var("STORM_SEEDS")
         .ok()
         .and_then(|seeds| seeds.parse().ok());
-    let heard: Vec<_> = (0..seeds.unwrap_or(1500)).map(storm).collect();
+    let seeds = 0..seeds.unwrap_or(most);
+    seeds.map(|seed| storm(seed, has_application)).collect()
+}
+
+#[test]
+fn nobody_is_told_anything_untrue() {
+    let heard = storms(1500, false);
     let recoveries: usize = heard.iter().map(|heard| heard.recoveries).sum();
     let deltas: usize = heard.iter().map(|heard| heard.deltas).sum();
     assert!(recoveries > 100, "storms reach recoveries: {recoveries}");
     assert!(deltas > 1000, "storms reach deltas: {deltas}");
+}
+
+#[test]
+fn nor_when_the_application_has_a_say() {
+    let heard = storms(400, true);
+    let deltas: usize = heard.iter().map(|heard| heard.deltas).sum();
+    assert!(deltas > 100, "storms reach deltas: {deltas}");
 }

@@ -96,6 +96,29 @@ impl Wire {
         }
     }
 
+    /// What applications know the transport by.
+    #[must_use]
+    pub const fn transport(self) -> &'static str {
+        match self {
+            Self::WebSocket(_) => "websocket",
+            Self::Stream(_) => "http_stream",
+            Self::Events => "sse",
+            Self::UniWebSocket => "uni_websocket",
+            Self::UniStream => "uni_http_stream",
+            Self::UniEvents => "uni_sse",
+            Self::Plain { .. } => "plain_websocket",
+        }
+    }
+
+    /// What applications know the encoding of its messages by.
+    #[must_use]
+    pub const fn protocol(self) -> &'static str {
+        match self.encoding() {
+            Encoding::Json => "json",
+            Encoding::Protobuf => "protobuf",
+        }
+    }
+
     /// Whether a client can answer pings over it.
     #[must_use]
     pub const fn answers_pings(self) -> bool {
@@ -330,6 +353,20 @@ mod tests {
         let mut out = Vec::new();
         make(&mut Encoder::default(), &mut out);
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn applications_know_transports_by_name() {
+        for (wire, transport, protocol) in [
+            (Wire::WebSocket(Encoding::Protobuf), "websocket", "protobuf"),
+            (Wire::Stream(Encoding::Json), "http_stream", "json"),
+            (Wire::Events, "sse", "json"),
+            (Wire::UniWebSocket, "uni_websocket", "json"),
+            (Wire::UniStream, "uni_http_stream", "json"),
+            (Wire::UniEvents, "uni_sse", "json"),
+        ] {
+            assert_eq!((wire.transport(), wire.protocol()), (transport, protocol));
+        }
     }
 
     #[test]

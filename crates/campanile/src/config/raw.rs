@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use campanile_engine::application::Interests;
 use campanile_engine::channel::options::{
     ChannelOptions, DataFormat, DeltaType, NameMatcher, RecoveryMode,
 };
@@ -208,6 +209,9 @@ struct ChannelOptionsFields {
     channel_regex: Option<NameMatcher>,
     #[serde(deserialize_with = "data_format")]
     publication_data_format: DataFormat,
+    /// Not configured: there are no proxies yet that would be asked in some namespaces only.
+    #[serde(skip)]
+    unasked: Interests,
 }
 
 fn recovery_mode<'de, D: Deserializer<'de>>(input: D) -> Result<RecoveryMode, D::Error> {

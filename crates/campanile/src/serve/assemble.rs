@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
+use campanile_engine::application::NoApplication;
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
@@ -205,6 +206,7 @@ fn node(config: &Config, shards: usize) -> Result<Seated, ServeError> {
         broker,
         presence: Arc::new(MemoryPresence::default()),
         authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
+        application: Arc::new(NoApplication),
         budget,
         clock,
         inboxes,

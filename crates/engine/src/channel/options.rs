@@ -1,7 +1,7 @@
 //! The rules of one namespace of channels, and the rules by which names are read.
 //!
 //! Owns plain values only: where they were configured, and how they were spelled there, is the
-//! business of the program. Options that need a proxy are not here; the engine never calls one.
+//! business of the program. Which proxy is asked is not here; the engine knows the application only.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use campanile_protocol::codec::json;
 
+use crate::application::Interests;
 use crate::broker::Retention;
 
 /// The options of one namespace (client protocol, section 14.2).
@@ -77,6 +78,8 @@ pub struct ChannelOptions {
     /// What a publication's data must be. The server-wide value is already filled in where the
     /// namespace has none.
     pub publication_data_format: DataFormat,
+    /// What the application is not asked about these channels, of what it wants to be asked.
+    pub unasked: Interests,
 }
 
 impl ChannelOptions {

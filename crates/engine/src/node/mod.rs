@@ -6,6 +6,7 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
+mod consult;
 mod emulation;
 mod seats;
 mod sole;
@@ -16,15 +17,16 @@ use std::time::Duration;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
 
+use crate::application::{Application, Arrival, Decision, Revision, Verdict};
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
-use crate::authority::{Authority, Credentials, Handshake};
+use crate::authority::{Authority, Credentials};
 use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication};
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
-use crate::delivery::{Inbox, Inboxes, ShardId};
-use crate::limits::ORDERS_MAX;
+use crate::delivery::{Inbox, Inboxes, ShardId, payload_bytes};
+use crate::limits::{NOTICES_MAX, ORDERS_MAX};
 use crate::presence::Presence;
 use crate::session::Order;
 use crate::settings::Settings;
@@ -52,6 +54,9 @@ pub struct Parts {
     pub presence: Arc<dyn Presence>,
     /// Who is who.
     pub authority: Arc<dyn Authority>,
+    /// Who may do what, where the settings do not say it. Asked about what is in
+    /// [`Settings::interests`], which are its own.
+    pub application: Arc<dyn Application>,
     /// What the node may hold.
     pub budget: Arc<MemoryBudget>,
     /// The time.
@@ -74,6 +79,7 @@ pub struct Node {
     broker: Arc<dyn Broker>,
     presence: Arc<dyn Presence>,
     authority: Arc<dyn Authority>,
+    application: Arc<dyn Application>,
     budget: Arc<MemoryBudget>,
     clock: Arc<dyn Clock>,
     inboxes: Inboxes,
@@ -82,6 +88,12 @@ pub struct Node {
     turns: Turns<(ShardId, ChannelName)>,
     /// Whose connects are being made the only ones.
     superseding: Turns<UserId>,
+    /// Of whom the application is told something.
+    notifying: Turns<ClientId>,
+    /// How much more it may be told at the same time.
+    notices: Semaphore,
+    /// Held by every notice, from when it is first polled to its end.
+    telling: RwLock<()>,
 }
 
 /// What a worker thread needs to run one shard.
@@ -123,6 +135,7 @@ impl Node {
     /// A node, and the seats of its shards: one for each inbox.
     #[must_use]
     pub fn new(parts: Parts) -> (Arc<Self>, Vec<ShardSeat>) {
+        debug_assert_eq!(parts.settings.interests, parts.application.interests());
         let (controls, receivers): (Vec<_>, Vec<_>) = parts
             .shard_inboxes
             .iter()
@@ -146,6 +159,7 @@ impl Node {
             broker: parts.broker,
             presence: parts.presence,
             authority: parts.authority,
+            application: parts.application,
             budget: parts.budget,
             clock: parts.clock,
             inboxes: parts.inboxes,
@@ -153,6 +167,9 @@ impl Node {
             seats: Arc::default(),
             turns: Turns::default(),
             superseding: Turns::default(),
+            notifying: Turns::default(),
+            notices: Semaphore::new(NOTICES_MAX),
+            telling: RwLock::default(),
         };
         (Arc::new(node), seats)
     }
@@ -201,9 +218,27 @@ impl Node {
     /// What was asked may have been done or not; see [`Broker::publish`].
     pub async fn ask(&self, shard: ShardId, ask: Ask) -> Answer {
         match ask {
-            Ask::Connect { request, handshake } => {
-                Answer::Connect(self.admit_user(&request, handshake.as_deref()).await)
+            Ask::Connect {
+                client,
+                wire,
+                request,
+                handshake,
+                abandoned,
+            } => {
+                let arrival = Arrival {
+                    client,
+                    wire,
+                    request: &request,
+                    handshake: handshake.as_deref(),
+                };
+                let welcome = self.welcome(arrival, abandoned).await;
+                Answer::Connect(self.admit_user(arrival, welcome).await)
             }
+            Ask::Consult {
+                caller,
+                question,
+                abandoned,
+            } => self.consult(&caller, question, abandoned).await,
             Ask::Refresh { token } => Answer::Refresh(self.authority.refresh(&token).await),
             Ask::Grant { token } => Answer::Grant(self.authority.subscribe(&token).await),
             Ask::Join(requests) => Answer::Join(self.join(shard, requests).await),
@@ -211,7 +246,8 @@ impl Node {
                 channel,
                 data,
                 info,
-            } => Answer::Reply(self.publish_for_client(channel, data, info).await),
+                revision,
+            } => Answer::Reply(self.publish_for_client(channel, data, info, revision).await),
             Ask::Presence { channel } => Answer::Reply(self.presence_reply(&channel).await),
             Ask::PresenceStats { channel } => {
                 let stats = self.presence.stats(&channel).await.map_err(refusal);
@@ -231,6 +267,8 @@ impl Node {
     /// Does what a session of `shard` wants done.
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
         match tell {
+            Tell::Connected(caller) => self.notify(caller, None).await,
+            Tell::Disconnected(caller, end) => self.notify(caller, Some(end)).await,
             Tell::Supersede { user, client } => self.supersede(&user, client).await,
             Tell::Unsubscribe { channel } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
@@ -275,10 +313,18 @@ impl Node {
 
     async fn admit_user(
         &self,
-        request: &campanile_protocol::command::ConnectRequest,
-        handshake: Option<&Handshake>,
+        arrival: Arrival<'_>,
+        welcome: Decision<Credentials>,
     ) -> Result<(Credentials, Option<UserSeat>), Rejection> {
-        let credentials = self.authority.connect(request, handshake).await?;
+        let credentials = match welcome? {
+            Verdict::Allowed(credentials) => credentials,
+            Verdict::AsConfigured => {
+                let Arrival {
+                    request, handshake, ..
+                } = arrival;
+                self.authority.connect(request, handshake).await?
+            }
+        };
         let seat = match self.settings.user_connection_limit {
             Some(limit) if !credentials.user.is_anonymous() => {
                 let seat = UserSeats::take(&self.seats, &credentials.user, limit);
@@ -329,23 +375,33 @@ impl Node {
         channel: ChannelName,
         data: Payload,
         info: Arc<ClientInfo>,
+        revision: Option<Box<Revision>>,
     ) -> Result<ReplyBody, Refusal> {
         let resolved = self
             .namespaces
             .resolve(channel.as_str())
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
         let retention = resolved.options.retention();
-        let wants_delta = resolved.options.delta_publish;
-        let admission = self.inboxes.admit(data.len()).await;
+        let revision = revision.map_or_else(
+            || Revision {
+                wants_delta: resolved.options.delta_publish,
+                ..Revision::default()
+            },
+            |revision| *revision,
+        );
+        let admission = self
+            .inboxes
+            .admit(payload_bytes(&data, revision.tags.as_deref()))
+            .await;
         let publication = NewPublication {
             channel,
             data,
             info: Some(info),
-            tags: None,
-            retention,
-            idempotency_key: None,
-            version: None,
-            wants_delta,
+            tags: revision.tags,
+            retention: retention.filter(|_| !revision.skips_history),
+            idempotency_key: revision.idempotency_key.filter(|key| !key.is_empty()),
+            version: revision.version,
+            wants_delta: revision.wants_delta,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)?;

@@ -1,4 +1,4 @@
-//! Connecting and refreshing: section 6 of the client protocol.
+//! Connecting: section 6 of the client protocol.
 
 use std::sync::Arc;
 
@@ -8,30 +8,38 @@ use campanile_protocol::reply::ConnectResult;
 use campanile_protocol::wire::Manner;
 use campanile_protocol::{ClientInfo, Disconnect, Payload, Refusal, ReplyBody};
 
+use super::bequest::Bequest;
 use super::manner::unanswerable;
 use super::plan::Plan;
 use super::subscribe::check_delta;
 use super::{Context, Effect, Notice, Pending, REFUSED_LINGER, Session, State, reply};
-use crate::ask::{Ask, Joined, Tell};
-use crate::authority::{Credentials, Grant, TokenRefusal};
-use crate::channel::ChannelName;
+use crate::application::Interests;
+use crate::ask::{Ask, Joined, Tell, Wanted};
+use crate::authority::{Credentials, Grant};
 use crate::channel::permission::Requester;
 use crate::node::UserSeat;
 
-/// What outlives the credentials that brought it. Most sessions have none.
-#[derive(Debug, Default)]
-pub(super) struct Bequest {
-    /// Channels that the connection token subscribed to, as the next token must again.
-    channels: Vec<ChannelName>,
-    /// What the application keeps about the connection.
-    meta: Option<Payload>,
-}
-
 impl Session {
-    /// What the application keeps about the connection, by its latest credentials.
-    #[must_use]
-    pub fn meta(&self) -> Option<&Payload> {
-        self.bequest.as_ref()?.meta.as_ref()
+    pub(super) fn connect(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        request: Box<ConnectRequest>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.state = State::Connecting;
+        // Those who will be announced to the application may have to wait for that.
+        let has_interest =
+            context.asks(Interests::CONNECTING | Interests::CONNECTED | Interests::DISCONNECTED);
+        let (wanted, abandoned) = has_interest.then(Wanted::new).unzip();
+        let ask = Ask::Connect {
+            client: self.client,
+            wire: self.wire,
+            request: request.clone(),
+            handshake: self.handshake.take(),
+            abandoned,
+        };
+        self.ask_while(wanted, Pending::Connect { id, request }, ask, effects);
     }
 
     pub(super) fn connected(
@@ -42,14 +50,16 @@ impl Session {
         outcome: Result<(Credentials, Option<UserSeat>), Rejection>,
         effects: &mut Vec<Effect>,
     ) {
-        let planned = outcome.and_then(|(credentials, seat)| {
+        let mut data = None;
+        let planned = outcome.and_then(|(mut credentials, seat)| {
             self.seat = seat;
+            data = credentials.data.take();
             self.accept(context, credentials, request)
         });
         match planned {
             Err(rejection) => self.reject_connect(context, id, rejection, effects),
             Ok(plans) if plans.is_empty() => {
-                self.go_live(context, id, Vec::new(), effects);
+                self.go_live(context, id, (Vec::new(), data), effects);
                 if self.is_plain() {
                     self.join_only(context, request, effects);
                 }
@@ -60,7 +70,7 @@ impl Session {
                     self.hold(plan, effects);
                 }
                 self.ask(
-                    Pending::ConnectJoins { id, plans },
+                    Pending::ConnectJoins { id, plans, data },
                     Ask::Join(joins),
                     effects,
                 );
@@ -72,18 +82,14 @@ impl Session {
         &mut self,
         context: &Context<'_>,
         id: u32,
-        plans: Vec<Plan>,
+        (plans, data): (Vec<Plan>, Option<Payload>),
         outcome: Result<Vec<Joined>, Refusal>,
         effects: &mut Vec<Effect>,
     ) {
         match outcome {
             Ok(joined) => {
-                self.go_live(
-                    context,
-                    id,
-                    plans.into_iter().zip(joined).collect(),
-                    effects,
-                );
+                let joined = plans.into_iter().zip(joined).collect();
+                self.go_live(context, id, (joined, data), effects);
             }
             Err(refusal) => {
                 for plan in &plans {
@@ -109,7 +115,8 @@ impl Session {
         });
         let mut plans: Vec<Plan> = Vec::new();
         let mut bequest = Bequest {
-            meta: credentials.meta,
+            caller: self.introduce(context, request, credentials.meta),
+            has_mourner: context.asks(Interests::DISCONNECTED),
             ..Bequest::default()
         };
         // On a plain wire there is no telling one channel's payloads from another's.
@@ -140,8 +147,7 @@ impl Session {
         if expire_at.is_some_and(|at| at <= context.now.unix()) {
             return Err(Refusal::EXPIRED.into());
         }
-        let delay = context.settings.expired_close_delay;
-        self.expires = Self::expiry(context, expire_at, delay).0;
+        self.expires = Self::expiry(context, expire_at, context.refresh_delay()).0;
         Ok(plans)
     }
 
@@ -171,6 +177,8 @@ impl Session {
                 ..self.requester(context, channel)
             };
             let is_fine = resolved.is_short_enough() && resolved.is_well_formed();
+            // Nobody else may say yes where the application wants to be asked.
+            let is_fine = is_fine && !context.asks_about(resolved.options, Interests::SUBSCRIBE);
             if is_fine && !resolved.is_private() && requester.may_subscribe(&resolved) {
                 plans.push(self.server_plan(context, channel, Grant::default(), Some(hint))?);
             }
@@ -206,17 +214,16 @@ impl Session {
         &mut self,
         context: &Context<'_>,
         id: u32,
-        joined: Vec<(Plan, Joined)>,
+        (joined, data): (Vec<(Plan, Joined)>, Option<Payload>),
         effects: &mut Vec<Effect>,
     ) {
         let settings = context.settings;
         self.state = State::Live;
         let half = settings.ping_interval / 2;
         self.deadline = context.now.moment + half + half.mul_f64(f64::from(self.jitter) / 65_536.0);
-        let expiry = self.expires.map(|expires| {
-            let left = expires
-                .since(context.now.moment)
-                .saturating_sub(settings.expired_close_delay);
+        let expires = self.expires.zip(context.refresh_delay());
+        let expiry = expires.map(|(expires, delay)| {
+            let left = expires.since(context.now.moment).saturating_sub(delay);
             u32::try_from(left.as_secs()).unwrap_or(u32::MAX)
         });
         let mut subs = Vec::with_capacity(joined.len());
@@ -228,14 +235,14 @@ impl Session {
         }
         let ttl_max = u32::try_from(super::TTL_SECONDS_MAX).unwrap_or(u32::MAX);
         effects.push(Effect::Enroll(self.info.user.clone()));
-        let is_unidirectional = self.manner == Manner::Unidirectional;
+        let is_unidirectional = self.manner() == Manner::Unidirectional;
         let result = Box::new(ConnectResult {
             client: self.client,
             version: settings.version.clone(),
             expiry: campanile_protocol::reply::Expiry {
                 ttl: expiry.map(|ttl| ttl.min(ttl_max)),
             },
-            data: None,
+            data,
             subs,
             ping: u32::try_from(settings.ping_interval.as_secs()).unwrap_or(u32::MAX),
             pong: !is_unidirectional,
@@ -250,6 +257,9 @@ impl Session {
         });
         for (plan, membership) in entries {
             self.enter(context, &plan, membership, effects);
+        }
+        if context.asks(Interests::CONNECTED) {
+            effects.push(Effect::Tell(Tell::Connected(self.caller())));
         }
         if settings.has_one_connection && !self.info.user.is_anonymous() {
             effects.push(Effect::Tell(Tell::Supersede {
@@ -268,7 +278,7 @@ impl Session {
     ) {
         match rejection {
             Rejection::Disconnect(disconnect) => self.close(disconnect, effects),
-            Rejection::Refuse(refusal) if self.manner == Manner::Unidirectional => {
+            Rejection::Refuse(refusal) if self.manner() == Manner::Unidirectional => {
                 self.close(unanswerable(&refusal), effects);
             }
             Rejection::Refuse(refusal) => {
@@ -279,76 +289,5 @@ impl Session {
                 effects.push(reply(id, Err(refusal)));
             }
         }
-    }
-
-    pub(super) fn refresh(&mut self, id: u32, token: String, effects: &mut Vec<Effect>) {
-        if token.is_empty() {
-            return self.close(Disconnect::BAD_REQUEST, effects);
-        }
-        self.ask(Pending::Refresh { id }, Ask::Refresh { token }, effects);
-    }
-
-    pub(super) fn refreshed(
-        &mut self,
-        context: &Context<'_>,
-        id: u32,
-        outcome: Result<Credentials, TokenRefusal>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let credentials = match outcome {
-            Err(TokenRefusal::Expired) => return self.close(Disconnect::EXPIRED, effects),
-            Err(TokenRefusal::Invalid) => return self.close(Disconnect::INVALID_TOKEN, effects),
-            // The connection is good until its old credentials run out.
-            Err(TokenRefusal::Unavailable) => {
-                return effects.push(reply(id, Err(Refusal::INTERNAL)));
-            }
-            Ok(new) if new.user != self.info.user => {
-                return self.close(Disconnect::INVALID_TOKEN, effects);
-            }
-            Ok(new) => new,
-        };
-        let mut bequest = self.bequest.take().map(|held| *held).unwrap_or_default();
-        let is_same_set = credentials.subscriptions.len() == bequest.channels.len()
-            && bequest.channels.iter().all(|channel| {
-                credentials
-                    .subscriptions
-                    .iter()
-                    .any(|(name, _)| name == channel.as_str())
-            });
-        if !is_same_set {
-            return self.close(Disconnect::INSUFFICIENT_STATE, effects);
-        }
-        let expire_at = credentials
-            .expire_at
-            .filter(|_| !context.settings.is_insecure);
-        if expire_at.is_some_and(|at| at <= context.now.unix()) {
-            return self.close(Disconnect::EXPIRED, effects);
-        }
-        // A token without an expiry ends the old one too.
-        let delay = context.settings.expired_close_delay;
-        let (expires, expiry) = Self::expiry(context, expire_at, delay);
-        self.expires = expires;
-        self.replace_info(credentials.info.as_ref());
-        bequest.meta = credentials.meta;
-        self.bequest = bequest.into_option();
-        effects.push(reply(id, Ok(ReplyBody::Refresh(expiry))));
-    }
-
-    /// Replaces what the connection tells others about itself, where there is something new: also
-    /// in subscriptions that tell something of their own beside it.
-    pub(super) fn replace_info(&mut self, info: Option<&Payload>) {
-        let Some(info) = info else { return };
-        let own = self.subscriptions.iter_mut();
-        let own = own.filter_map(|subscription| subscription.info.as_mut());
-        for told in own.chain([&mut self.info]) {
-            Arc::make_mut(told).conn_info = Some(info.clone());
-        }
-    }
-}
-
-impl Bequest {
-    /// `None` if there is nothing in it, so that a session need not keep it.
-    fn into_option(self) -> Option<Box<Self>> {
-        (!self.channels.is_empty() || self.meta.is_some()).then(|| Box::new(self))
     }
 }

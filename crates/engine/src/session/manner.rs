@@ -7,15 +7,20 @@ use campanile_protocol::{Disconnect, Refusal};
 use super::{Session, State};
 
 impl Session {
+    /// What the client can say.
+    pub(super) const fn manner(&self) -> Manner {
+        self.wire.manner()
+    }
+
     /// Whether what the client says are commands; from others a pong is only a pong.
     pub(super) const fn speaks_commands(&self) -> bool {
-        matches!(self.manner, Manner::Bidirectional | Manner::Emulated)
+        matches!(self.manner(), Manner::Bidirectional | Manner::Emulated)
     }
 
     /// Whether nothing more that the client says is of interest: one that can only say who it is
     /// has said so.
     pub(super) fn has_said_everything(&self) -> bool {
-        self.manner == Manner::Unidirectional && self.state != State::Opened
+        self.manner() == Manner::Unidirectional && self.state != State::Opened
     }
 }
 

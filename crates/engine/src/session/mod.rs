@@ -12,7 +12,9 @@
 //!     └──────────────────► Refused ─────► Closed ◄───────┘
 //! ```
 
+mod bequest;
 mod connect;
+mod consult;
 mod effect;
 mod manner;
 mod order;
@@ -20,6 +22,7 @@ mod pending;
 mod plain;
 mod plan;
 mod query;
+mod refresh;
 mod renew;
 mod subscribe;
 mod timeout;
@@ -29,22 +32,22 @@ use std::sync::Arc;
 use campanile_protocol::codec::DecodeError;
 use campanile_protocol::command::Request;
 use campanile_protocol::reply::Expiry;
-use campanile_protocol::wire::{Manner, Wire};
+use campanile_protocol::wire::Wire;
 use campanile_protocol::{
     ClientId, ClientInfo, Command, Disconnect, Payload, Refusal, Reply, ReplyBody, UserId,
 };
 
-use crate::ask::{Answer, Ask, Ticket};
+use crate::ask::{Answer, Ask, Tell, Ticket, Wanted};
 use crate::authority::Handshake;
 use crate::channel::{ChannelName, Namespaces};
 use crate::node::UserSeat;
 use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
-use connect::Bequest;
+use bequest::Bequest;
 pub use effect::{Deltas, Effect, Membership, Notice};
 pub use order::Order;
-use pending::Pending;
+use pending::{Open, Pending};
 use subscribe::Subscription;
 
 /// What a session is judged by, the same for all of a shard.
@@ -96,9 +99,7 @@ const REFUSED_LINGER: std::time::Duration = std::time::Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Session {
     state: State,
-    manner: Manner,
-    /// Whether the client can answer pings, in whichever way.
-    answers_pings: bool,
+    wire: Wire,
     client: ClientId,
     /// Shared with presence, publications and announcements; anonymous until the session is live.
     info: Arc<ClientInfo>,
@@ -112,7 +113,7 @@ pub struct Session {
     expires: Option<Moment>,
     /// By channel name. A vector, since most sessions have few and all have to be small.
     subscriptions: Vec<Subscription>,
-    pending: Vec<(Ticket, Pending)>,
+    pending: Vec<Open>,
     next_ticket: u32,
     /// What is known from before the connect command, until that comes.
     handshake: Option<Box<Handshake>>,
@@ -121,6 +122,8 @@ pub struct Session {
     /// The session's share of its user's connections, given back when it closes.
     seat: Option<UserSeat>,
 }
+
+const _: () = assert!(size_of::<Session>() <= 144, "there are a million of them");
 
 impl Session {
     /// A session whose connection was just opened, and speaks `wire`. `jitter` is any random number.
@@ -140,8 +143,7 @@ impl Session {
         };
         Self {
             state: State::Opened,
-            manner: wire.manner(),
-            answers_pings: wire.answers_pings(),
+            wire,
             client,
             info: Arc::new(info),
             jitter,
@@ -190,16 +192,16 @@ impl Session {
     /// Whether the next command has to wait, since an earlier one does.
     #[must_use]
     pub fn is_waiting(&self, settings: &Settings) -> bool {
-        let of_commands = self
+        let mut of_commands = self
             .pending
             .iter()
-            .filter(|(_, pending)| pending.holds_commands());
+            .filter(|open| open.pending.holds_commands());
         let is_undoing = || self.subscriptions.iter().any(Subscription::is_revoked);
         match self.state {
             State::Connecting => true,
             _ if self.pending.is_empty() => false,
             // What a plain client says means nothing before it is subscribed.
-            _ if self.is_plain() => true,
+            _ if self.is_plain() => of_commands.next().is_some(),
             // What is being undone has to be gone before it can begin anew.
             _ => of_commands.count() >= settings.concurrency.max(1) || is_undoing(),
         }
@@ -246,12 +248,7 @@ impl Session {
                     request: Request::Connect(request),
                 },
             ) => {
-                self.state = State::Connecting;
-                let ask = Ask::Connect {
-                    request: request.clone(),
-                    handshake: self.handshake.take(),
-                };
-                self.ask(Pending::Connect { id, request }, ask, effects);
+                self.connect(context, id, request, effects);
             }
             (State::Live, Command::Pong) if self.has_unanswered_ping => {
                 self.has_unanswered_ping = false;
@@ -263,7 +260,7 @@ impl Session {
             // One that is not a command may come at any time, and mean nothing.
             (_, Command::Pong) if !self.speaks_commands() => {}
             _ if self.has_said_everything() => {}
-            (State::Live, Command::Send { .. }) => self.close(Disconnect::NOT_AVAILABLE, effects),
+            (State::Live, Command::Send { data }) => self.message(context, data, effects),
             (State::Live, Command::Request { id, request }) => {
                 self.handle_request(context, id, request, effects);
             }
@@ -280,13 +277,13 @@ impl Session {
     ) {
         let outcome = match request {
             Request::Connect(_) => return self.close(Disconnect::BAD_REQUEST, effects),
-            Request::Refresh { token } => return self.refresh(id, token, effects),
+            Request::Refresh { token } => return self.refresh(context, id, token, effects),
             Request::SubRefresh {
                 channel,
                 token,
                 kind,
-            } => self.sub_refresh(id, channel, token, kind, effects),
-            Request::Rpc { .. } => Err(Refusal::NOT_AVAILABLE),
+            } => return self.sub_refresh(context, id, (channel, token, kind), effects),
+            Request::Rpc { method, data } => self.rpc(context, id, method, data, effects),
             request if names_no_channel(&request) => {
                 return self.close(Disconnect::BAD_REQUEST, effects);
             }
@@ -304,7 +301,7 @@ impl Session {
             Request::PresenceStats { channel } => {
                 self.presence(context, id, &channel, true, effects)
             }
-            Request::History(request) => self.history(context, id, &request, effects),
+            Request::History(request) => self.history(context, id, request, effects),
         };
         if let Err(refusal) = outcome {
             effects.push(reply(id, Err(refusal)));
@@ -318,10 +315,10 @@ impl Session {
         answer: Answer,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(index) = self.pending.iter().position(|(held, _)| *held == ticket) else {
+        let Some(index) = self.pending.iter().position(|open| open.ticket == ticket) else {
             return;
         };
-        let (_, pending) = self.pending.swap_remove(index);
+        let Open { pending, .. } = self.pending.swap_remove(index);
         if self.pending.is_empty() {
             self.pending = Vec::new();
         }
@@ -329,8 +326,8 @@ impl Session {
             (Pending::Connect { id, request }, Answer::Connect(outcome)) => {
                 self.connected(context, id, &request, outcome, effects);
             }
-            (Pending::ConnectJoins { id, plans }, Answer::Join(outcome)) => {
-                self.connect_joined(context, id, plans, outcome, effects);
+            (Pending::ConnectJoins { id, plans, data }, Answer::Join(outcome)) => {
+                self.connect_joined(context, id, (plans, data), outcome, effects);
             }
             (Pending::Refresh { id }, Answer::Refresh(outcome)) => {
                 self.refreshed(context, id, outcome, effects);
@@ -348,10 +345,7 @@ impl Session {
                 self.sub_refreshed(context, id, &channel, outcome, effects);
             }
             (Pending::Reply { id }, Answer::Reply(body)) => effects.push(reply(id, body)),
-            (pending, answer) => {
-                debug_assert!(false, "{answer:?} does not answer {pending:?}");
-                self.close(Disconnect::INTERNAL, effects);
-            }
+            (pending, answer) => self.handle_verdict(context, pending, answer, effects),
         }
     }
 
@@ -362,10 +356,10 @@ impl Session {
         let Input::Answer(ticket, _) = input else {
             return;
         };
-        let Some(index) = self.pending.iter().position(|(held, _)| held == ticket) else {
+        let Some(index) = self.pending.iter().position(|open| open.ticket == *ticket) else {
             return;
         };
-        let plans = match self.pending.swap_remove(index).1 {
+        let plans = match self.pending.swap_remove(index).pending {
             Pending::ConnectJoins { plans, .. } => plans,
             Pending::Join { plan, .. } | Pending::OrderedJoin { plan } => vec![*plan],
             _ => return,
@@ -377,6 +371,13 @@ impl Session {
 
     /// Ends the session: what it began is undone, and nobody hears of it again.
     fn close(&mut self, disconnect: Disconnect, effects: &mut Vec<Effect>) {
+        if self.state == State::Live
+            && let Some(bequest) = self.bequest.as_ref().filter(|held| held.has_mourner)
+            && let Some(caller) = &bequest.caller
+        {
+            let tell = Tell::Disconnected(Arc::clone(caller), disconnect.clone());
+            effects.push(Effect::Tell(tell));
+        }
         self.state = State::Closed;
         self.expires = None;
         drop(self.seat.take());
@@ -384,22 +385,38 @@ impl Session {
             self.end(subscription, effects);
         }
         // Joins that are under way are undone when they are answered; nothing else needs an answer.
-        self.pending.retain(|(_, pending)| pending.is_join());
+        self.pending.retain(|open| open.pending.is_join());
         effects.push(Effect::Close(disconnect));
     }
 
     fn ask(&mut self, pending: Pending, ask: Ask, effects: &mut Vec<Effect>) {
+        self.ask_while(None, pending, ask, effects);
+    }
+
+    fn ask_while(
+        &mut self,
+        wanted: Option<Wanted>,
+        pending: Pending,
+        ask: Ask,
+        effects: &mut Vec<Effect>,
+    ) {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket = self.next_ticket.wrapping_add(1);
-        self.pending.push((ticket, pending));
+        self.pending.push(Open {
+            ticket,
+            pending,
+            _wanted: wanted,
+        });
         effects.push(Effect::Ask(ticket, ask));
     }
 
     /// When something with this expiry ends if nobody renews it, and what the client is told.
+    /// Its client has `delay` to renew it; without one it is renewed by the server, which is nothing
+    /// that the client has to know.
     fn expiry(
         context: &Context<'_>,
         expire_at: Option<i64>,
-        delay: std::time::Duration,
+        delay: Option<std::time::Duration>,
     ) -> (Option<Moment>, Expiry) {
         let Some(expire_at) = expire_at else {
             return (None, Expiry::default());
@@ -408,10 +425,9 @@ impl Session {
             .saturating_sub(context.now.unix())
             .clamp(0, TTL_SECONDS_MAX);
         let ttl = u32::try_from(left).expect("a year has fewer seconds");
-        (
-            Some(context.now.moment_of(expire_at) + delay),
-            Expiry { ttl: Some(ttl) },
-        )
+        let end = context.now.moment_of(expire_at) + delay.unwrap_or_default();
+        let ttl = delay.map(|_| ttl);
+        (Some(end), Expiry { ttl })
     }
 }
 

@@ -156,9 +156,11 @@ impl Session {
         if expire_at.is_some_and(|at| at <= context.now.unix()) {
             return self.close(Disconnect::EXPIRED, effects);
         }
-        let delay = context.settings.expired_close_delay;
-        let (expires, expiry) = Self::expiry(context, expire_at, delay);
+        let (expires, expiry) = Self::expiry(context, expire_at, context.refresh_delay());
         self.expires = expires;
+        // It has just said what it would be asked.
+        self.pending
+            .retain(|open| !matches!(open.pending, Pending::Renewal));
         self.replace_info(info);
         effects.push(Effect::Push(Notice::Refresh(expiry)));
     }

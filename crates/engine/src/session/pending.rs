@@ -1,8 +1,20 @@
 //! What a session has asked and not been answered yet: what it needs to go on from there.
 
-use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
+use campanile_protocol::Payload;
+use campanile_protocol::command::{ConnectRequest, HistoryRequest, SubscribeRequest};
 
 use super::plan::Plan;
+use crate::ask::{Ticket, Wanted};
+use crate::channel::ChannelName;
+
+/// A question that is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) ticket: Ticket,
+    pub(super) pending: Pending,
+    /// Ends the asking when the question is given up.
+    pub(super) _wanted: Option<Wanted>,
+}
 
 /// What to do with an answer.
 #[derive(Debug)]
@@ -14,6 +26,8 @@ pub(super) enum Pending {
     ConnectJoins {
         id: u32,
         plans: Vec<Plan>,
+        /// What the client is told with the result.
+        data: Option<Payload>,
     },
     Refresh {
         id: u32,
@@ -33,6 +47,28 @@ pub(super) enum Pending {
         id: u32,
         channel: String,
     },
+    /// These are the application's to answer.
+    Subscribe {
+        id: u32,
+    },
+    Publish {
+        id: u32,
+    },
+    Presence {
+        id: u32,
+        channel: ChannelName,
+        counts_only: bool,
+    },
+    History {
+        id: u32,
+        request: Box<HistoryRequest>,
+    },
+    Rpc {
+        id: u32,
+    },
+    Message,
+    Renewal,
+    SubRenewal(ChannelName),
     Reply {
         id: u32,
     },
@@ -41,7 +77,10 @@ pub(super) enum Pending {
 impl Pending {
     /// Whether later commands of the client wait for it.
     pub(super) fn holds_commands(&self) -> bool {
-        !matches!(self, Self::OrderedJoin { .. })
+        !matches!(
+            self,
+            Self::OrderedJoin { .. } | Self::Renewal | Self::SubRenewal(_)
+        )
     }
 
     /// Whether it brings something about that has to be undone when nobody wants it any more.

@@ -19,7 +19,7 @@ const PUBLISH_ID: u32 = 3;
 impl Session {
     /// Whether the session is about one channel alone.
     pub(super) const fn is_plain(&self) -> bool {
-        matches!(self.manner, Manner::Plain)
+        matches!(self.manner(), Manner::Plain)
     }
 
     /// Subscribes to what the connect request names.

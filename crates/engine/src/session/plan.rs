@@ -2,6 +2,7 @@
 //! protocol.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::reply::SubscribeResult;
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub(super) is_recoverable: bool,
     pub(super) rejects_unrecovered: bool,
     pub(super) takes_deltas: bool,
+    /// How long the client may take to renew it; `None` when that is not up to it.
+    pub(super) delay: Option<Duration>,
 }
 
 impl Session {
@@ -102,6 +105,7 @@ impl Session {
             is_recoverable,
             rejects_unrecovered: request.rejects_unrecovered() && !is_cache,
             takes_deltas,
+            delay: context.sub_refresh_delay(options),
         }
     }
 }
@@ -153,9 +157,8 @@ impl Plan {
             },
             _ => top,
         };
-        let delay = context.settings.expired_sub_close_delay;
         let result = SubscribeResult {
-            expiry: Session::expiry(context, self.expire_at, delay).1,
+            expiry: Session::expiry(context, self.expire_at, self.delay).1,
             recoverable: self.is_recoverable,
             positioned: self.is_positioned,
             position: self.is_positioned.then_some(position),

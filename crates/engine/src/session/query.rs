@@ -1,12 +1,15 @@
 //! Publishing, presence and history: section 9 of the client protocol.
 
+use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::HistoryRequest;
 use campanile_protocol::{Payload, Refusal};
 
 use super::{Context, Effect, Pending, Session};
-use crate::ask::Ask;
+use crate::application::{Decision, Interests, Verdict};
+use crate::ask::{Ask, Question};
 use crate::broker::HistoryQuery;
-use crate::channel::Resolved;
+use crate::channel::permission::Requester;
+use crate::channel::{ChannelName, Resolved};
 
 impl Session {
     pub(super) fn publish(
@@ -21,14 +24,29 @@ impl Session {
         if !resolved.options.publication_data_format.accepts(&data) {
             return Err(Refusal::BAD_REQUEST);
         }
-        if !self.requester(context, channel).may_publish(&resolved) {
-            return Err(Refusal::PERMISSION_DENIED);
+        let channel = resolved.channel();
+        if context.asks_about(resolved.options, Interests::PUBLISH) {
+            let question = Question::Publish { channel, data };
+            self.consult(Pending::Publish { id }, question, effects);
+            return Ok(());
         }
-        let info = self.info_in(channel);
+        self.publish_as_configured(context, id, channel, data, effects)
+    }
+
+    pub(super) fn publish_as_configured(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        channel: ChannelName,
+        data: Payload,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.check_right(context, channel.as_str(), Requester::may_publish)?;
         let ask = Ask::Publish {
-            channel: resolved.channel(),
+            info: self.info_in(channel.as_str()),
+            channel,
             data,
-            info,
+            revision: None,
         };
         self.ask(Pending::Reply { id }, ask, effects);
         Ok(())
@@ -46,39 +64,100 @@ impl Session {
         if !resolved.options.presence {
             return Err(Refusal::NOT_AVAILABLE);
         }
-        if !self
-            .requester(context, channel)
-            .may_read_presence(&resolved)
-        {
-            return Err(Refusal::PERMISSION_DENIED);
+        let name = resolved.channel();
+        if context.asks_about(resolved.options, Interests::PRESENCE) {
+            let pending = Pending::Presence {
+                id,
+                channel: name.clone(),
+                counts_only,
+            };
+            self.consult(pending, Question::Presence(name), effects);
+            return Ok(());
         }
-        let channel = resolved.channel();
+        self.check_right(context, channel, Requester::may_read_presence)?;
+        self.read_presence(id, name, counts_only, effects);
+        Ok(())
+    }
+
+    pub(super) fn presence_decided(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        (channel, counts_only): (ChannelName, bool),
+        decision: Decision<()>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let configured =
+            || self.check_right(context, channel.as_str(), Requester::may_read_presence);
+        match settled(decision, configured) {
+            Ok(()) => self.read_presence(id, channel, counts_only, effects),
+            Err(rejection) => self.reject(id, rejection, effects),
+        }
+    }
+
+    fn read_presence(
+        &mut self,
+        id: u32,
+        channel: ChannelName,
+        counts_only: bool,
+        effects: &mut Vec<Effect>,
+    ) {
         let ask = if counts_only {
             Ask::PresenceStats { channel }
         } else {
             Ask::Presence { channel }
         };
         self.ask(Pending::Reply { id }, ask, effects);
-        Ok(())
     }
 
     pub(super) fn history(
         &mut self,
         context: &Context<'_>,
         id: u32,
-        request: &HistoryRequest,
+        request: Box<HistoryRequest>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         let resolved = resolve(context, &request.channel)?;
         if resolved.options.retention().is_none() {
             return Err(Refusal::NOT_AVAILABLE);
         }
-        if !self
-            .requester(context, &request.channel)
-            .may_read_history(&resolved)
-        {
-            return Err(Refusal::PERMISSION_DENIED);
+        let channel = resolved.channel();
+        if context.asks_about(resolved.options, Interests::HISTORY) {
+            let pending = Pending::History { id, request };
+            self.consult(pending, Question::History(channel), effects);
+            return Ok(());
         }
+        self.check_right(context, &request.channel, Requester::may_read_history)?;
+        self.read_history(context, id, channel, &request, effects)
+    }
+
+    pub(super) fn history_decided(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        request: &HistoryRequest,
+        decision: Decision<()>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let configured =
+            || self.check_right(context, &request.channel, Requester::may_read_history);
+        let outcome = settled(decision, configured).and_then(|()| {
+            let channel = resolve(context, &request.channel)?.channel();
+            Ok(self.read_history(context, id, channel, request, effects)?)
+        });
+        if let Err(rejection) = outcome {
+            self.reject(id, rejection, effects);
+        }
+    }
+
+    fn read_history(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        channel: ChannelName,
+        request: &HistoryRequest,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
         if request.reverse && request.since.is_some_and(|since| since.offset == 0) {
             return Err(Refusal::BAD_REQUEST);
         }
@@ -90,12 +169,38 @@ impl Session {
             bytes: context.settings.reply_bytes_max(),
         };
         let ask = Ask::History {
-            channel: resolved.channel(),
+            channel,
             query,
             since: request.since,
         };
         self.ask(Pending::Reply { id }, ask, effects);
         Ok(())
+    }
+
+    /// Whether the configuration lets the session do something in `channel`.
+    fn check_right<'a>(
+        &'a self,
+        context: &Context<'_>,
+        channel: &str,
+        may: fn(&Requester<'a>, &Resolved<'_>) -> bool,
+    ) -> Result<(), Refusal> {
+        let resolved = resolve(context, channel)?;
+        if may(&self.requester(context, channel), &resolved) {
+            Ok(())
+        } else {
+            Err(Refusal::PERMISSION_DENIED)
+        }
+    }
+}
+
+/// What a verdict comes to, with what the configuration would say.
+fn settled(
+    decision: Decision<()>,
+    configured: impl FnOnce() -> Result<(), Refusal>,
+) -> Result<(), Rejection> {
+    match decision? {
+        Verdict::Allowed(()) => Ok(()),
+        Verdict::AsConfigured => Ok(configured()?),
     }
 }
 

@@ -1,56 +1,123 @@
-//! How subscriptions end by themselves, and how they are renewed: section 7.4 of the client
-//! protocol.
+//! How subscriptions run out, and how they are renewed: section 7.4 of the client protocol. By the
+//! client with another token, unless the application renews them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody, Unsubscribed};
 
+use super::refresh::GRACE;
 use super::subscribe::Subscription;
 use super::{Context, Effect, Pending, Session, reply};
-use crate::ask::Ask;
+use crate::application::{Interests, Lapse, Renewal};
+use crate::ask::{Ask, Question};
 use crate::authority::{TokenGrant, TokenRefusal};
-use crate::time::Moment;
+use crate::channel::ChannelName;
+use crate::channel::options::ChannelOptions;
+
+impl Context<'_> {
+    /// How long a client may take to renew its subscription to a channel with these options; `None`
+    /// when that is not up to it.
+    pub(super) fn sub_refresh_delay(&self, options: &ChannelOptions) -> Option<Duration> {
+        let delay = self.settings.expired_sub_close_delay;
+        (!self.asks_about(options, Interests::SUB_REFRESH)).then_some(delay)
+    }
+
+    fn renews(&self, channel: &str) -> bool {
+        let resolved = self.namespaces.resolve(channel);
+        resolved.is_some_and(|resolved| self.sub_refresh_delay(resolved.options).is_none())
+    }
+}
 
 impl Session {
-    pub(super) fn end_expired_subscriptions(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let is_due = |subscription: &&Subscription| {
+    pub(super) fn end_expired_subscriptions(
+        &mut self,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let now = context.now.moment;
+        let is_due = |subscription: &&mut Subscription| {
             subscription.expires.is_some_and(|expires| expires <= now)
         };
-        let due: Vec<_> = self.subscriptions.iter().filter(is_due).collect();
-        if due.iter().any(|subscription| subscription.is_server_side) {
-            return self.close(Disconnect::SUBSCRIPTION_EXPIRED, effects);
+        let mut ended = Vec::new();
+        let mut asked = Vec::new();
+        for due in self.subscriptions.iter_mut().filter(is_due) {
+            if context.renews(due.channel.as_str()) {
+                due.expires = None;
+                asked.push(due.channel.clone());
+            } else if due.is_server_side {
+                return self.close(Disconnect::SUBSCRIPTION_EXPIRED, effects);
+            } else {
+                ended.push(due.channel.clone());
+            }
         }
-        let channels: Vec<_> = due.iter().map(|due| due.channel.clone()).collect();
-        for channel in channels {
+        for channel in asked {
+            let pending = Pending::SubRenewal(channel.clone());
+            self.consult(pending, Question::SubRefresh(channel), effects);
+        }
+        for channel in ended {
             self.revoke(&channel, Unsubscribed::EXPIRED, effects);
+        }
+    }
+
+    /// Takes the application's word on whether the subscription goes on.
+    pub(super) fn sub_renewed(
+        &mut self,
+        context: &Context<'_>,
+        channel: &ChannelName,
+        outcome: Result<Renewal, Lapse>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(index) = self.find_live(channel.as_str()) else {
+            return;
+        };
+        let is_past = |renewal: &Renewal| {
+            let expire_at = renewal.expire_at;
+            expire_at.is_some_and(|at| at <= context.now.unix())
+        };
+        let subscription = &mut self.subscriptions[index];
+        match outcome {
+            Err(Lapse::Unavailable) => subscription.expires = Some(context.now.moment + GRACE),
+            Ok(renewal) if !is_past(&renewal) => {
+                subscription.expires = Self::expiry(context, renewal.expire_at, None).0;
+                if renewal.info.is_some() {
+                    subscription.info = Some(Arc::new(ClientInfo {
+                        chan_info: renewal.info,
+                        ..(*self.info).clone()
+                    }));
+                }
+            }
+            Ok(_) | Err(Lapse::Ended) if subscription.is_server_side => {
+                self.close(Disconnect::SUBSCRIPTION_EXPIRED, effects);
+            }
+            Ok(_) | Err(Lapse::Ended) => self.revoke(channel, Unsubscribed::EXPIRED, effects),
         }
     }
 
     pub(super) fn sub_refresh(
         &mut self,
+        context: &Context<'_>,
         id: u32,
-        channel: String,
-        token: String,
-        kind: i32,
+        (channel, token, kind): (String, String, i32),
         effects: &mut Vec<Effect>,
-    ) -> Result<(), Refusal> {
-        // Some SDKs leave the channel out; the token names it too.
-        if !channel.is_empty() && self.find_live(&channel).is_none() {
-            return Err(Refusal::PERMISSION_DENIED);
-        }
-        match kind {
-            0 if token.is_empty() => return Err(Refusal::BAD_REQUEST),
-            0 => {}
+    ) {
+        let is_held = self.find_live(&channel).is_some();
+        let refusal = match kind {
+            // Some SDKs leave the channel out; the token names it too.
+            _ if !channel.is_empty() && !is_held => Refusal::PERMISSION_DENIED,
+            0 if context.renews(&channel) => {
+                return self.close(Disconnect::BAD_REQUEST, effects);
+            }
+            0 if token.is_empty() => Refusal::BAD_REQUEST,
+            0 => {
+                let pending = Pending::SubRefresh { id, channel };
+                return self.ask(pending, Ask::Grant { token }, effects);
+            }
             // Tracking keys: there are no shared polls.
-            1 | 2 => return Err(Refusal::NOT_AVAILABLE),
-            _ => return Err(Refusal::BAD_REQUEST),
-        }
-        self.ask(
-            Pending::SubRefresh { id, channel },
-            Ask::Grant { token },
-            effects,
-        );
-        Ok(())
+            1 | 2 => Refusal::NOT_AVAILABLE,
+            _ => Refusal::BAD_REQUEST,
+        };
+        effects.push(reply(id, Err(refusal)));
     }
 
     pub(super) fn sub_refreshed(
@@ -98,7 +165,7 @@ impl Session {
             .grant
             .expire_at
             .filter(|_| !context.settings.is_insecure);
-        let (expires, expiry) = Self::expiry(context, expire_at, delay);
+        let (expires, expiry) = Self::expiry(context, expire_at, Some(delay));
         let chan_info = token.grant.info;
         let info = ClientInfo {
             chan_info,

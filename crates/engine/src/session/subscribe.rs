@@ -8,7 +8,7 @@ use campanile_protocol::{ClientInfo, Disconnect, Refusal, ReplyBody, Unsubscribe
 
 use super::plan::Plan;
 use super::{Context, Effect, Membership, Notice, Pending, Session, reply};
-use crate::ask::{Ask, Joined, Tell};
+use crate::ask::{Ask, Joined, Question, Tell};
 use crate::authority::{Grant, TokenGrant, TokenRefusal};
 use crate::broker::Attendance;
 use crate::channel::options::DeltaType;
@@ -75,18 +75,19 @@ impl Session {
         if let Err(rejection) = self.check(context, &request) {
             return self.reject(id, rejection, effects);
         }
-        if request.token.is_empty() {
-            let granted = self.grant_by_permission(context, &request.channel);
-            let planned = granted.and_then(|grant| self.plan_client(context, grant, &request));
-            match planned {
-                Ok(plan) => self.join(id, plan, effects),
-                Err(refusal) => self.reject(id, refusal.into(), effects),
-            }
-        } else {
+        if !request.token.is_empty() {
             let ask = Ask::Grant {
                 token: request.token.clone(),
             };
             self.ask(Pending::Grant { id, request }, ask, effects);
+        } else if context.asks_about_subscriber(&request.channel) {
+            let question = Question::Subscribe(request);
+            self.consult(Pending::Subscribe { id }, question, effects);
+        } else {
+            match self.grant_by_permission(context, &request.channel) {
+                Ok(grant) => self.join_granted(context, id, grant, &request, effects),
+                Err(refusal) => self.reject(id, refusal.into(), effects),
+            }
         }
     }
 
@@ -134,7 +135,11 @@ impl Session {
         Ok(())
     }
 
-    fn grant_by_permission(&self, context: &Context<'_>, channel: &str) -> Result<Grant, Refusal> {
+    pub(super) fn grant_by_permission(
+        &self,
+        context: &Context<'_>,
+        channel: &str,
+    ) -> Result<Grant, Refusal> {
         let resolved = context
             .namespaces
             .resolve(channel)
@@ -155,22 +160,34 @@ impl Session {
         outcome: Result<TokenGrant, TokenRefusal>,
         effects: &mut Vec<Effect>,
     ) {
-        let planned = match outcome {
-            Err(TokenRefusal::Expired) => Err(Refusal::TOKEN_EXPIRED.into()),
+        let granted = match outcome {
+            Err(TokenRefusal::Expired) => Err(Rejection::from(Refusal::TOKEN_EXPIRED)),
             Err(TokenRefusal::Invalid) => Err(Refusal::PERMISSION_DENIED.into()),
             Err(TokenRefusal::Unavailable) => Err(Refusal::INTERNAL.into()),
             Ok(token) if !self.is_for(&token, &request.channel) => {
-                Err(Rejection::from(Disconnect::INVALID_TOKEN))
+                Err(Disconnect::INVALID_TOKEN.into())
             }
-            // Another command or an order may have come between.
-            Ok(token) => self
-                .check_room(context, &request.channel)
-                .and_then(|()| self.plan_client(context, token.grant, request))
-                .map_err(Rejection::from),
+            Ok(token) => Ok(token.grant),
         };
-        match planned {
-            Ok(plan) => self.join(id, plan, effects),
+        match granted {
+            Ok(grant) => self.join_granted(context, id, grant, request, effects),
             Err(rejection) => self.reject(id, rejection, effects),
+        }
+    }
+
+    pub(super) fn join_granted(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        grant: Grant,
+        request: &SubscribeRequest,
+        effects: &mut Vec<Effect>,
+    ) {
+        // Another command or an order may have come between.
+        let room = self.check_room(context, &request.channel);
+        match room.and_then(|()| self.plan_client(context, grant, request)) {
+            Ok(plan) => self.join(id, plan, effects),
+            Err(refusal) => effects.push(reply(id, Err(refusal))),
         }
     }
 
@@ -287,8 +304,7 @@ impl Session {
             return self.give_up(plan.channel.as_str(), effects);
         }
         subscription.stage = Stage::Live;
-        let delay = context.settings.expired_sub_close_delay;
-        subscription.expires = Self::expiry(context, plan.expire_at, delay).0;
+        subscription.expires = Self::expiry(context, plan.expire_at, plan.delay).0;
         effects.push(Effect::Enter(plan.channel.clone(), membership));
         if plan.announces {
             let attendance = Attendance::Join(Arc::clone(&plan.info));
@@ -304,8 +320,7 @@ impl Session {
                 self.subscriptions[index].stage = Stage::Revoked(revocation);
             }
             Ok(index) => {
-                let subscription = self.subscriptions.remove(index);
-                self.end(subscription, effects);
+                self.end_live(index, effects);
                 effects.push(reply(id, Ok(ReplyBody::Unsubscribe)));
             }
             Err(_) => effects.push(reply(id, Ok(ReplyBody::Unsubscribe))),
@@ -324,6 +339,17 @@ impl Session {
         };
         self.end(subscription, effects);
         effects.extend(waiting.map(|id| reply(id, Ok(ReplyBody::Unsubscribe))));
+    }
+
+    fn end_live(&mut self, index: usize, effects: &mut Vec<Effect>) {
+        let subscription = self.subscriptions.remove(index);
+        // What the application says of it is not meant for another one of the same channel.
+        let is_of_it = |pending: &Pending| match pending {
+            Pending::SubRenewal(channel) => *channel == subscription.channel,
+            _ => false,
+        };
+        self.pending.retain(|open| !is_of_it(&open.pending));
+        self.end(subscription, effects);
     }
 
     /// Undoes what a subscription brought about: nobody is told that somebody left who was never
@@ -378,8 +404,7 @@ impl Session {
         };
         match self.subscriptions[index].stage {
             Stage::Live => {
-                let subscription = self.subscriptions.remove(index);
-                self.end(subscription, effects);
+                self.end_live(index, effects);
                 let notice = Notice::Unsubscribe(channel.clone(), unsubscribed);
                 effects.push(Effect::Push(notice));
             }
@@ -391,7 +416,7 @@ impl Session {
         }
     }
 
-    fn reject(&mut self, id: u32, rejection: Rejection, effects: &mut Vec<Effect>) {
+    pub(super) fn reject(&mut self, id: u32, rejection: Rejection, effects: &mut Vec<Effect>) {
         match rejection {
             Rejection::Refuse(refusal) => effects.push(reply(id, Err(refusal))),
             Rejection::Disconnect(disconnect) => self.close(disconnect, effects),

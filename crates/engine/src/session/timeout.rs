@@ -25,9 +25,9 @@ impl Session {
     pub(super) fn handle_timeout(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         let now = context.now.moment;
         if self.expires.is_some_and(|expires| expires <= now) {
-            return self.close(Disconnect::EXPIRED, effects);
+            self.end_expired(context, effects);
         }
-        self.end_expired_subscriptions(now, effects);
+        self.end_expired_subscriptions(context, effects);
         if self.deadline > now || self.state == State::Closed {
             return;
         }
@@ -43,7 +43,7 @@ impl Session {
             State::Live if self.has_unanswered_ping => {
                 self.deadline = now + context.settings.pong_timeout;
             }
-            State::Live if self.answers_pings => {
+            State::Live if self.wire.answers_pings() => {
                 self.has_unanswered_ping = true;
                 self.deadline = now + context.settings.pong_timeout;
                 effects.push(Effect::Ping);

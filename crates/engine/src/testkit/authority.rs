@@ -25,6 +25,7 @@ fn credentials(token: &str) -> Result<Credentials, TokenRefusal> {
         expire_at: None,
         info: None,
         meta: None,
+        data: None,
         subscriptions: subscriptions.collect(),
         considers_wishes: false,
     })

@@ -25,7 +25,7 @@ pub struct StubBroker {
 }
 
 /// Waits for so many polls.
-struct Hesitation(usize);
+pub(super) struct Hesitation(pub(super) usize);
 
 impl Future for Hesitation {
     type Output = ();

@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use super::{ManualClock, Random, StubAuthority, StubBroker};
+use crate::application::{Application, NoApplication};
 use crate::ask::{Answer, Ticket};
 use crate::broker::{HistoryPage, MemoryBroker};
 use crate::budget::MemoryBudget;
@@ -121,6 +122,13 @@ impl Driver {
     /// A node that nobody is connected to.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
+        Self::with(setup, Arc::new(NoApplication))
+    }
+
+    /// The same, with an application.
+    #[must_use]
+    pub fn with(mut setup: Setup, application: Arc<dyn Application>) -> Self {
+        setup.settings.interests = application.interests();
         let clock = Arc::new(ManualClock::default());
         let budget = Arc::new(MemoryBudget::new(setup.budget));
         let (inboxes, shard_inboxes) = Inboxes::new(setup.shards);
@@ -145,6 +153,7 @@ impl Driver {
             broker: broker.clone(),
             presence: presence.clone(),
             authority: Arc::new(StubAuthority),
+            application,
             budget: Arc::clone(&budget),
             clock: clock.clone(),
             inboxes,

@@ -4,6 +4,7 @@
 //! It panics where an assertion would, since only tests use it; it refuses to know sockets and
 //! runtimes like the rest of the engine.
 
+mod application;
 mod authority;
 mod broker;
 mod clock;
@@ -15,6 +16,7 @@ mod reader;
 
 use crate::channel::ChannelName;
 
+pub use application::StubApplication;
 pub use authority::StubAuthority;
 pub use broker::StubBroker;
 pub use clock::ManualClock;

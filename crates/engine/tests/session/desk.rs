@@ -4,24 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_engine::ask::{Answer, Ask, Joined, Tell, Ticket};
+use campanile_engine::ask::{Answer, Joined, Ticket};
 use campanile_engine::authority::{Credentials, Grant, Handshake, TokenGrant};
-use campanile_engine::broker::{Attendance, HistoryPage};
+use campanile_engine::broker::HistoryPage;
 use campanile_engine::channel::Namespaces;
-use campanile_engine::channel::options::{ChannelOptions, NameRules, RecoveryMode};
-use campanile_engine::recovery::{self, Attempt};
-use campanile_engine::session::{
-    Context, Deltas, Effect, Input, Membership, Notice, Order, Session,
-};
+use campanile_engine::channel::options::{ChannelOptions, NameRules};
+use campanile_engine::recovery;
+use campanile_engine::session::{Context, Effect, Input, Order, Session};
 use campanile_engine::settings::Settings;
 use campanile_engine::testkit::ManualClock;
 use campanile_engine::time::Clock;
 use campanile_protocol::command::{ConnectRequest, Request, SubscribeRequest};
-use campanile_protocol::reply::{ConnectResult, Expiry, SubscribeResult};
 use campanile_protocol::wire::{Encoding, Wire};
 use campanile_protocol::{
-    ClientId, Command, Disconnect, Epoch, Position, Publication, Refusal, ReplyBody, UserId,
+    ClientId, Command, Disconnect, Epoch, Position, Publication, Refusal, UserId,
 };
+
+use super::spelling::{spell_ask, spell_body, spell_membership, spell_notice, spell_tell};
 
 pub(crate) struct Desk {
     pub(crate) session: Session,
@@ -186,189 +185,6 @@ impl Desk {
     }
 }
 
-fn spell_ask(ask: &Ask) -> String {
-    match ask {
-        Ask::Connect { handshake, .. } => {
-            let user = handshake.as_ref().and_then(|known| known.user.as_ref());
-            let user = user.map(|user| format!(" as {}", user.as_str()));
-            format!("connect{}", user.unwrap_or_default())
-        }
-        Ask::Refresh { token } => format!("refresh {token}"),
-        Ask::Grant { token } => format!("grant {token}"),
-        Ask::Join(joins) => {
-            let joins = joins.iter().map(|join| {
-                let recover = join.recover.as_ref().map(spell_attempt);
-                let recover = recover.unwrap_or_default();
-                let presence = word(join.presence.is_some(), " present");
-                format!("{}{recover}{presence}", join.channel.as_str())
-            });
-            format!("join {}", joins.collect::<Vec<_>>().join(", "))
-        }
-        Ask::Publish { channel, info, .. } => {
-            let chan_info = info.chan_info.as_deref().map(String::from_utf8_lossy);
-            let chan_info = chan_info.map(|text| format!(" {text}")).unwrap_or_default();
-            let conn_info = info.conn_info.as_deref().map(String::from_utf8_lossy);
-            let conn_info = conn_info.map(|text| format!(" ({text})"));
-            let conn_info = conn_info.unwrap_or_default();
-            format!(
-                "publish {} by {}{conn_info}{chan_info}",
-                channel.as_str(),
-                info.user.as_str()
-            )
-        }
-        Ask::Presence { channel } => format!("presence {}", channel.as_str()),
-        Ask::PresenceStats { channel } => format!("presence_stats {}", channel.as_str()),
-        Ask::History {
-            channel,
-            query,
-            since,
-        } => format!(
-            "history {} since {:?} reverse {} limit {}{}",
-            channel.as_str(),
-            query.since,
-            query.reverse,
-            query.limit,
-            since.map(spell_position).unwrap_or_default()
-        ),
-    }
-}
-
-fn spell_tell(tell: &Tell) -> String {
-    match tell {
-        Tell::Unsubscribe { channel } => format!("unsubscribe {}", channel.as_str()),
-        Tell::RemovePresence { channel, .. } => format!("absent {}", channel.as_str()),
-        Tell::Supersede { user, .. } => format!("supersede {}", user.as_str()),
-        Tell::Announce {
-            channel,
-            attendance,
-        } => {
-            let (what, info) = match attendance {
-                Attendance::Join(info) => ("join", info),
-                Attendance::Leave(info) => ("leave", info),
-            };
-            format!(
-                "announce {what} {} {}",
-                channel.as_str(),
-                info.user.as_str()
-            )
-        }
-    }
-}
-
-fn spell_body(body: &ReplyBody) -> String {
-    match body {
-        ReplyBody::Connect(result) => spell_connect(result),
-        ReplyBody::Subscribe(result) => format!("subscribe {}", spell_result(result)).trim().into(),
-        ReplyBody::Unsubscribe => "unsubscribe".into(),
-        ReplyBody::Publish => "publish".into(),
-        ReplyBody::Refresh(expiry) => format!("refresh{}", spell_expiry(*expiry)),
-        ReplyBody::SubRefresh(expiry) => format!("sub_refresh{}", spell_expiry(*expiry)),
-        other => format!("{other:?}"),
-    }
-}
-
-fn spell_connect(result: &ConnectResult) -> String {
-    let subs = result.subs.iter();
-    let subs = subs.map(|(name, result)| format!(" {name}({})", spell_result(result)));
-    format!(
-        "connect ping {} pong {}{}{}",
-        result.ping,
-        result.pong,
-        spell_expiry(result.expiry),
-        subs.collect::<String>()
-    )
-}
-
-fn spell_result(result: &SubscribeResult) -> String {
-    let mut words = Vec::new();
-    let mut word = |is_said: bool, text: String| {
-        if is_said {
-            words.push(text);
-        }
-    };
-    let offsets: Vec<_> = result.publications.iter().map(|p| p.offset).collect();
-    word(result.positioned, "positioned".into());
-    word(result.recoverable, "recoverable".into());
-    let position = result.position.map(spell_position).unwrap_or_default();
-    word(result.position.is_some(), position.trim().into());
-    word(result.was_recovering, "was_recovering".into());
-    word(result.recovered, "recovered".into());
-    word(!offsets.is_empty(), format!("{offsets:?}"));
-    word(result.delta, "delta".into());
-    word(
-        result.expiry.ttl.is_some(),
-        spell_expiry(result.expiry).trim().into(),
-    );
-    let data = result.data.as_deref().map(String::from_utf8_lossy);
-    word(data.is_some(), format!("data {}", data.unwrap_or_default()));
-    words.join(" ")
-}
-
-fn spell_notice(notice: &Notice) -> String {
-    match notice {
-        Notice::Connect(result) => spell_connect(result),
-        Notice::Unsubscribe(channel, why) => {
-            format!("unsubscribe {} {}", channel.as_str(), why.code)
-        }
-        Notice::Subscribe {
-            channel,
-            recoverable,
-            position,
-            ..
-        } => format!(
-            "subscribe {}{}{}",
-            channel.as_str(),
-            if *recoverable { " recoverable" } else { "" },
-            position.map(spell_position).unwrap_or_default()
-        ),
-        Notice::Publication(channel, publication) => {
-            format!("publication {} {}", channel.as_str(), publication.offset)
-        }
-        Notice::Message(_) => "message".into(),
-        Notice::Refresh(expiry) => format!("refresh{}", spell_expiry(*expiry)),
-    }
-}
-
-fn word(is_said: bool, word: &str) -> &str {
-    if is_said { word } else { "" }
-}
-
-fn spell_membership(membership: &Membership) -> String {
-    [
-        spell_position(membership.position).as_str(),
-        word(membership.is_positioned, " positioned"),
-        word(membership.wants_attendance, " attendance"),
-        word(membership.wants_latest_only, " latest"),
-        word(membership.filter.is_some(), " filtered"),
-        match membership.deltas {
-            Deltas::Off => "",
-            Deltas::AfterWhole => " deltas after a whole",
-            Deltas::Ready => " deltas",
-        },
-    ]
-    .concat()
-}
-
-fn spell_attempt(attempt: &Attempt) -> String {
-    [
-        spell_position(attempt.from).as_str(),
-        word(attempt.mode == RecoveryMode::Cache, " cache"),
-        word(attempt.filter.is_some(), " filtered"),
-    ]
-    .concat()
-}
-
-fn spell_position(position: Position) -> String {
-    format!(" {}@{}", position.epoch.as_str(), position.offset)
-}
-
-fn spell_expiry(expiry: Expiry) -> String {
-    expiry
-        .ttl
-        .map(|ttl| format!(" ttl {ttl}"))
-        .unwrap_or_default()
-}
-
 pub(crate) fn client() -> ClientId {
     ClientId::from_random([1; 16], 0)
 }
@@ -401,6 +217,7 @@ pub(crate) fn credentials() -> Credentials {
         expire_at: None,
         info: None,
         meta: None,
+        data: None,
         subscriptions: Vec::new(),
         considers_wishes: true,
     }

@@ -11,4 +11,7 @@ mod orders;
 mod plain_sockets;
 mod queries;
 mod recovery;
+mod renewals;
+mod spelling;
 mod subscribe;
+mod verdicts;

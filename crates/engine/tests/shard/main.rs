@@ -1,5 +1,6 @@
 //! Shards, a node, a memory broker and clients wired together in one thread.
 
+mod application;
 mod bare;
 mod cache;
 mod deltas;
@@ -11,6 +12,7 @@ mod quiet;
 mod release;
 mod secrets;
 mod sole;
+mod stage;
 mod timers;
 
 use std::time::Duration;

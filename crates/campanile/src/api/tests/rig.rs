@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::App;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use campanile_engine::application::NoApplication;
 use campanile_engine::authority::{Authority, Credentials, Handshake, TokenGrant, TokenRefusal};
 use campanile_engine::broker::{BoxFuture, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
@@ -79,6 +80,7 @@ impl Authority for Trusting {
             expire_at: None,
             info: Some(br#"{"name":"x"}"#.as_slice().into()),
             meta: None,
+            data: None,
             subscriptions: Vec::new(),
             considers_wishes: false,
         };
@@ -134,6 +136,7 @@ impl Rig {
             )),
             presence: Arc::new(MemoryPresence::default()),
             authority: Arc::new(Trusting),
+            application: Arc::new(NoApplication),
             budget: Arc::clone(&budget),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             inboxes,

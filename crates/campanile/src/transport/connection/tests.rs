@@ -67,6 +67,7 @@ impl Waiting {
             expire_at: None,
             info: None,
             meta: None,
+            data: None,
             subscriptions: Vec::new(),
             considers_wishes: false,
         };

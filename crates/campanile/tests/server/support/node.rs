@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use campanile::authority::TokenAuthority;
 use campanile::config::Sources;
+use campanile_engine::application::NoApplication;
 use campanile_engine::broker::MemoryBroker;
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
@@ -38,6 +39,7 @@ pub(crate) fn node(shards: usize, budget: &Arc<MemoryBudget>) -> (Arc<Node>, Vec
         broker: Arc::new(broker),
         presence: Arc::new(MemoryPresence::default()),
         authority: Arc::new(TokenAuthority::new(&authentication, namespaces)),
+        application: Arc::new(NoApplication),
         budget: Arc::clone(budget),
         clock,
         inboxes,

@@ -1,0 +1,246 @@
+//! An application that takes its time, panics, and is told who came and left.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use campanile_engine::application::Interests;
+use campanile_engine::channel::options::ChannelOptions;
+use campanile_engine::limits::NOTICES_MAX;
+use campanile_engine::testkit::Setup;
+use campanile_protocol::Disconnect;
+use futures_util::FutureExt;
+
+use super::offsets;
+use super::stage::Stage;
+
+fn rpc(id: u32, method: &str) -> String {
+    format!(r#"{{"id":{id},"rpc":{{"method":"{method}","data":{id}}}}}"#)
+}
+
+fn reply(id: u32) -> String {
+    format!(r#"{{"id":{id},"rpc":{{"data":{id}}}}}"#)
+}
+
+#[test]
+fn a_slow_answer_keeps_only_its_own_session_waiting() {
+    let mut stage = Stage::new(Interests::RPC);
+    let (mut slow, mut quick) = (stage.connect("42"), stage.connect("43"));
+    stage.driver.read(&mut slow);
+    stage.driver.read(&mut quick);
+    let commands = [rpc(2, "slow"), rpc(3, "echo")].join("\n");
+    assert!(stage.ask(&mut slow, &commands).is_empty());
+    assert!(slow.is_held_up(), "one command at a time");
+    for id in 2..20 {
+        assert_eq!(stage.ask(&mut quick, &rpc(id, "echo")), [reply(id)]);
+    }
+    stage.open_gate();
+    assert_eq!(stage.go_on(&mut slow), [reply(2), reply(3)]);
+}
+
+#[test]
+fn as_many_answers_of_one_session_may_be_slow_as_configured() {
+    let mut setup = Setup::default();
+    setup.settings.concurrency = 2;
+    let mut stage = Stage::with(Interests::RPC, setup);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let commands = [
+        rpc(2, "slow"),
+        rpc(3, "echo"),
+        rpc(4, "slow"),
+        rpc(5, "echo"),
+    ];
+    assert_eq!(stage.ask(&mut peer, &commands.join("\n")), [reply(3)]);
+    assert!(peer.is_held_up());
+    assert_eq!(stage.stub.waiting.load(Relaxed), 2);
+    stage.open_gate();
+    let mut said = stage.go_on(&mut peer);
+    said.sort_unstable();
+    assert_eq!(said, [reply(2), reply(4), reply(5)]);
+}
+
+#[test]
+fn a_panic_costs_one_command() {
+    let mut stage = Stage::new(Interests::RPC | Interests::CONNECTING);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    for method in ["panic at once", "panic", "panic later"] {
+        stage.stub.is_open.store(false, Relaxed);
+        let before = stage.ask(&mut peer, &rpc(2, method));
+        assert_eq!(before.is_empty(), method == "panic later");
+        stage.open_gate();
+        let said = [before, stage.go_on(&mut peer)].concat();
+        assert_eq!(
+            said,
+            [r#"{"id":2,"error":{"code":100,"message":"internal server error","temporary":true}}"#]
+        );
+        assert_eq!(stage.ask(&mut peer, &rpc(3, "echo")), [reply(3)]);
+    }
+    let mut other = stage.arrive("panic");
+    let said = stage.driver.read(&mut other);
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    assert_eq!(stage.driver.workers[0].shard.totals().panics, 0);
+}
+
+#[test]
+fn the_end_of_a_session_ends_what_is_asked_about_it() {
+    let mut stage = Stage::new(Interests::RPC | Interests::CONNECTING);
+    let mut live = stage.connect("42");
+    stage.ask(&mut live, &rpc(2, "slow"));
+    let arriving = stage.arrive("slow");
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (2, 2));
+    stage.release(&live);
+    stage.release(&arriving);
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (0, 0));
+    assert_eq!(stage.driver.workers[0].shard.connection_count(), 0);
+}
+
+#[test]
+fn the_application_may_say_who_connects_or_leave_it_to_the_configuration() {
+    let mut stage = Stage::new(Interests::CONNECTING | Interests::RPC);
+    let mut ours = stage.arrive("ours");
+    let said = stage.driver.read(&mut ours);
+    assert!(said[0].contains(r#""data":{"d":1}"#), "{said:?}");
+    let who = stage.ask(&mut ours, &rpc(2, "who"));
+    let expected = r#"{"id":2,"rpc":{"data":"ours WebSocket(Json) ours 7 7"}}"#;
+    assert_eq!(who, [expected]);
+    let mut refused = stage.arrive("refused");
+    assert_eq!(stage.driver.read(&mut refused), ["close 3503"]);
+    let mut theirs = stage.connect("42");
+    stage.driver.read(&mut theirs);
+    let who = stage.ask(&mut theirs, &rpc(2, "who"));
+    let expected = r#"{"id":2,"rpc":{"data":"42 WebSocket(Json)   0"}}"#;
+    assert_eq!(who, [expected]);
+}
+
+#[test]
+fn of_a_long_name_of_a_client_the_application_gets_the_beginning() {
+    let mut stage = Stage::new(Interests::RPC);
+    let mut peer = stage.arrive(&"é".repeat(1000));
+    stage.driver.read(&mut peer);
+    let who = stage.ask(&mut peer, &rpc(2, "who"));
+    assert!(
+        who[0].contains(&format!(" {} 7 ", "é".repeat(32))),
+        "{who:?}"
+    );
+}
+
+#[test]
+fn what_the_application_makes_of_a_publication_is_what_is_published() {
+    let mut stage = Stage::new(Interests::PUBLISH);
+    let mut peer = stage.connect("42");
+    stage.ask(&mut peer, r#"{"id":2,"subscribe":{"channel":"c"}}"#);
+    let mut publish = |payload: &str| {
+        let publish = format!(r#"{{"id":3,"publish":{{"channel":"c","data":"{payload}"}}}}"#);
+        stage.ask(&mut peer, &publish)
+    };
+    let replaced = publish("replace");
+    assert!(replaced[1].contains(r#""data":"replaced""#), "{replaced:?}");
+    assert!(replaced[1].contains(r#""tags":{"k":"v"}"#), "{replaced:?}");
+    assert!(replaced[1].contains(r#""info":{"user":"42""#));
+    assert_eq!(offsets(&replaced), [1]);
+    let skipped = publish("skip");
+    assert!(skipped[1].contains(r#""data":"skip""#) && offsets(&skipped).is_empty());
+    assert_eq!(offsets(&publish("once")), [2]);
+    assert_eq!(publish("once"), [r#"{"id":3,"publish":{}}"#]);
+    let denied = publish("else");
+    assert!(denied[0].contains(r#""code":103"#) && denied.len() == 1);
+}
+
+#[test]
+fn who_the_application_lets_in_is_subscribed() {
+    let setup = Setup {
+        options: ChannelOptions::default(),
+        ..Setup::default()
+    };
+    let mut stage = Stage::with(Interests::SUBSCRIBE, setup);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let said = stage.ask(&mut peer, r#"{"id":2,"subscribe":{"channel":"c"}}"#);
+    assert!(said[0].contains(r#""code":103"#), "{said:?}");
+    let said = stage.ask(&mut peer, r#"{"id":3,"subscribe":{"channel":"open"}}"#);
+    assert_eq!(said, [r#"{"id":3,"subscribe":{}}"#]);
+    stage.driver.publish("open", "1");
+    stage.run();
+    assert_eq!(stage.driver.read(&mut peer).len(), 1);
+}
+
+#[test]
+fn a_connection_that_has_run_out_is_the_applications_to_end() {
+    let mut stage = Stage::new(Interests::CONNECTING | Interests::REFRESH);
+    let mut peer = stage.arrive("short");
+    let said = stage.driver.read(&mut peer);
+    assert!(!said[0].contains("expires"), "{said:?}");
+    stage.driver.pass(Duration::from_secs(6));
+    stage.run();
+    assert_eq!(stage.driver.read(&mut peer), ["close 3005"]);
+}
+
+#[test]
+fn messages_come_in_order() {
+    let mut stage = Stage::new(Interests::MESSAGE);
+    let mut peer = stage.connect("42");
+    let send = |number| format!(r#"{{"send":{{"data":{number}}}}}"#);
+    let all: Vec<_> = (0..5).map(send).collect();
+    stage.ask(&mut peer, &all.join("\n"));
+    for _ in 0..5 {
+        stage.go_on(&mut peer);
+    }
+    assert_eq!(stage.stub.told(), ["0", "1", "2", "3", "4"]);
+}
+
+fn notices() -> Interests {
+    Interests::CONNECTED | Interests::DISCONNECTED
+}
+
+#[test]
+fn who_left_is_told_behind_who_came_and_waits_for_nobody_else() {
+    let mut stage = Stage::new(notices());
+    let slow = stage.connect("slow");
+    let quick = stage.connect("quick");
+    stage.release(&slow);
+    stage.driver.close(&quick, Disconnect::FORCE_RECONNECT);
+    stage.run();
+    assert_eq!(stage.stub.told(), ["quick came", "quick left 3011"]);
+    let node = Arc::clone(&stage.driver.node);
+    let mut finish = std::pin::pin!(node.finish_telling());
+    assert!(finish.as_mut().now_or_never().is_none());
+    stage.open_gate();
+    assert!(finish.as_mut().now_or_never().is_some());
+    assert_eq!(stage.stub.told(), ["slow came", "slow left 3000"]);
+    assert_eq!(stage.running(), 0);
+}
+
+#[test]
+fn nobody_is_let_in_while_too_many_notices_wait_and_none_is_lost() {
+    let mut stage = Stage::new(notices());
+    let mut peers: Vec<_> = (0..NOTICES_MAX)
+        .map(|_| {
+            let peer = stage.driver.connect(0, "slow");
+            while stage.driver.workers[0].waiting_count() > 0 {
+                stage.driver.begin(0);
+            }
+            peer
+        })
+        .collect();
+    for peer in &mut peers {
+        assert_eq!(stage.driver.read(peer).len(), 1);
+    }
+    let running = stage.running();
+    let (mut patient, impatient) = (stage.connect("42"), stage.connect("43"));
+    assert!(stage.driver.read(&mut patient).is_empty());
+    stage.release(&impatient);
+    assert_eq!(stage.running(), running + 1, "who went waits no longer");
+    for peer in &peers {
+        stage.driver.release(peer);
+    }
+    stage.open_gate();
+    assert_eq!(stage.go_on(&mut patient).len(), 1);
+    let told = stage.stub.told();
+    let count = |what: &str| told.iter().filter(|told| told.as_str() == what).count();
+    assert_eq!(count("slow came"), NOTICES_MAX);
+    assert_eq!(count("slow left 3000"), NOTICES_MAX);
+    assert_eq!(count("42 came"), 1);
+    assert_eq!(told.len(), 2 * NOTICES_MAX + 1);
+}
