@@ -6,6 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use campanile_engine::application::NoApplication;
 use campanile_engine::authority::{Authority, Credentials, Handshake, TokenGrant, TokenRefusal};
 use campanile_engine::broker::disk::{DiskBroker, DiskOptions, Durability};
 use campanile_engine::broker::{BoxFuture, Broker, MemoryBroker};
@@ -73,6 +74,7 @@ impl Running {
             broker,
             presence: Arc::new(MemoryPresence::default()),
             authority: Arc::new(Nobody),
+            application: Arc::new(NoApplication),
             budget,
             clock,
             inboxes,
