@@ -17,7 +17,7 @@ function byClass(verdict, columns) {
   return table(
     ['', ...columns.map(([title]) => title)],
     [
-      ...[...verdict.classes].map(([name, counts]) => row(name, (what) => counts[what] ?? 0)),
+      ...[...verdict.classes].sort().map(([name, counts]) => row(name, (what) => counts[what] ?? 0)),
       row('**all**', (what) => verdict.total(what)),
     ],
   );
