@@ -59,7 +59,7 @@ fn a_full_disk_refuses_what_it_cannot_keep_until_there_is_room() {
     // Found out without anybody publishing: whoever looks at /ready may send nothing.
     eventually("readiness", || server.get("/ready").status == 200);
     assert_eq!(server.metric("centrifugo_store_full "), 0);
-    server.log.wait_for("the store takes publications again");
+    server.log.wait_for("there is room for publications again");
     server.publish(CHANNEL, &json!("second"));
     let before = history(&server, CHANNEL);
     let offsets = [&before["publications"][0], &before["publications"][1]];
