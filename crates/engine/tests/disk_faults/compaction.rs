@@ -12,15 +12,8 @@ fn small() -> DiskOptions {
 }
 
 /// Sweeps until the log has no more than `bytes`.
-fn settle(process: &Process, bytes: u64) -> u64 {
-    let mut tries = 0;
-    while process.broker.status().log_bytes > bytes {
-        process.broker.sweep();
-        std::thread::yield_now();
-        tries += 1;
-        assert!(tries < 200_000, "{:?}", process.broker.status());
-    }
-    tries
+fn settle(process: &Process, bytes: u64) {
+    process.sweep_until(|process| process.broker.status().log_bytes <= bytes);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the disk broker does when the disk, the clock or a neighbour misbehaves.
 
+mod bounds;
 mod compaction;
 mod restarts;
 mod trouble;
@@ -15,6 +16,7 @@ use campanile_engine::broker::{
 };
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::delivery::{Event, Inbox, Inboxes, ShardId};
+use campanile_engine::limits::{COLD_READS_MAX, COMMIT_QUEUE_BYTES_MAX};
 use campanile_engine::store::{self, Directory as _, LockError, OsDirectory};
 use campanile_engine::testkit::contract::{EVERYTHING, RETENTION, kept, offsets, passing};
 use campanile_engine::testkit::disk::{
@@ -92,6 +94,19 @@ impl Process {
     /// Publishes into the history of channel `c`.
     fn publish(&self, data: &str) -> Result<u64, BrokerError> {
         self.try_publish(kept("c", data))
+    }
+
+    /// Sweeps until `is_so`, which other threads bring about.
+    fn sweep_until(&self, mut is_so: impl FnMut(&Self) -> bool) {
+        const TRIES_MAX: usize = 200_000;
+        for _ in 0..TRIES_MAX {
+            if is_so(self) {
+                return;
+            }
+            self.broker.sweep();
+            std::thread::yield_now();
+        }
+        panic!("{:?}", self.broker.status());
     }
 
     fn try_page(&self, name: &str) -> Result<HistoryPage, BrokerError> {

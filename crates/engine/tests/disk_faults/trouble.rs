@@ -42,17 +42,9 @@ fn a_full_disk_makes_room_by_itself_when_what_it_has_expires() {
     assert!(process.broker.status().is_full);
     assert!((50..130).contains(&number), "{number} went in");
     process.clock.advance(RETENTION.ttl);
-    let mut tries = 0;
-    while process.publish(&data).is_err() {
-        process.broker.sweep();
-        std::thread::yield_now();
-        tries += 1;
-        assert!(tries < 100_000, "{:?}", process.broker.status());
-    }
+    process.sweep_until(|process| process.publish(&data).is_ok());
     // Counted when it is all over, which may be a little later.
-    while process.broker.status().compacted_segments == 0 {
-        std::thread::yield_now();
-    }
+    process.sweep_until(|process| process.broker.status().compacted_segments > 0);
     drop(process);
     let process = try_start(Arc::new(disk.kill()), small_segments(), START).unwrap();
     assert_eq!(process.page("c0").top.offset, 1, "positions are kept");
@@ -225,13 +217,7 @@ fn a_log_at_its_size_limit_refuses_until_what_it_has_expires() {
     assert_eq!(offsets(&process.page("c0")), [1], "nothing made room");
 
     process.clock.advance(RETENTION.ttl);
-    let mut tries = 0;
-    while process.publish(&data).is_err() {
-        process.broker.sweep();
-        std::thread::yield_now();
-        tries += 1;
-        assert!(tries < 100_000, "{:?}", process.broker.status());
-    }
+    process.sweep_until(|process| process.publish(&data).is_ok());
     assert_eq!(process.page("c0").top.offset, 1, "positions are kept");
     assert_eq!(start(&disk.kill()).page("c0").top.offset, 1);
 }
