@@ -45,6 +45,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         client: resolver.client(raw.client, &channel),
         channel,
         http_api: raw.http_api,
+        proxies: super::proxies::Proxies::default(),
         websocket: raw.websocket,
         http_stream: raw.http_stream,
         sse: raw.sse,

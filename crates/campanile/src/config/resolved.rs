@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::duration;
 use super::engine::Engine;
+use super::proxies::Proxies;
 use super::secret::Secret;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
@@ -30,6 +31,8 @@ pub struct Config {
     pub client: Client,
     /// Names of channels and their rules.
     pub channel: Channel,
+    /// Services that decide about clients.
+    pub proxies: Proxies,
     /// The server API.
     pub http_api: HttpApi,
     /// The WebSocket endpoint.
