@@ -2,7 +2,9 @@
 // for each device.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -20,6 +22,7 @@ const TOKEN_SECONDS = 3;
 let directory;
 let origin;
 let server;
+let api;
 let backend;
 let browser;
 
@@ -28,6 +31,7 @@ before(async () => {
   const port = await freePort();
   origin = `http://127.0.0.1:${port}`;
   server = await startServer(EXAMPLE, [origin]);
+  api = await Api.of(server);
   backend = startBackend(port);
   await backend.answers(origin);
   browser = await launch();
@@ -35,14 +39,46 @@ before(async () => {
 after(async () => {
   await browser?.close();
   await backend?.stop();
+  api?.close();
   await server?.stop();
   await rm(directory, { recursive: true });
 });
 
+/** The way from the backend to the server, on which answers get lost. */
+class Api {
+  /** So many answers are not passed on; what was asked for has been done. */
+  losing = 0;
+
+  static async of({ http }) {
+    const api = new Api();
+    api.listener = createServer(async (request, response) => {
+      try {
+        const { method, headers } = request;
+        const body = Buffer.concat(await request.toArray());
+        const answer = await fetch(http + request.url, { method, headers, body });
+        const text = await answer.text();
+        if (api.losing > 0) throw new Error(`${--api.losing} more answers to lose`);
+        response.writeHead(answer.status).end(text);
+      } catch {
+        request.socket.destroy();
+      }
+    });
+    await new Promise((resolve) => api.listener.listen(0, '127.0.0.1', resolve));
+    api.http = `http://127.0.0.1:${api.listener.address().port}`;
+    return api;
+  }
+
+  close() {
+    this.listener.close();
+    this.listener.closeAllConnections();
+  }
+}
+
 function startBackend(port) {
   const options = {
     '--port': port,
-    '--campanile': server.http,
+    '--campanile': api.http,
+    '--endpoint': server.ws,
     '--database': join(directory, 'notifications.sqlite'),
     '--token-seconds': TOKEN_SECONDS,
   };
@@ -94,7 +130,13 @@ async function signedIn(device, user, label = user) {
   return it;
 }
 
-/** The list is exactly these, newest first, once each. `last` is the one to wait for. */
+/** What the server has of a user's notifications. */
+async function published(user) {
+  const { publications } = await server.api('history', { channel: `user:#${user}`, limit: -1 });
+  return publications.map(({ data }) => data.text);
+}
+
+/** The list is exactly these, newest first, once each. */
 async function shows(page, expected) {
   const wanted = JSON.stringify(expected);
   await until(async () => JSON.stringify(await texts(page)) === wanted, `list ${wanted}`, 20_000).catch(async () => {
@@ -211,8 +253,50 @@ act('what is published while the server is dead is sent when it is back, once', 
     await isUnread(page, expected.length);
   }
   // What is in the stream, and not only what the page makes of it: each once, in order.
-  const { publications } = await server.api('history', { channel: `user:#${alice}`, limit: -1 });
-  assert.deepEqual(publications.map(({ data }) => data.text), expected.toReversed());
+  assert.deepEqual(await published(alice), expected.toReversed());
+});
+
+act('an answer that is lost makes nothing come twice', async (device) => {
+  const [alice, bob] = [somebody('alice'), somebody('bob')];
+  const phone = await signedIn(device, alice, 'phone');
+  api.losing = 2;
+  await notify([alice, bob], 'one');
+  await notify([alice], 'two');
+  await allSent();
+  assert.equal(api.losing, 0);
+  await shows(phone.page, ['two', 'one']);
+  assert.deepEqual(await published(alice), ['one', 'two']);
+  assert.deepEqual(await published(bob), ['one']);
+});
+
+act('what comes between subscribing and loading is neither lost nor undone', async (device) => {
+  const alice = somebody('alice');
+  const laptop = await signedIn(device, alice, 'laptop');
+  await notify([alice], 'old');
+  await shows(laptop.page, ['old']);
+
+  // The list is made before, and arrives after, what happens in the meantime.
+  const phone = await signedIn(device, alice, 'phone');
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  const asked = new Promise((resolve) => {
+    phone.context.route('**/notifications', async (route) => {
+      const response = await route.fetch();
+      resolve();
+      await released;
+      await route.fulfill({ response });
+    });
+  });
+  await phone.open(origin);
+  await asked;
+  await notify([alice], 'new');
+  await items(laptop.page).filter({ hasText: 'old' }).getByRole('button').click();
+  await shows(phone.page, ['new']);
+  await isUnread(laptop.page, 1);
+  await allSent();
+  release();
+  await shows(phone.page, ['new', 'old']);
+  await isUnread(phone.page, 1);
 });
 
 act('a token is replaced before it expires, on the same connection', async (device) => {
@@ -235,7 +319,7 @@ act('who signs in again as somebody else sees nothing of the first', async (devi
   await phone.page.getByLabel('Your name').fill(bob);
   await phone.page.getByRole('button', { name: 'Sign in' }).click();
   await isConnected(phone.page);
-  await phone.page.getByLabel('To').fill(`${bob}, ${alice}`);
+  await phone.page.getByLabel('To', { exact: true }).fill(`${bob}, ${alice}`);
   await phone.page.getByLabel('Text').fill('hello');
   await phone.page.getByRole('button', { name: 'Notify' }).click();
   await shows(phone.page, ['hello']);
@@ -269,14 +353,22 @@ test('the backend refuses what is not its own', async () => {
   assert.equal(await unsent(), 0);
 });
 
-test('run.sh starts both and stops both', async () => {
+test('run.sh starts both and stops both, and the command of the README notifies', async (t) => {
   const [PORT, CAMPANILE_PORT] = [await freePort(), await freePort()].map(String);
-  const example = new Process(EXAMPLE, './run.sh', [], { PORT, CAMPANILE_PORT, CAMPANILE_BIN: binary() });
+  const DATA = join(directory, 'run');
+  const example = new Process(EXAMPLE, './run.sh', [], { PORT, CAMPANILE_PORT, DATA, CAMPANILE_BIN: binary() });
+  t.after(() => example.signal('SIGKILL'));
   await example.answers(`http://127.0.0.1:${PORT}/`);
   await example.answers(`http://127.0.0.1:${CAMPANILE_PORT}/ready`);
-  assert.match(example.output, new RegExp(`http://127.0.0.1:${PORT}/`));
+
+  const readme = await readFile(exampleFile(EXAMPLE, 'README.md'), 'utf8');
+  const command = readme.match(/^curl .*\/notify [^]*?$(?=\n```)/m)?.[0];
+  const key = example.output.match(/NOTIFY_KEY=(\S+)/)?.[1];
+  assert.ok(command && key, `no command in the README, or no key in\n${example.output}`);
+  const options = { env: { ...process.env, NOTIFY_KEY: key }, encoding: 'utf8', stdio: 'pipe' };
+  assert.equal(execFileSync('sh', ['-c', command.replace(':3000', `:${PORT}`)], options), '{"id": 1}');
+
   await example.stop('SIGINT');
   await assert.rejects(fetch(`http://127.0.0.1:${PORT}/`));
   await assert.rejects(fetch(`http://127.0.0.1:${CAMPANILE_PORT}/ready`));
-  await rm(exampleFile(EXAMPLE, '.run'), { recursive: true });
 });

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the example until Ctrl-C: the server, built from this repository unless CAMPANILE_BIN names one, and the
-# backend. Secrets are made anew for each run, so a page has to be signed in again; data stays in `.run`.
-# PORT (3000) and CAMPANILE_PORT (8000) are where the two listen.
+# backend. Secrets are made anew for each run, so a page has to be signed in again; data stays.
+# PORT (3000) and CAMPANILE_PORT (8000) are where the two listen, DATA (`.run`) is where their data is.
 set -eu
 cd "$(dirname "$0")"
 
@@ -9,6 +9,7 @@ cd "$(dirname "$0")"
 binary=${CAMPANILE_BIN:-}
 page_port=${PORT:-3000}
 server_port=${CAMPANILE_PORT:-8000}
+data=${DATA:-.run}
 unset CAMPANILE_BIN CAMPANILE_PORT
 
 [ -d node_modules/centrifuge ] || npm ci
@@ -28,13 +29,13 @@ NOTIFY_KEY=$(secret)
 export CAMPANILE_CLIENT_TOKEN_HMAC_SECRET_KEY CAMPANILE_HTTP_API_KEY CAMPANILE_CLIENT_ALLOWED_ORIGINS
 export COOKIE_SECRET NOTIFY_KEY
 
-mkdir -p .run
+mkdir -p "$data"
 
 # Starts it again when it ends, as a supervisor does.
 serve() {
     trap 'kill "$child" 2>/dev/null; wait "$child"; exit 0' TERM
     while :; do
-        "$binary" serve -c campanile.toml --port "$server_port" --data-dir .run/campanile-data &
+        "$binary" serve -c campanile.toml --port "$server_port" --data-dir "$data/campanile-data" &
         child=$!
         wait "$child" || true
         echo "the server has ended; it is started again in 5 s"
@@ -47,7 +48,7 @@ serve() {
 serve &
 server=$!
 python3 backend.py --port "$page_port" --campanile "http://127.0.0.1:$server_port" \
-    --database .run/notifications.sqlite &
+    --database "$data/notifications.sqlite" &
 backend=$!
 
 stop() {

@@ -35,7 +35,7 @@ async function getToken() {
 function connect(endpoint) {
   client = new Centrifuge(endpoint, { getToken, maxReconnectDelay: 5000 });
   client.on('state', ({ newState }) => showState(newState));
-  client.on('disconnected', ({ reason }) => say(`disconnected: ${reason}`));
+  client.on('disconnected', ({ reason }) => say(`disconnected: ${reason}; reload the page`));
   client.on('subscribed', ({ wasRecovering, recovered }) => {
     if (recovered) catchUp();
     else load(wasRecovering);
