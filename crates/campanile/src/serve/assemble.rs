@@ -138,6 +138,7 @@ pub(super) fn assemble(config: &Config, dev: Option<&Dev>) -> Result<Assembled, 
         requests_max: machine::requests_max(takes_emulation),
         handshakes: HandshakeRules {
             user_header: config.client.authentication.user_id_http_header.clone(),
+            ..HandshakeRules::default()
         },
         admission: Arc::clone(&admission),
         tls,

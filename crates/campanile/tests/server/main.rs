@@ -17,6 +17,7 @@ mod emulation;
 mod floods;
 mod frames;
 mod handshake;
+mod headers;
 mod identity;
 mod limits;
 mod logging;

@@ -6,6 +6,7 @@
 
 pub(crate) mod bystander;
 pub(crate) mod client;
+pub(crate) mod embedded;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod log;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use campanile::authority::TokenAuthority;
 use campanile::config::Sources;
-use campanile_engine::application::NoApplication;
+use campanile_engine::application::Application;
 use campanile_engine::broker::MemoryBroker;
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
@@ -16,8 +16,13 @@ use campanile_engine::presence::MemoryPresence;
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 
-/// A node with so many shards and the rules of an empty configuration.
-pub(crate) fn node(shards: usize, budget: &Arc<MemoryBudget>) -> (Arc<Node>, Vec<ShardSeat>) {
+/// A node with so many shards, and otherwise the rules of an empty configuration.
+pub(crate) fn node(
+    shards: usize,
+    budget: &Arc<MemoryBudget>,
+    settings: Settings,
+    application: Arc<dyn Application>,
+) -> (Arc<Node>, Vec<ShardSeat>) {
     let loaded = campanile::config::load(&Sources::default()).expect("defaults are good");
     let authentication = loaded.config.client.authentication;
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
@@ -34,12 +39,15 @@ pub(crate) fn node(shards: usize, budget: &Arc<MemoryBudget>) -> (Arc<Node>, Vec
         Duration::from_secs(60 * 60),
     );
     Node::new(Parts {
-        settings: Arc::new(Settings::default()),
+        settings: Arc::new(Settings {
+            interests: application.interests(),
+            ..settings
+        }),
         namespaces: Arc::clone(&namespaces),
         broker: Arc::new(broker),
         presence: Arc::new(MemoryPresence::default()),
         authority: Arc::new(TokenAuthority::new(&authentication, namespaces)),
-        application: Arc::new(NoApplication),
+        application,
         budget: Arc::clone(budget),
         clock,
         inboxes,
