@@ -1,7 +1,8 @@
 //! Who decides who somebody is. The engine receives verified credentials and never sees how they
 //! were verified: tokens, keys and their algorithms are the program's.
 
-use std::net::IpAddr;
+// Addresses without sockets.
+use core::net::IpAddr;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
