@@ -11,3 +11,4 @@ pub mod operations;
 pub mod serve;
 pub mod token;
 pub mod transport;
+pub mod url;
