@@ -89,10 +89,18 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Where a setting at this dotted path below the table came from.
+    /// Where a setting at this dotted path below the table came from; where nobody set it, the
+    /// table, which then lacks it.
     fn origin(&self, option: &str) -> Origin {
-        let item = self.table.and_then(|table| table.get(option));
-        item.map(|item| item.origin.clone()).unwrap_or_default()
+        let set = self.table.and_then(|table| table.get(option));
+        let set = set.filter(|item| item.origin != Origin::Default);
+        set.map_or_else(|| self.whole(), |item| item.origin.clone())
+    }
+
+    /// Where the table came from.
+    fn whole(&self) -> Origin {
+        let table = self.table.map(|table| table.origin.clone());
+        table.unwrap_or_default()
     }
 }
 

@@ -153,7 +153,7 @@ impl Resolver<'_> {
         let rejection = match (raw.to_error.code, raw.to_disconnect.code) {
             (0, 0) => {
                 let reason = "needs to_error or to_disconnect, with a code";
-                self.invalid_at(table_origin(place), place.key.clone(), reason);
+                self.invalid_at(place.whole(), place.key.clone(), reason);
                 return None;
             }
             (code, 0) if ERROR_CODES.contains(&code) => Refusal {
@@ -177,7 +177,7 @@ impl Resolver<'_> {
             }
             _ => {
                 let reason = "cannot be both an error and a disconnect";
-                self.invalid_at(table_origin(place), place.key.clone(), reason);
+                self.invalid_at(place.whole(), place.key.clone(), reason);
                 return None;
             }
         };
@@ -239,11 +239,6 @@ impl Resolver<'_> {
         let kind = ProblemKind::Invalid(reason.into());
         self.problems.push(Problem::error(origin, key, kind));
     }
-}
-
-fn table_origin(place: &Place<'_>) -> Origin {
-    let item = place.table;
-    item.map(|item| item.origin.clone()).unwrap_or_default()
 }
 
 fn expected(codes: &RangeInclusive<u64>) -> String {
