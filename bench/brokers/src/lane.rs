@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use campanile_engine::node::{ApiPublication, Node};
+use campanile_engine::node::Node;
 use memchr::memmem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -56,11 +56,7 @@ impl Lane {
     pub(crate) async fn publish(&mut self, channel: &str, payload: &str) -> Result<(), Failure> {
         match self {
             Self::Node(node) => {
-                let publication = ApiPublication {
-                    data: payload.as_bytes().into(),
-                    ..ApiPublication::default()
-                };
-                let published = node.publish(channel, publication).await;
+                let published = node.publish(channel, payload.as_bytes()).await;
                 published.map_err(|refusal| format!("refused: {refusal:?}"))?;
             }
             Self::Redis(lane) => {

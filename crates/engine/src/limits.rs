@@ -75,6 +75,12 @@ pub const FILTER_BYTES_MAX: usize = 16 * 1024;
 /// Channels of one broadcast, which are published one by one.
 pub const BROADCAST_CHANNELS_MAX: usize = 65_536;
 
+/// Bytes of a broadcast's copies that wait for their place at the same time.
+pub const BROADCAST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Copies of a broadcast that do.
+pub const BROADCAST_WIDTH_MAX: usize = 1024;
+
 const _: () = assert!(
     SHARDS_MAX <= u8::MAX as usize + 1,
     "a client id has one byte for its shard"

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::channel::options::{ChannelOptions, DeltaType};
-use campanile_engine::node::ApiPublication;
+use campanile_engine::node::PublishRequest;
 use campanile_engine::testkit::{Driver, PayloadReader, Peer, Random, Setup, StubApplication};
 use serde_json::Value;
 
@@ -124,12 +124,9 @@ impl Storm {
         let faces = "🙂🙃".repeat(self.random.below(3));
         let number = self.random.below(1000);
         let text = format!(r#"{{"number":{number},"text":"much of it stays","faces":"{faces}"}}"#);
-        let publication = ApiPublication {
-            data: text.as_bytes().into(),
-            wants_delta: self.random.one_in(2),
-            skips_history: self.random.one_in(6),
-            ..ApiPublication::default()
-        };
+        let mut publication = PublishRequest::from(text.as_bytes());
+        publication.wants_delta = self.random.one_in(2);
+        publication.skips_history = self.random.one_in(6);
         if let Some(offset) = self.driver.publish_as(channel, publication) {
             if offset != 0 {
                 self.published.insert(channel, offset);

@@ -14,6 +14,7 @@
 mod interests;
 
 use std::future::ready;
+use std::sync::Arc;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
@@ -129,7 +130,7 @@ pub trait Application: Send + Sync + 'static {
     ///
     /// Comes before [`Application::disconnected`] of the same session, which waits for its end; in
     /// no order with questions.
-    fn connected<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, ()> {
+    fn connected<'a>(&'a self, _: &'a Arc<Caller>) -> BoxFuture<'a, ()> {
         Box::pin(ready(()))
     }
 
@@ -137,7 +138,7 @@ pub trait Application: Send + Sync + 'static {
     ///
     /// # Errors
     /// It is not renewed, now or at all.
-    fn refresh<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Renewal, Lapse>> {
+    fn refresh<'a>(&'a self, _: &'a Arc<Caller>) -> BoxFuture<'a, Result<Renewal, Lapse>> {
         Box::pin(ready(Err(Lapse::Ended)))
     }
 
@@ -147,7 +148,7 @@ pub trait Application: Send + Sync + 'static {
     /// and leaves are not considered; that is up to the namespace and to the grant.
     fn subscribe<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _: &'a SubscribeRequest,
     ) -> BoxFuture<'a, Decision<Grant>> {
         as_configured()
@@ -159,7 +160,7 @@ pub trait Application: Send + Sync + 'static {
     /// It is not renewed, now or at all.
     fn sub_refresh<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _channel: &'a str,
     ) -> BoxFuture<'a, Result<Renewal, Lapse>> {
         Box::pin(ready(Err(Lapse::Ended)))
@@ -168,7 +169,7 @@ pub trait Application: Send + Sync + 'static {
     /// May it publish this payload?
     fn publish<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _channel: &'a str,
         _payload: &'a [u8],
     ) -> BoxFuture<'a, Decision<Revision>> {
@@ -178,7 +179,7 @@ pub trait Application: Send + Sync + 'static {
     /// A call; what it returns is for the application to say. As configured, there are none.
     fn rpc<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _method: &'a str,
         _payload: &'a [u8],
     ) -> BoxFuture<'a, Decision<Payload>> {
@@ -191,26 +192,30 @@ pub trait Application: Send + Sync + 'static {
     /// The connection is to end.
     fn message<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _payload: &'a [u8],
     ) -> BoxFuture<'a, Result<(), Disconnect>> {
         Box::pin(ready(Ok(())))
     }
 
     /// May it know who is in this channel, or how many?
-    fn presence<'a>(&'a self, _: &'a Caller, _channel: &'a str) -> BoxFuture<'a, Decision<()>> {
+    fn presence<'a>(
+        &'a self,
+        _: &'a Arc<Caller>,
+        _channel: &'a str,
+    ) -> BoxFuture<'a, Decision<()>> {
         as_configured()
     }
 
     /// May it read what was published in this channel?
-    fn history<'a>(&'a self, _: &'a Caller, _channel: &'a str) -> BoxFuture<'a, Decision<()>> {
+    fn history<'a>(&'a self, _: &'a Arc<Caller>, _channel: &'a str) -> BoxFuture<'a, Decision<()>> {
         as_configured()
     }
 
     /// The session is over, for this reason; [`Disconnect::CONNECTION_CLOSED`] when it was the
     /// client that went. Comes once for every session that was connected, as long as the process
     /// lives.
-    fn disconnected<'a>(&'a self, _: &'a Caller, _: &'a Disconnect) -> BoxFuture<'a, ()> {
+    fn disconnected<'a>(&'a self, _: &'a Arc<Caller>, _: &'a Disconnect) -> BoxFuture<'a, ()> {
         Box::pin(ready(()))
     }
 }

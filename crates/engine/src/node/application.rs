@@ -10,6 +10,7 @@ use std::time::Duration;
 use campanile_protocol::{
     ClientInfo, Disconnect, Epoch, Payload, Position, Refusal, Tags, Unsubscribed,
 };
+use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::oneshot;
 
 use super::{Control, NameFilter, Node, refusal};
@@ -17,14 +18,22 @@ use crate::authority::Grant;
 use crate::broker::{HistoryPage, HistoryQuery, NewPublication, Published, Version};
 use crate::channel::Resolved;
 use crate::delivery::payload_bytes;
-use crate::limits::IDEMPOTENCY_KEY_BYTES_MAX;
+use crate::limits::{BROADCAST_BYTES_MAX, BROADCAST_WIDTH_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use crate::presence::PresenceStats;
 use crate::session::Order;
 use crate::shard::{ShardReport, ShardStats, Target};
 
-/// Something that the application publishes.
+/// Something that the application publishes: a payload, and how it differs from any other.
+///
+/// ```
+/// use campanile_engine::node::PublishRequest;
+///
+/// let mut order = PublishRequest::from(*b"{\"order\":7,\"state\":\"paid\"}");
+/// order.idempotency_key = Some("order-7-paid".into());
+/// ```
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct ApiPublication {
+#[non_exhaustive]
+pub struct PublishRequest {
     /// What.
     pub data: Payload,
     /// Labels.
@@ -38,6 +47,15 @@ pub struct ApiPublication {
     /// Whether subscribers that take deltas may be told the difference from the publication before
     /// it. All publications of a namespace with `delta_publish` are such.
     pub wants_delta: bool,
+}
+
+impl<T: Into<Payload>> From<T> for PublishRequest {
+    fn from(data: T) -> Self {
+        Self {
+            data: data.into(),
+            ..Self::default()
+        }
+    }
 }
 
 /// Which part of a history the application wants.
@@ -75,8 +93,15 @@ impl Node {
     /// # Errors
     /// 102 without such a namespace, 107 when the payload is not of the format that the namespace
     /// wants, 100 (temporary) when the broker cannot take it.
-    pub async fn publish(&self, channel: &str, new: ApiPublication) -> Result<Published, Refusal> {
-        let resolved = self.resolve(channel)?;
+    ///
+    /// # Cancel safety
+    /// A dropped future may have published or not; an idempotency key makes a repeat safe.
+    pub async fn publish(
+        &self,
+        channel: &str,
+        new: impl Into<PublishRequest>,
+    ) -> Result<Published, Refusal> {
+        let (resolved, new) = (self.resolve(channel)?, new.into());
         let key_is_long = |key: &str| key.len() > IDEMPOTENCY_KEY_BYTES_MAX;
         if new.idempotency_key.as_deref().is_some_and(key_is_long)
             || !resolved.options.publication_data_format.accepts(&new.data)
@@ -100,6 +125,26 @@ impl Node {
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)
+    }
+
+    /// Publishes the same into many channels; the outcomes come in their order. One channel's
+    /// failure does not touch the others.
+    ///
+    /// Publishes some channels at a time: what waits for its place is bounded, however many
+    /// channels there are.
+    ///
+    /// # Cancel safety
+    /// Any of the channels may have been published to.
+    pub async fn broadcast<C: AsRef<str>>(
+        &self,
+        channels: &[C],
+        new: impl Into<PublishRequest>,
+    ) -> Vec<Result<Published, Refusal>> {
+        let new = new.into();
+        let width = broadcast_width(new.data.len());
+        let publishes = channels.iter();
+        let publishes = publishes.map(|channel| self.publish(channel.as_ref(), new.clone()));
+        stream::iter(publishes).buffered(width).collect().await
     }
 
     /// Subscribes live sessions to a channel, server-side. Those that are subscribed stay so.
@@ -305,7 +350,10 @@ impl Node {
     }
 
     /// Asks all shards, at the same time, and waits for the answers of those that run.
-    async fn every_shard<T>(&self, control: impl Fn(oneshot::Sender<T>) -> Control) -> Vec<T> {
+    pub(super) async fn every_shard<T>(
+        &self,
+        control: impl Fn(oneshot::Sender<T>) -> Control,
+    ) -> Vec<T> {
         let mut answers = Vec::with_capacity(self.controls.len());
         for shard in &self.controls {
             let (done, answer) = oneshot::channel();
@@ -348,8 +396,31 @@ impl Node {
     }
 }
 
+/// How many copies of a payload may wait for their place at the same time.
+const fn broadcast_width(payload_bytes: usize) -> usize {
+    let one = if payload_bytes == 0 { 1 } else { payload_bytes };
+    match BROADCAST_BYTES_MAX / one {
+        0 => 1,
+        width if width < BROADCAST_WIDTH_MAX => width,
+        _ => BROADCAST_WIDTH_MAX,
+    }
+}
+
 impl Clone for NameFilter {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copies_of_a_broadcast_take_a_bounded_number_of_bytes() {
+        assert_eq!(broadcast_width(0), BROADCAST_WIDTH_MAX);
+        assert_eq!(broadcast_width(1024), BROADCAST_WIDTH_MAX);
+        assert_eq!(broadcast_width(BROADCAST_BYTES_MAX / 4), 4);
+        assert_eq!(broadcast_width(BROADCAST_BYTES_MAX * 2), 1);
     }
 }

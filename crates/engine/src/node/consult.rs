@@ -60,7 +60,7 @@ impl Node {
 
     pub(super) async fn consult(
         &self,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         question: Question,
         mut abandoned: Abandoned,
     ) -> Answer {

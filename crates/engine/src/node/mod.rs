@@ -9,6 +9,7 @@ mod application;
 mod consult;
 mod emulation;
 mod seats;
+mod sessions;
 mod sole;
 mod turns;
 
@@ -19,7 +20,7 @@ use campanile_protocol::codes::Rejection;
 use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
 use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
 
-use crate::application::{Application, Arrival, Decision, Revision, Verdict};
+use crate::application::{Application, Arrival, Caller, Decision, Revision, Verdict};
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
 use crate::authority::{Authority, Credentials};
 use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication};
@@ -34,9 +35,10 @@ use crate::shard::{Secret, ShardReport, Target};
 use crate::throttle::BROKER_FAULTS;
 use crate::time::{Clock, Moment};
 
-pub use application::{ApiPublication, HistoryRequest, NodeInfo};
+pub use application::{HistoryRequest, NodeInfo, PublishRequest};
 pub use emulation::UnknownNode;
 pub use seats::{UserSeat, UserSeats};
+pub use sessions::SessionHandle;
 use turns::Turns;
 
 /// What a presence entry takes of a reply, at most about: ids and braces, without the infos.
@@ -116,6 +118,8 @@ pub enum Control {
     Report(oneshot::Sender<ShardReport>),
     /// Channels with subscribers whose name the predicate accepts, and how many they are.
     Channels(NameFilter, oneshot::Sender<Vec<(ChannelName, usize)>>),
+    /// Live sessions that it is for, as the application knows them.
+    Sessions(Target, oneshot::Sender<Vec<Arc<Caller>>>),
     /// Take a frame of commands for the session with this secret, if there is one.
     Emulate(Secret, Payload),
     /// Close everything within this time, evenly.

@@ -54,7 +54,8 @@ impl Session {
     }
 
     /// How the application knows this session.
-    pub(super) fn caller(&self) -> Arc<Caller> {
+    #[must_use]
+    pub fn caller(&self) -> Arc<Caller> {
         let known = self.bequest.as_ref().and_then(|held| held.caller.clone());
         known.unwrap_or_else(|| Arc::new(self.stranger()))
     }

@@ -1,8 +1,11 @@
 //! What the application wants of many sessions at once.
 
+use std::sync::Arc;
+
 use campanile_protocol::{ClientId, Disconnect};
 
 use super::{SessionKey, Shard, Slot};
+use crate::application::Caller;
 use crate::session::{Input, Order};
 use crate::time::Now;
 
@@ -22,7 +25,27 @@ pub enum Target {
     },
 }
 
+impl Target {
+    /// All sessions of one user; of the anonymous one, when it is empty.
+    #[must_use]
+    pub fn user(user: impl Into<String>) -> Self {
+        Self::User {
+            user: user.into(),
+            only: None,
+            spared: Vec::new(),
+        }
+    }
+}
+
 impl Shard {
+    /// Live sessions that `target` means, as the application knows them.
+    #[must_use]
+    pub fn sessions(&self, target: &Target) -> Vec<Arc<Caller>> {
+        let sessions = self.find(target).into_iter();
+        let sessions = sessions.filter_map(|key| self.slot(key)?.session.as_ref());
+        sessions.map(|session| session.caller()).collect()
+    }
+
     /// Gives an order to every live session that it is for; returns how many there are.
     pub fn order(&mut self, now: Now, target: &Target, order: &Order) -> usize {
         let targets = self.find(target);

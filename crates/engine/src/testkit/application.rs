@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{ClientId, Disconnect};
@@ -66,7 +66,7 @@ impl Application for StubApplication {
         self.shrug()
     }
 
-    fn connected<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, ()> {
+    fn connected<'a>(&'a self, caller: &'a Arc<Caller>) -> BoxFuture<'a, ()> {
         Box::pin(async {
             self.hesitation().await;
             let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +77,7 @@ impl Application for StubApplication {
 
     fn subscribe<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _: &'a SubscribeRequest,
     ) -> BoxFuture<'a, Decision<Grant>> {
         self.shrug()
@@ -85,22 +85,22 @@ impl Application for StubApplication {
 
     fn publish<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _: &'a str,
         _: &'a [u8],
     ) -> BoxFuture<'a, Decision<Revision>> {
         self.shrug()
     }
 
-    fn presence<'a>(&'a self, _: &'a Caller, _: &'a str) -> BoxFuture<'a, Decision<()>> {
+    fn presence<'a>(&'a self, _: &'a Arc<Caller>, _: &'a str) -> BoxFuture<'a, Decision<()>> {
         self.shrug()
     }
 
-    fn history<'a>(&'a self, _: &'a Caller, _: &'a str) -> BoxFuture<'a, Decision<()>> {
+    fn history<'a>(&'a self, _: &'a Arc<Caller>, _: &'a str) -> BoxFuture<'a, Decision<()>> {
         self.shrug()
     }
 
-    fn disconnected<'a>(&'a self, caller: &'a Caller, _: &'a Disconnect) -> BoxFuture<'a, ()> {
+    fn disconnected<'a>(&'a self, caller: &'a Arc<Caller>, _: &'a Disconnect) -> BoxFuture<'a, ()> {
         Box::pin(async {
             self.hesitation().await;
             let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);

@@ -24,7 +24,7 @@ use crate::budget::MemoryBudget;
 use crate::channel::options::{ChannelOptions, NameRules};
 use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Delivery, Inbox, Inboxes};
-use crate::node::{ApiPublication, Control, Node, Parts};
+use crate::node::{Control, Node, Parts, PublishRequest};
 use crate::presence::MemoryPresence;
 use crate::settings::Settings;
 use crate::shard::{Errand, SessionKey, Shard};
@@ -283,15 +283,12 @@ impl Driver {
 
     /// Publishes through the application's way in, at once; returns the offset, 0 without one.
     pub fn publish(&mut self, channel: &str, data: &str) -> Option<u64> {
-        let publication = ApiPublication {
-            data: data.as_bytes().into(),
-            ..ApiPublication::default()
-        };
+        let publication = PublishRequest::from(data.as_bytes());
         self.publish_as(channel, publication)
     }
 
     /// The same, with all that can be said about a publication.
-    pub fn publish_as(&mut self, channel: &str, publication: ApiPublication) -> Option<u64> {
+    pub fn publish_as(&mut self, channel: &str, publication: PublishRequest) -> Option<u64> {
         let mut publish = Box::pin(self.node.publish(channel, publication));
         let outcome = loop {
             if let Some(outcome) = publish.as_mut().now_or_never() {

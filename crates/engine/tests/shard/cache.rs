@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use campanile_engine::channel::options::{ChannelOptions, RecoveryMode};
-use campanile_engine::node::ApiPublication;
+use campanile_engine::node::PublishRequest;
 use campanile_engine::testkit::{Driver, Setup};
 
 use super::{offsets, recoverable};
@@ -80,11 +80,8 @@ fn a_channel_may_recover_by_itself() {
 fn the_newest_that_passes_the_filter_is_recovered() {
     let mut driver = Driver::new(cache());
     for team in ["red", "red", "blue"] {
-        let publication = ApiPublication {
-            data: b"1".as_slice().into(),
-            tags: Some(Box::new(BTreeMap::from([("team".into(), team.into())]))),
-            ..ApiPublication::default()
-        };
+        let mut publication = PublishRequest::from(b"1".as_slice());
+        publication.tags = Some(Box::new(BTreeMap::from([("team".into(), team.into())])));
         driver.publish_as("c", publication);
     }
     let filter =

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 
 use campanile_engine::authority::Grant;
 use campanile_engine::channel::options::{ChannelOptions, DeltaType};
-use campanile_engine::node::ApiPublication;
+use campanile_engine::node::PublishRequest;
 use campanile_engine::session::Order;
 use campanile_engine::shard::Target;
 use campanile_engine::testkit::{Driver, PayloadReader, Peer, Random, Setup, channel};
@@ -142,11 +142,8 @@ fn a_publisher_has_to_ask_for_deltas() {
     let mut driver = Driver::new(setup);
     let mut reader = Reader::subscribe(&mut driver, None);
     for (number, wants_delta) in [(10, true), (11, false), (12, true), (13, true), (14, false)] {
-        let publication = ApiPublication {
-            data: document(number).as_bytes().into(),
-            wants_delta,
-            ..ApiPublication::default()
-        };
+        let mut publication = PublishRequest::from(document(number).as_bytes());
+        publication.wants_delta = wants_delta;
         driver.publish_as("c", publication);
     }
     assert_eq!(reader.hear(&mut driver), [1, 2, -3, -4, 5]);
@@ -158,11 +155,8 @@ fn what_stays_out_of_history_is_neither_a_difference_nor_the_source_of_one() {
     let mut driver = driver();
     let mut reader = Reader::subscribe(&mut driver, None);
     publish(&mut driver, 10..=11);
-    let aside = ApiPublication {
-        data: document(12).as_bytes().into(),
-        skips_history: true,
-        ..ApiPublication::default()
-    };
+    let mut aside = PublishRequest::from(document(12).as_bytes());
+    aside.skips_history = true;
     driver.publish_as("c", aside);
     publish(&mut driver, 13..=14);
     assert_eq!(reader.hear(&mut driver), [1, -2, 0, 3, -4]);
@@ -368,11 +362,9 @@ fn storm(seed: u64) -> usize {
     for _ in 0..120 {
         match random.below(17) {
             0..=5 => {
-                let publication = ApiPublication {
-                    data: document(5 + random.below(8)).as_bytes().into(),
-                    skips_history: random.one_in(5),
-                    ..ApiPublication::default()
-                };
+                let mut publication =
+                    PublishRequest::from(document(5 + random.below(8)).as_bytes());
+                publication.skips_history = random.one_in(5);
                 driver.publish_as("c", publication);
             }
             6..=9 => driver.deliver(0),

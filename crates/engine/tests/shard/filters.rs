@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use campanile_engine::channel::options::ChannelOptions;
-use campanile_engine::node::ApiPublication;
+use campanile_engine::node::PublishRequest;
 use campanile_engine::testkit::{Driver, Peer, Setup};
 
 use super::{offsets, recoverable, subscriber};
@@ -37,11 +37,8 @@ fn filtered(driver: &mut Driver, filter: &str) -> Peer {
 
 fn publish(driver: &mut Driver, team: &str) {
     let tags = BTreeMap::from([("team".into(), team.into())]);
-    let publication = ApiPublication {
-        data: b"1".as_slice().into(),
-        tags: Some(Box::new(tags)),
-        ..ApiPublication::default()
-    };
+    let mut publication = PublishRequest::from(b"1".as_slice());
+    publication.tags = Some(Box::new(tags));
     driver.publish_as("c", publication).expect("it is stored");
 }
 

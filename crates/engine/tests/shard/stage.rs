@@ -95,7 +95,7 @@ impl Application for Stub {
         })
     }
 
-    fn connected<'a>(&'a self, caller: &'a Caller) -> BoxFuture<'a, ()> {
+    fn connected<'a>(&'a self, caller: &'a Arc<Caller>) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             if caller.user.as_str() == "slow" {
                 self.gate().await;
@@ -104,13 +104,13 @@ impl Application for Stub {
         })
     }
 
-    fn refresh<'a>(&'a self, _: &'a Caller) -> BoxFuture<'a, Result<Renewal, Lapse>> {
+    fn refresh<'a>(&'a self, _: &'a Arc<Caller>) -> BoxFuture<'a, Result<Renewal, Lapse>> {
         Box::pin(async { Err(Lapse::Ended) })
     }
 
     fn subscribe<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         request: &'a SubscribeRequest,
     ) -> BoxFuture<'a, Decision<Grant>> {
         Box::pin(async {
@@ -124,7 +124,7 @@ impl Application for Stub {
     /// The payload names the behaviour.
     fn publish<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         _: &'a str,
         payload: &'a [u8],
     ) -> BoxFuture<'a, Decision<Revision>> {
@@ -152,7 +152,7 @@ impl Application for Stub {
     /// The method names the behaviour.
     fn rpc<'a>(
         &'a self,
-        caller: &'a Caller,
+        caller: &'a Arc<Caller>,
         method: &'a str,
         payload: &'a [u8],
     ) -> BoxFuture<'a, Decision<Payload>> {
@@ -187,7 +187,7 @@ impl Application for Stub {
 
     fn message<'a>(
         &'a self,
-        _: &'a Caller,
+        _: &'a Arc<Caller>,
         payload: &'a [u8],
     ) -> BoxFuture<'a, Result<(), Disconnect>> {
         Box::pin(async {
@@ -198,7 +198,7 @@ impl Application for Stub {
 
     fn disconnected<'a>(
         &'a self,
-        caller: &'a Caller,
+        caller: &'a Arc<Caller>,
         disconnect: &'a Disconnect,
     ) -> BoxFuture<'a, ()> {
         Box::pin(async {

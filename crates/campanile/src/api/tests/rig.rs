@@ -300,6 +300,9 @@ impl Worker {
                 done.send(count).unwrap();
             }
             Control::Report(done) => done.send(self.shard.borrow().report()).unwrap(),
+            Control::Sessions(target, done) => {
+                done.send(self.shard.borrow().sessions(&target)).unwrap();
+            }
             Control::Channels(filter, done) => {
                 let shard = self.shard.borrow();
                 let chosen = shard

@@ -229,6 +229,9 @@ impl State {
                 let channels = accepted.map(|(name, members)| (name.clone(), members));
                 let _ = done.send(channels.collect());
             }
+            Control::Sessions(target, done) => {
+                let _ = done.send(self.shard.sessions(&target));
+            }
             Control::Emulate(secret, frame) => self.emulate(now, secret, &frame),
             Control::Drain(pace) => {
                 self.drain = Some(Drain {
