@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod metrics;
 pub mod operations;
+mod overrides;
 pub mod serve;
 pub mod token;
 pub mod transport;
