@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod authority;
+pub mod background;
 #[cfg(target_os = "linux")]
 pub mod bench;
 pub mod cli;
