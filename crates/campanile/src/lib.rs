@@ -10,6 +10,7 @@ pub mod config;
 pub mod metrics;
 pub mod operations;
 mod overrides;
+pub mod proxy;
 pub mod serve;
 pub mod token;
 pub mod transport;
