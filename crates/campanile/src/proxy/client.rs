@@ -30,9 +30,12 @@ use crate::config::Proxy;
 /// towards their time.
 pub const INFLIGHT_MAX: usize = 4096;
 
-/// Connections to one proxy that are kept while nobody uses them, and how long.
+/// Connections to one proxy that are kept while nobody uses them.
 const IDLE_MAX: usize = 256;
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long. Common servers close theirs after five seconds, and a question that meets that is
+/// lost: it must not be sent twice.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AGENT: HeaderValue =
