@@ -26,6 +26,22 @@ pub struct Credentials {
     pub considers_wishes: bool,
 }
 
+impl Credentials {
+    /// Credentials of this user, with nothing that comes with them: they never run out.
+    #[must_use]
+    pub fn of(user: &str) -> Self {
+        Self {
+            user: UserId::new(user),
+            expire_at: None,
+            info: None,
+            meta: None,
+            data: None,
+            subscriptions: Vec::new(),
+            considers_wishes: true,
+        }
+    }
+}
+
 /// Leave to subscribe, and what comes with it.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Grant {

@@ -4,6 +4,7 @@
 //! for the same code, since some show it to people and some compare it.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// A command that was not carried out; the session goes on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -160,6 +161,21 @@ impl Unsubscribed {
         code: 2501,
         reason: Cow::Borrowed("subscription expired"),
     };
+}
+
+/// For logs and programs; clients are told code and message apart.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.reason, self.code)
+    }
 }
 
 /// Why a session cannot go on as asked: one answer, or the end.

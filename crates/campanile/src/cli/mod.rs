@@ -6,9 +6,11 @@
 mod about;
 mod config;
 mod data;
+mod dev;
 mod health;
 mod publish;
 mod remote;
+mod secrets;
 mod serve;
 mod subscribe;
 mod token;
@@ -129,12 +131,7 @@ impl FileArgs {
         let found = || crate::config::find_file(Path::new(""));
         Sources {
             file: self.config.clone().or_else(found),
-            // Names and values that are no text cannot be settings.
-            environment: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
+            environment: crate::config::process_environment(),
             ..Sources::default()
         }
     }

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say};
+use super::dev::{self, Dev};
+use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say, secrets};
 use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
+use crate::{Config, ServeError, Server};
 
 /// Flags of `serve`. They win over the environment, and that over the file.
 #[derive(Args, Clone, Debug, Default)]
@@ -123,7 +125,16 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     };
     log_to_stderr(loaded.config.log.level);
     log_origin(&sources, &loaded.warnings);
-    match crate::serve::run(loaded.config, args) {
+    let (config, dev) = if args.dev {
+        dev::prepare(loaded.config)
+    } else {
+        (loaded.config, None)
+    };
+    if let Err(missing) = secrets::require(&config) {
+        say(&missing.to_string());
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    match actix_rt::System::new().block_on(serve(config, dev)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
@@ -136,6 +147,18 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
             })
         }
     }
+}
+
+async fn serve(config: Config, dev: Option<Dev>) -> Result<(), ServeError> {
+    let mut server = Server::new(config);
+    if let Some(dev) = dev.clone() {
+        server = server.routes(move |services| dev.configure(services));
+    }
+    let server = server.run()?;
+    if let Some(dev) = &dev {
+        dev.announce(server.local_addr());
+    }
+    server.wait().await
 }
 
 fn log_origin(sources: &Sources, warnings: &[Problem]) {

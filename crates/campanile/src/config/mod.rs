@@ -33,6 +33,7 @@ pub use proxies::{ChannelProxies, Proxies, Proxy, ProxyTls, RpcProxies};
 pub use render::default_toml;
 pub use resolved::*;
 pub use secret::Secret;
+pub(crate) use source::process_environment;
 pub use transports::{BodyTransport, Emulation, UniWebSocket};
 pub use tree::{Origin, Position};
 
@@ -94,6 +95,54 @@ impl fmt::Debug for Loaded {
             .field("config", &self.config)
             .field("warnings", &self.warnings)
             .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The configuration that this TOML text is, and nothing else: neither the environment nor a
+    /// file has a say. The keys are those of `campanile config default`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, by line; a key that does not exist is, too.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        Self::from_text(source::Format::Toml, text)
+    }
+
+    /// The same of a JSON text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_toml`].
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        Self::from_text(source::Format::Json, text)
+    }
+
+    /// The configuration of a file in TOML or JSON, with what the environment of the process says
+    /// over it, as the program has it. What is not as written is logged as warnings.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, by place.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, ConfigError> {
+        let loaded = load(&Sources {
+            file: Some(path.into()),
+            environment: process_environment(),
+            ..Sources::default()
+        })?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(loaded.config)
+    }
+
+    fn from_text(format: source::Format, text: &str) -> Result<Self, ConfigError> {
+        let root = source::parse(format, text, "configuration").map_err(ConfigError::new)?;
+        let strict = Sources {
+            unknown: Unknown::Refuse,
+            ..Sources::default()
+        };
+        Ok(load_over(root, &strict)?.config)
     }
 }
 

@@ -4,7 +4,7 @@
 //! upgrade takes its connection out of actix and hands it to the worker of the same thread.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,19 +92,23 @@ macro_rules! app {
     }};
 }
 
-/// Listens at `address`. Returns the server, which runs when it is awaited, the way to stop it, and
-/// where it listens.
+/// A socket that listens at the first of these addresses that can be had.
 ///
 /// # Errors
-/// The address cannot be bound.
-pub fn listen(
-    listener: Listener,
-    address: SocketAddr,
-) -> io::Result<(Server, ServerHandle, SocketAddr)> {
-    let socket = std::net::TcpListener::bind(address)?;
+/// None of them can be bound.
+pub fn bind(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let socket = TcpListener::bind(addresses)?;
     // Once more, with room for everybody who comes back at once after a restart.
     rustix::net::listen(&socket, BACKLOG)?;
-    let local = socket.local_addr()?;
+    Ok(socket)
+}
+
+/// Serves a socket that listens. Returns the server, which runs when it is awaited, and the way to
+/// stop it.
+///
+/// # Errors
+/// The socket cannot be made ready.
+pub fn listen(listener: Listener, socket: TcpListener) -> io::Result<(Server, ServerHandle)> {
     let upgrades = Arc::new(Upgrades {
         paths: Paths {
             websocket: listener.websocket_path,
@@ -163,7 +167,7 @@ pub fn listen(
         .listen("campanile", socket, service)?
         .run();
     let handle = server.handle();
-    Ok((server, handle, local))
+    Ok((server, handle))
 }
 
 /// The routes, behind those of the endpoints whose sessions are bodies.

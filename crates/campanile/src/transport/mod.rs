@@ -23,7 +23,7 @@ mod worker;
 pub use admission::Admission;
 pub use handshake::HandshakeRules;
 pub use io::Io;
-pub use listen::{Listener, Routes, listen};
+pub use listen::{Listener, Routes, bind, listen};
 pub use origin::Origins;
 pub use streams::{BodyEndpoint, StreamEndpoints};
 pub use worker::{Worker, WorkerPool};

@@ -1,91 +1,24 @@
 //! WebSocket routes of an application that embeds the server: upgrades that are not ours go to its
 //! handlers, on the same port and beside ours.
 
-use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-use std::thread;
-use std::time::Duration;
-
-use actix_server::ServerHandle;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::Message;
-use campanile::transport::{
-    Admission, HandshakeRules, Listener, Origins, StreamEndpoints, WorkerPool, listen,
-};
-use campanile_engine::budget::MemoryBudget;
-use campanile_protocol::ws::{self, Opcode};
+use campanile::protocol::ws::Opcode;
+use serde_json::json;
 
-use crate::support::PATIENCE;
 use crate::support::client::{Client, ECHO, Received, masked};
+use crate::support::embedded::Embedded;
 use crate::support::http::{Response, Upgrade, exchange, request};
-use crate::support::node::node;
 
 const CHAT: &str = "/chat/{room}";
 
-/// An application in a thread of this process.
-struct Application {
-    address: SocketAddr,
-    handle: ServerHandle,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Application {
-    fn start() -> Self {
-        let (started, address) = mpsc::channel();
-        let thread = thread::spawn(move || actix_rt::System::new().block_on(serve(started)));
-        let (address, handle) = address.recv_timeout(PATIENCE).expect("it starts");
-        Self {
-            address,
-            handle,
-            thread: Some(thread),
-        }
-    }
-
-    fn tcp(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("it accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        stream
-    }
-
-    fn client(&self, path: &str) -> Client {
-        Client::upgrade(self.tcp(), &Upgrade::new(path).bytes())
-    }
-
-    fn stop(mut self) {
-        drop(self.handle.stop(true));
-        let thread = self.thread.take().expect("it was started");
-        thread.join().expect("it ends well");
-    }
-}
-
-async fn serve(started: Sender<(SocketAddr, ServerHandle)>) {
-    let budget = Arc::new(MemoryBudget::new(None));
-    let (node, seats) = node(1, &budget);
-    let listener = Listener {
-        workers: Arc::new(WorkerPool::new(node, seats, ws::Limits::default())),
-        compresses: false,
-        worker_count: 1,
-        websocket_path: None,
-        uni_websocket_path: None,
-        plain_prefix: None,
-        streams: StreamEndpoints::default(),
-        echo_path: ECHO.into(),
-        requests_max: 64,
-        origins: Origins::new::<&str>(&[]).expect("no pattern is a bad one"),
-        handshakes: HandshakeRules::default(),
-        admission: Arc::new(Admission::new(100, None, budget)),
-        tls: None,
-        routes: Arc::new(|services| {
+fn start() -> Embedded {
+    Embedded::start(json!({}), |server| {
+        server.routes(|services| {
             services.route(CHAT, web::get().to(chat));
             services.route("/page", web::get().to(|| async { "a page" }));
-        }),
-        shutdown_timeout: Duration::from_secs(2),
-    };
-    let (server, handle, address) =
-        listen(listener, ([127, 0, 0, 1], 0).into()).expect("a port is free");
-    started.send((address, handle)).expect("the test waits");
-    server.await.expect("it serves");
+        })
+    })
 }
 
 /// As the documentation of `actix-ws` has it.
@@ -112,7 +45,7 @@ async fn chat(
 
 #[test]
 fn an_ordinary_websocket_route_works_beside_ours() {
-    let application = Application::start();
+    let application = start();
     let mut ours = application.client(ECHO);
     let mut theirs = application.client("/chat/lobby?x=1");
     theirs.send_text("hello");
@@ -137,7 +70,7 @@ fn an_ordinary_websocket_route_works_beside_ours() {
 
 #[test]
 fn frames_that_come_with_the_request_reach_their_handler() {
-    let application = Application::start();
+    let application = start();
     let mut request = Upgrade::new("/chat/lobby").bytes();
     request.extend(masked(Opcode::Text, b"early"));
     let mut theirs = Client::upgrade(application.tcp(), &request);
@@ -148,7 +81,7 @@ fn frames_that_come_with_the_request_reach_their_handler() {
 
 #[test]
 fn ordinary_pages_and_refusals_of_their_handlers_come_through() {
-    let application = Application::start();
+    let application = start();
     let get = |bytes: Vec<u8>| Response::parse(&exchange(application.tcp(), &bytes));
     let page = get(request("GET", "/page", &[], ""));
     assert_eq!((page.status, page.body.as_str()), (200, "a page"));

@@ -31,7 +31,7 @@ use clap::{Args, Subcommand};
 
 use super::{EXIT_DATA, EXIT_FAILURE, EXIT_USAGE, FileArgs, load, say};
 use crate::config::Engine;
-use crate::serve::boot_id;
+use crate::server::boot_id;
 
 pub use export::ExportArgs;
 pub use import::ImportArgs;

@@ -7,6 +7,7 @@ mod env;
 mod json;
 mod toml;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,14 @@ pub(crate) fn parse(format: Format, text: &str, name: &str) -> Result<Item, Vec<
         Format::Toml => toml::parse(text, &name),
         Format::Json => json::parse(text, &name),
     }
+}
+
+/// All variables of the process. Names and values that are no text cannot be settings.
+pub(crate) fn process_environment() -> Vec<(String, String)> {
+    let texts = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(texts).collect()
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {

@@ -6,10 +6,10 @@
 
 pub(crate) mod bystander;
 pub(crate) mod client;
+pub(crate) mod embedded;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod log;
-pub(crate) mod node;
 pub(crate) mod server;
 pub(crate) mod stream;
 

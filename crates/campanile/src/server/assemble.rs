@@ -1,15 +1,16 @@
 //! From a configuration to the parts of a server.
 
-use std::fmt;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::ServiceConfig;
-use campanile_engine::application::NoApplication;
+use actix_web::web::{Data, ServiceConfig};
+use campanile_engine::application::{Application as _, Interests};
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
+use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::delivery::Inboxes;
 use campanile_engine::limits::SHARDS_MAX;
 use campanile_engine::node::{Node, Parts, ShardSeat};
@@ -17,12 +18,12 @@ use campanile_engine::presence::MemoryPresence;
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 
-use super::dev::Dev;
-use super::store::{self, Surroundings};
-use super::{ServeError, machine, tls};
+use super::store::{self, BrokerParts};
+use super::{MakeBroker, ServeError, Server, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
 use crate::config::{BodyTransport, Config, Engine};
+use crate::handlers::Applications;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
 use crate::transport::{
@@ -42,65 +43,19 @@ pub(super) struct Assembled {
     pub(super) store: Option<Arc<DiskBroker>>,
 }
 
-/// Secrets that a server cannot do without, and how to make them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MissingSecrets(Vec<(&'static str, &'static str)>);
-
-impl fmt::Display for MissingSecrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the configuration has secrets to fill in:")?;
-        for (key, alternative) in &self.0 {
-            let variable = key.replace('.', "_").to_uppercase();
-            writeln!(
-                f,
-                "  {key}  (or CAMPANILE_{variable}, or CAMPANILE_{variable}_FILE)"
-            )?;
-            writeln!(f, "      {alternative}")?;
-        }
-        writeln!(f, "a good secret is made by:  openssl rand -hex 32")?;
-        write!(
-            f,
-            "to try the server without any of this:  campanile serve --dev"
-        )
-    }
-}
-
-/// Refuses to start a server that could only refuse everyone.
-pub(super) fn require_secrets(config: &Config) -> Result<(), ServeError> {
-    let mut missing = Vec::new();
-    let authentication = &config.client.authentication;
-    let lets_in_others = authentication.allow_anonymous_connect_without_token
-        || authentication.insecure
-        || authentication.insecure_skip_token_signature_verify
-        || authentication.user_id_http_header.is_some();
-    if !authentication.token.has_keys() && !lets_in_others {
-        missing.push((
-            "client.token.hmac_secret_key",
-            "signs the tokens of clients; not needed with a public key, with \
-             client.token.jwks_public_endpoint or with \
-             client.allow_anonymous_connect_without_token",
-        ));
-    }
-    let api = &config.http_api;
-    if api.key.is_empty() && !api.insecure && !api.disabled {
-        missing.push((
-            "http_api.key",
-            "lets your backend in; not needed with http_api.disabled",
-        ));
-    }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(ServeError::Secrets(MissingSecrets(missing)))
-    }
-}
-
-pub(super) fn assemble(config: &Config, dev: Option<&Dev>) -> Result<Assembled, ServeError> {
+/// Puts together what is to listen at `local`.
+pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
+    let config = &server.config;
     let origins = Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?;
-    let tls = config.http_server.tls.as_ref().map(tls::load).transpose();
-    let tls = tls.map_err(ServeError::Tls)?;
+    let tls = match server.tls {
+        Some(tls) => Some(tls::over_http(&tls)),
+        None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
+    };
+    let applications = Applications::new(server.applications);
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
-    let (node, seats, store) = node(config, worker_count)?;
+    let (node, seats, store) = node(config, applications, server.broker, worker_count, local)?;
+    // A second server would need a second node: this one is made in one place only.
+    let _ = server.node.set(Arc::downgrade(&node));
     let readiness = Arc::new(Readiness::new(store.clone()));
     let limits = config.websocket.limits();
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
@@ -141,7 +96,13 @@ pub(super) fn assemble(config: &Config, dev: Option<&Dev>) -> Result<Assembled, 
         },
         admission: Arc::clone(&admission),
         tls,
-        routes: routes(config, &node, metrics, Arc::clone(&readiness), dev.cloned()),
+        routes: routes(
+            config,
+            &node,
+            metrics,
+            Arc::clone(&readiness),
+            server.routes,
+        ),
         shutdown_timeout: config.shutdown.timeout,
     };
     Ok(Assembled {
@@ -177,13 +138,16 @@ fn streams(config: &Config) -> StreamEndpoints {
 /// A node, its places for workers, and what is on disk, if that is where streams are kept.
 type Seated = (Arc<Node>, Vec<ShardSeat>, Option<Arc<DiskBroker>>);
 
-fn node(config: &Config, shards: usize) -> Result<Seated, ServeError> {
+fn node(
+    config: &Config,
+    applications: Applications,
+    make: Option<MakeBroker>,
+    shards: usize,
+    local: SocketAddr,
+) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let namespaces = Arc::new(Namespaces::new(
-        config.channel.names.clone(),
-        config.channel.without_namespace.clone(),
-        config.channel.namespaces.iter().cloned(),
-    ));
+    let interests = applications.interests();
+    let namespaces = Arc::new(namespaces(config, interests));
     let memory_limit = match config.memory.limit {
         Some(limit) => Some(limit.get() as u64),
         None => machine::half_of_memory(),
@@ -192,7 +156,8 @@ fn node(config: &Config, shards: usize) -> Result<Seated, ServeError> {
     let (inboxes, shard_inboxes) = Inboxes::new(shards);
     let (broker, store) = broker(
         config,
-        Surroundings {
+        make,
+        BrokerParts {
             inboxes: inboxes.clone(),
             budget: Arc::clone(&budget),
             clock: Arc::clone(&clock),
@@ -201,17 +166,17 @@ fn node(config: &Config, shards: usize) -> Result<Seated, ServeError> {
     )?;
     let authentication = &config.client.authentication;
     let (node, seats) = Node::new(Parts {
-        settings: Arc::new(settings(config)),
+        settings: Arc::new(settings(config, interests)),
         namespaces: Arc::clone(&namespaces),
         broker,
         presence: Arc::new(MemoryPresence::default()),
         authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
-        application: Arc::new(NoApplication),
+        application: Arc::new(applications),
         budget,
         clock,
         inboxes,
         shard_inboxes,
-        name: node_name(config),
+        name: node_name(config, local),
     });
     Ok((node, seats, store))
 }
@@ -219,14 +184,21 @@ fn node(config: &Config, shards: usize) -> Result<Seated, ServeError> {
 /// What keeps the streams, and the same again if that is on disk.
 type Keeper = (Arc<dyn Broker>, Option<Arc<DiskBroker>>);
 
-fn broker(config: &Config, around: Surroundings) -> Result<Keeper, ServeError> {
+fn broker(
+    config: &Config,
+    make: Option<MakeBroker>,
+    around: BrokerParts,
+) -> Result<Keeper, ServeError> {
+    if let Some(make) = make {
+        return Ok((make(around).map_err(ServeError::Broker)?, None));
+    }
     match &config.engine {
         Engine::Disk(disk) => {
             let broker = store::open(disk, around).map_err(ServeError::Store)?;
             Ok((Arc::clone(&broker) as _, Some(broker)))
         }
         Engine::Memory => {
-            let Surroundings {
+            let BrokerParts {
                 inboxes,
                 budget,
                 clock,
@@ -243,13 +215,14 @@ fn routes(
     node: &Arc<Node>,
     metrics: Metrics,
     readiness: Arc<Readiness>,
-    dev: Option<Dev>,
+    applications: Vec<Routes>,
 ) -> Routes {
     let node = Arc::clone(node);
     let api_settings = config.http_api.clone();
     let health = config.health.clone();
     let prometheus = config.prometheus.clone();
     Arc::new(move |services: &mut ServiceConfig| {
+        services.app_data(Data::from(Arc::clone(&node)));
         operations::configure(&health, &readiness, services);
         if prometheus.enabled {
             metrics.configure(&prometheus.handler_prefix, services);
@@ -257,13 +230,29 @@ fn routes(
         if !api_settings.disabled {
             api::configure(Arc::clone(&node), &api_settings, services);
         }
-        if let Some(dev) = &dev {
-            dev.configure(services);
+        for routes in &applications {
+            routes(services);
         }
     })
 }
 
-fn settings(config: &Config) -> Settings {
+/// The channels' rules. Where handlers of this program want to be asked, they are, whatever the
+/// services elsewhere are asked there.
+fn namespaces(config: &Config, interests: Interests) -> Namespaces {
+    let asked = |options: &ChannelOptions| ChannelOptions {
+        unasked: options.unasked.without(interests),
+        ..options.clone()
+    };
+    let channel = &config.channel;
+    let named = channel.namespaces.iter();
+    Namespaces::new(
+        channel.names.clone(),
+        asked(&channel.without_namespace),
+        named.map(|(name, options)| (name.clone(), asked(options))),
+    )
+}
+
+fn settings(config: &Config, interests: Interests) -> Settings {
     let client = &config.client;
     Settings {
         ping_interval: client.timing.ping_interval,
@@ -292,6 +281,7 @@ fn settings(config: &Config) -> Settings {
             .personal_channel
             .as_ref()
             .map(|personal| personal.personal_channel_namespace.clone()),
+        interests,
         ..Settings::default()
     }
 }
@@ -304,14 +294,10 @@ fn shortest_meta_ttl(config: &Config) -> Duration {
     kept.min().unwrap_or(Duration::from_secs(720 * 60 * 60))
 }
 
-fn node_name(config: &Config) -> String {
+fn node_name(config: &Config, local: SocketAddr) -> String {
     if !config.node.name.is_empty() {
         return config.node.name.clone();
     }
     let uname = rustix::system::uname();
-    format!(
-        "{}_{}",
-        uname.nodename().to_string_lossy(),
-        config.http_server.listen.port()
-    )
+    format!("{}_{}", uname.nodename().to_string_lossy(), local.port())
 }

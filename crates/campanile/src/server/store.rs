@@ -124,23 +124,27 @@ impl StoreError {
     }
 }
 
-/// What a broker needs beside its directory.
-pub(super) struct Surroundings {
-    pub(super) inboxes: Inboxes,
-    pub(super) budget: Arc<MemoryBudget>,
-    pub(super) clock: Arc<dyn Clock>,
+/// What a broker is made of, beside what is its own.
+#[non_exhaustive]
+pub struct BrokerParts {
+    /// Where it hands what is published to the shards.
+    pub inboxes: Inboxes,
+    /// What it accounts to for what it keeps in memory.
+    pub budget: Arc<MemoryBudget>,
+    /// The node's time.
+    pub clock: Arc<dyn Clock>,
     /// The shortest lifetime of metadata that any channel is configured with.
-    pub(super) meta_ttl_min: Duration,
+    pub meta_ttl_min: Duration,
 }
 
 /// Opens the configured directory, and makes it where it is missing; tells the log what was found.
-pub(super) fn open(disk: &Disk, around: Surroundings) -> Result<Arc<DiskBroker>, StoreError> {
+pub(super) fn open(disk: &Disk, around: BrokerParts) -> Result<Arc<DiskBroker>, StoreError> {
     let path = std::path::absolute(&disk.path).unwrap_or_else(|_| disk.path.clone());
     let began = Instant::now();
     let opened = OsDirectory::lock(&path)
         .map_err(Reason::Lock)
         .and_then(|directory| {
-            let Surroundings {
+            let BrokerParts {
                 inboxes,
                 budget,
                 clock,

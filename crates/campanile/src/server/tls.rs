@@ -32,6 +32,19 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
+impl From<TlsError> for super::ServeError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
+/// The same, for HTTP/1.1, which is what a WebSocket begins as.
+pub(super) fn over_http(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::clone(config);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
 /// Makes a server's TLS of the configured certificate and key.
 pub(super) fn load(settings: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let certificates = settings.certificates.read().map_err(TlsError::Io)?;
@@ -42,13 +55,11 @@ pub(super) fn load(settings: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let key =
         PrivateKeyDer::from_pem_slice(&key).map_err(|error| TlsError::Pem("private key", error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Rustls)?
         .with_no_client_auth()
         .with_single_cert(certificates, key)
         .map_err(TlsError::Rustls)?;
-    // A WebSocket begins as HTTP/1.1.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(over_http(&Arc::new(config)))
 }

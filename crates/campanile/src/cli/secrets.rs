@@ -1,0 +1,58 @@
+//! Secrets that a server started by hand cannot do without.
+
+use std::fmt;
+
+use crate::config::Config;
+
+/// Which, and how to make them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct MissingSecrets(Vec<(&'static str, &'static str)>);
+
+impl fmt::Display for MissingSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the configuration has secrets to fill in:")?;
+        for (key, alternative) in &self.0 {
+            let variable = key.replace('.', "_").to_uppercase();
+            writeln!(
+                f,
+                "  {key}  (or CAMPANILE_{variable}, or CAMPANILE_{variable}_FILE)"
+            )?;
+            writeln!(f, "      {alternative}")?;
+        }
+        writeln!(f, "a good secret is made by:  openssl rand -hex 32")?;
+        write!(
+            f,
+            "to try the server without any of this:  campanile serve --dev"
+        )
+    }
+}
+
+/// Refuses to start a server that could only refuse everyone.
+pub(super) fn require(config: &Config) -> Result<(), MissingSecrets> {
+    let mut missing = Vec::new();
+    let authentication = &config.client.authentication;
+    let lets_in_others = authentication.allow_anonymous_connect_without_token
+        || authentication.insecure
+        || authentication.insecure_skip_token_signature_verify
+        || authentication.user_id_http_header.is_some();
+    if !authentication.token.has_keys() && !lets_in_others {
+        missing.push((
+            "client.token.hmac_secret_key",
+            "signs the tokens of clients; not needed with a public key, with \
+             client.token.jwks_public_endpoint or with \
+             client.allow_anonymous_connect_without_token",
+        ));
+    }
+    let api = &config.http_api;
+    if api.key.is_empty() && !api.insecure && !api.disabled {
+        missing.push((
+            "http_api.key",
+            "lets your backend in; not needed with http_api.disabled",
+        ));
+    }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(MissingSecrets(missing))
+    }
+}

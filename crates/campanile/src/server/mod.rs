@@ -1,0 +1,261 @@
+//! A server: from a configuration and an application's own code to listening workers, and to a
+//! clean end.
+//!
+//! [`Server`] gathers, `assemble` puts the parts together, [`RunningServer`] is what one has
+//! afterwards. It refuses to know where the configuration came from and what the process does
+//! beside serving: logs, command line and exit codes are the program's.
+
+mod assemble;
+mod machine;
+mod running;
+mod signals;
+mod store;
+mod tls;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::{Arc, OnceLock, Weak};
+
+use actix_web::http::header::HeaderName;
+use actix_web::web::ServiceConfig;
+use campanile_engine::application::Application;
+use campanile_engine::broker::Broker;
+use campanile_engine::node::Node;
+
+use crate::config::Config;
+use crate::handlers::{Adapter, Handlers};
+use crate::transport::{Routes, bind};
+
+pub use running::RunningServer;
+pub(crate) use store::boot_id;
+pub use store::{BrokerParts, StoreError};
+
+/// An error of the application's own making.
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes a broker out of what the server gives it.
+type MakeBroker = Box<dyn FnOnce(BrokerParts) -> Result<Arc<dyn Broker>, AnyError> + Send>;
+
+/// Why the server did not run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// There is no tokio runtime around [`Server::run`].
+    NoRuntime,
+    /// A certificate or key is no good.
+    Tls(tls::TlsError),
+    /// An origin is not a pattern.
+    Origins(globset::Error),
+    /// The data directory cannot be used.
+    Store(StoreError),
+    /// The application's own broker could not be made.
+    Broker(AnyError),
+    /// The address cannot be bound.
+    Bind(io::Error),
+    /// The server ended by itself.
+    Ended(Arc<io::Error>),
+    /// The operating system refused something else.
+    Io(io::Error),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRuntime => f.write_str(
+                "there is no runtime to serve in: call run() in a function under \
+                 #[actix_web::main] or #[tokio::main]",
+            ),
+            Self::Tls(error) => write!(f, "http_server.tls: {error}"),
+            Self::Origins(error) => write!(f, "client.allowed_origins: {error}"),
+            Self::Store(error) => error.fmt(f),
+            Self::Broker(error) => write!(f, "the broker cannot be made: {error}"),
+            Self::Bind(error) => error.fmt(f),
+            Self::Ended(error) => write!(f, "the server ended by itself: {error}"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl ServeError {
+    /// Whether the configuration is at fault, so that trying again is of no use.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Tls(_) | Self::Origins(_) => true,
+            Self::Store(error) => error.is_configuration(),
+            _ => false,
+        }
+    }
+
+    /// Whether stored data is at fault, so that trying again is of no use either.
+    #[must_use]
+    pub const fn is_data(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_data())
+    }
+}
+
+/// A server to be: a configuration, and what an application adds to it.
+///
+/// ```no_run
+/// use actix_web::{Responder, web};
+/// use campanile::{Config, Node, Server, payload};
+///
+/// async fn order(
+///     node: web::Data<Node>,
+///     id: web::Path<u64>,
+/// ) -> Result<impl Responder, Box<dyn std::error::Error>> {
+///     node.publish("orders", payload::json(&*id)?).await?;
+///     Ok("published\n")
+/// }
+///
+/// #[actix_web::main]
+/// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let config = Config::from_toml(r#"
+///         [client]
+///         allow_anonymous_connect_without_token = true
+///
+///         [channel.without_namespace]
+///         allow_subscribe_for_client = true
+///         allow_subscribe_for_anonymous = true
+///     "#)?;
+///     let server = Server::new(config)
+///         .routes(|services| {
+///             services.route("/orders/{id}", web::post().to(order));
+///         })
+///         .bind("127.0.0.1:8000")
+///         .run()?;
+///     println!("listening on {}", server.local_addr());
+///     Ok(server.wait().await?)
+/// }
+/// ```
+///
+/// # Routes of both
+/// Everything is on one port. The server's own routes (`/connection/…`, `/api/…`, `/ready` and
+/// whatever else is configured) come first; the application's may be anything else, WebSocket
+/// routes of its own among them. Handlers get the node as [`web::Data<Node>`](actix_web::web::Data).
+/// Middleware belongs to a scope: `services.service(web::scope("").wrap(…).route(…))`; none of it
+/// sees the server's own routes.
+#[must_use = "a server does nothing until it runs"]
+pub struct Server {
+    config: Config,
+    routes: Vec<Routes>,
+    applications: Vec<Box<dyn Application>>,
+    headers: Vec<HeaderName>,
+    node: Arc<OnceLock<Weak<Node>>>,
+    broker: Option<MakeBroker>,
+    socket: Option<io::Result<TcpListener>>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    heeds_signals: bool,
+}
+
+impl Server {
+    /// A server as it is configured, with nothing of an application's own.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            routes: Vec::new(),
+            applications: Vec::new(),
+            headers: Vec::new(),
+            node: Arc::default(),
+            broker: None,
+            socket: None,
+            tls: None,
+            heeds_signals: true,
+        }
+    }
+
+    /// Adds routes, on the same port. Called once in each worker thread.
+    pub fn routes(mut self, routes: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
+        self.routes.push(Arc::new(routes));
+        self
+    }
+
+    /// Adds code that decides what clients may do. Of several, each decides what those before it
+    /// leave to the configuration, and the HTTP proxies that are configured come last.
+    pub fn handlers(mut self, handlers: impl Handlers) -> Self {
+        self.headers.extend(handlers.headers());
+        let adapter = Adapter::new(handlers, Arc::clone(&self.node));
+        self.applications.push(Box::new(adapter));
+        self
+    }
+
+    /// Uses another broker than the configured engine.
+    ///
+    /// It is made once, on the thread that calls [`Server::run`], and is to hand everything that is
+    /// published to the inboxes that it is given: see
+    /// [`Broker`](campanile_engine::broker::Broker) for the contract.
+    pub fn broker<B, E>(
+        mut self,
+        make: impl FnOnce(BrokerParts) -> Result<Arc<B>, E> + Send + 'static,
+    ) -> Self
+    where
+        B: Broker,
+        E: Into<AnyError>,
+    {
+        self.broker = Some(Box::new(|parts| match make(parts) {
+            Ok(broker) => Ok(broker),
+            Err(error) => Err(error.into()),
+        }));
+        self
+    }
+
+    /// Listens there, rather than at `http_server.address` and `port`: at the first of the
+    /// addresses that can be bound. Port 0 is any free one. An error is told by [`Server::run`].
+    pub fn bind(mut self, addresses: impl ToSocketAddrs) -> Self {
+        self.socket = Some(bind(addresses).map_err(|error| {
+            let told = format!("cannot listen where bind() says: {error}");
+            io::Error::new(error.kind(), told)
+        }));
+        self
+    }
+
+    /// Serves a socket that listens already: one that a supervisor handed over, for example.
+    pub fn listen(mut self, socket: TcpListener) -> Self {
+        self.socket = Some(Ok(socket));
+        self
+    }
+
+    /// Speaks TLS as the application does elsewhere, rather than as `http_server.tls` says. Its
+    /// list of protocols (ALPN) becomes `http/1.1` alone, with which a WebSocket begins.
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Leaves SIGTERM, SIGINT and SIGXFSZ to the application. Without this the first two stop the
+    /// server, as [`RunningServer::stop`] does, and at the second time at once.
+    pub fn without_signals(mut self) -> Self {
+        self.heeds_signals = false;
+        self
+    }
+
+    /// Starts to serve, in threads of its own, and returns what one has of a server that runs.
+    ///
+    /// Opens the data directory, binds the address and starts the workers, and so takes a moment of
+    /// the calling thread. To be called in a tokio runtime, be it actix's, which keeps running: that
+    /// is where the server is looked after.
+    ///
+    /// # Errors
+    /// It cannot serve; nothing of it is left then.
+    pub fn run(self) -> Result<RunningServer, ServeError> {
+        running::run(self)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the configuration says.
+fn configured(address: SocketAddr) -> io::Result<TcpListener> {
+    bind(address).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
+}

@@ -1,0 +1,278 @@
+//! A server that runs: what one can do with it, and how it comes to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_server::{Server as ActixServer, ServerHandle};
+use campanile_engine::broker::DiskBroker;
+use campanile_engine::node::Node;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::assemble::{self, Assembled};
+use super::signals::StopSignals;
+use super::{ServeError, Server, store};
+use crate::config::Shutdown;
+use crate::operations::Readiness;
+use crate::transport::{Admission, listen};
+
+/// A server that runs.
+///
+/// Cheap to clone, usable from any thread. Dropping it changes nothing: the server runs until it is
+/// stopped, or until the runtime ends in which it was started.
+#[derive(Clone)]
+pub struct RunningServer {
+    local: SocketAddr,
+    doors: Doors,
+    /// Whether it was told to stop.
+    stops: Arc<watch::Sender<bool>>,
+    /// `None` until it has ended.
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+/// How it ended.
+type Outcome = Result<(), Arc<std::io::Error>>;
+
+/// What has to be shut for a drain, and who is behind it.
+#[derive(Clone)]
+struct Doors {
+    node: Arc<Node>,
+    admission: Arc<Admission>,
+    readiness: Arc<Readiness>,
+    shutdown: Shutdown,
+}
+
+impl RunningServer {
+    /// The way to its sessions, channels and histories.
+    #[must_use]
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.doors.node
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Turns readiness off, takes no more connections, and closes those that are there with 3001,
+    /// evenly over `shutdown.drain`. Returns when they have ended. Everything else goes on.
+    ///
+    /// # Cancel safety
+    /// Once it was polled, connections are closed all the same.
+    pub async fn drain(&self) {
+        self.doors.drain().await;
+    }
+
+    /// Drains, waits for the [`disconnected`](crate::handlers::Handlers::disconnected) handlers and
+    /// for requests that are under way, closes the data directory, and returns when all of it has
+    /// ended, or when `shutdown.timeout` is over. Idempotent.
+    ///
+    /// # Errors
+    /// As [`RunningServer::wait`].
+    ///
+    /// # Cancel safety
+    /// Once it was polled, the server stops all the same.
+    pub async fn stop(&self) -> Result<(), ServeError> {
+        self.stops
+            .send_if_modified(|stops| !std::mem::replace(stops, true));
+        self.wait().await
+    }
+
+    /// Waits until the server has ended, for whatever reason.
+    ///
+    /// # Errors
+    /// It ended without having been told to, or the runtime that it was started in has ended.
+    pub async fn wait(&self) -> Result<(), ServeError> {
+        let mut outcome = self.outcome.clone();
+        let ended = outcome.wait_for(Option::is_some).await;
+        let outcome = ended.ok().and_then(|outcome| outcome.clone());
+        outcome
+            .unwrap_or_else(|| Err(Arc::new(std::io::ErrorKind::BrokenPipe.into())))
+            .map_err(ServeError::Ended)
+    }
+}
+
+impl std::fmt::Debug for RunningServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningServer")
+            .field("local_addr", &self.local)
+            .finish_non_exhaustive()
+    }
+}
+
+/// See [`Server::run`].
+pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
+    let runtime = Handle::try_current().map_err(|_| ServeError::NoRuntime)?;
+    // Before anybody can know that the server runs: whoever sees it listen may stop it.
+    let signals = if server.heeds_signals {
+        StopSignals::heed().map_err(ServeError::Io)?
+    } else {
+        StopSignals::ignore()
+    };
+    let address = server.config.http_server.listen;
+    let socket = server.socket.take();
+    let socket = socket.unwrap_or_else(|| super::configured(address));
+    let socket = socket.map_err(ServeError::Bind)?;
+    let shutdown = server.config.shutdown.clone();
+    let local = socket.local_addr().map_err(ServeError::Io)?;
+    let Assembled {
+        node,
+        admission,
+        readiness,
+        listener,
+        store,
+    } = assemble::assemble(server, local)?;
+    let has_tls = listener.tls.is_some();
+    let (actix, handle) = listen(listener, socket).map_err(ServeError::Io)?;
+    tracing::info!(address = %local, tls = has_tls, node = node.id(), "listening");
+    readiness.set(true);
+    let doors = Doors {
+        node,
+        admission,
+        readiness,
+        shutdown,
+    };
+    let (stops, told) = watch::channel(false);
+    let (tell, outcome) = watch::channel(None);
+    let orders = Orders { signals, told };
+    let keeper = Keeper {
+        doors: doors.clone(),
+        actix,
+        handle,
+        store,
+        orders,
+    };
+    runtime.spawn(async move {
+        let ended = keeper.keep().await;
+        tell.send_replace(Some(ended));
+    });
+    Ok(RunningServer {
+        local,
+        doors,
+        stops: Arc::new(stops),
+        outcome,
+    })
+}
+
+/// Looks after a server until its end.
+struct Keeper {
+    doors: Doors,
+    actix: ActixServer,
+    handle: ServerHandle,
+    store: Option<Arc<DiskBroker>>,
+    orders: Orders,
+}
+
+impl Keeper {
+    async fn keep(self) -> Outcome {
+        let Self {
+            doors,
+            actix,
+            handle,
+            store,
+            mut orders,
+        } = self;
+        let sweeping = tokio::spawn(sweep(Arc::clone(&doors.node)));
+        let outcome = serve(&doors, actix, &handle, &mut orders).await;
+        sweeping.abort();
+        if let Some(store) = store {
+            store::close(store, orders.next()).await;
+        }
+        if outcome.is_ok() {
+            tracing::info!("stopped");
+        }
+        outcome.map_err(Arc::new)
+    }
+}
+
+/// Serves, and drains once it is told to stop.
+async fn serve(
+    doors: &Doors,
+    actix: ActixServer,
+    handle: &ServerHandle,
+    orders: &mut Orders,
+) -> std::io::Result<()> {
+    let mut serving = std::pin::pin!(actix);
+    tokio::select! {
+        ended = &mut serving => return ended,
+        () = orders.next() => {}
+    }
+    let Shutdown { drain, timeout } = doors.shutdown;
+    tracing::info!(window = ?drain, "stopping: closing connections; once more ends at once");
+    let ended = async {
+        let leaving = async {
+            doors.drain().await;
+            doors.node.finish_telling().await;
+            handle.stop(true).await;
+        };
+        // The server stops itself, and so has to go on running meanwhile.
+        let ((), ended) = tokio::join!(leaving, serving);
+        if let Err(error) = ended {
+            tracing::warn!(%error, "the server did not end well");
+        }
+    };
+    end(ended, timeout, orders).await;
+    Ok(())
+}
+
+/// Waits for `ended`, but neither longer than `timeout` nor when told to stop once more.
+async fn end(ended: impl Future<Output = ()>, timeout: Duration, orders: &mut Orders) {
+    tokio::select! {
+        () = ended => {}
+        () = orders.next() => tracing::warn!("told to stop once more"),
+        () = tokio::time::sleep(timeout) => {
+            tracing::warn!(?timeout, "not everything ended in time");
+        }
+    }
+}
+
+/// Being told to stop, by the operating system or by the application.
+struct Orders {
+    signals: StopSignals,
+    /// Changes once.
+    told: watch::Receiver<bool>,
+}
+
+impl Orders {
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            () = self.signals.next() => {}
+            Ok(()) = self.told.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+}
+
+impl Doors {
+    /// See [`RunningServer::drain`].
+    async fn drain(&self) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(20);
+        const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
+        self.readiness.set(false);
+        self.admission.close();
+        self.node.drain(self.shutdown.drain).await;
+        // Everybody is told why; whoever does not close its side is not waited for any longer than
+        // it takes to read that.
+        while self.node.report().await.stats.clients > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let all_left = async {
+            while self.admission.connections() > 0 {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let _ = tokio::time::timeout(TIME_TO_LEAVE, all_left).await;
+    }
+}
+
+async fn sweep(node: Arc<Node>) {
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every_second.tick().await;
+        node.sweep();
+    }
+}
