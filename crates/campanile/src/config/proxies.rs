@@ -89,6 +89,14 @@ pub struct ProxyTls {
     pub insecure_skip_verify: bool,
 }
 
+impl Proxy {
+    /// Whether it is told anything that a client's own requests say.
+    #[must_use]
+    pub const fn passes_headers_on(&self) -> bool {
+        !self.http_headers.is_empty() || !self.emulated_headers.is_empty()
+    }
+}
+
 impl Proxies {
     /// Every service that is asked about anything, each as often as it is.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Proxy>> {
