@@ -366,3 +366,44 @@ fn texts<K: ToString>(
 fn number(value: u64) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::proxy::Kind;
+
+    #[derive(Debug)]
+    struct OnlyProxies(ProxyMetrics);
+
+    impl Collector for OnlyProxies {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+            proxies(&mut encoder, &self.0)
+        }
+    }
+
+    #[test]
+    fn proxies_are_told_by_kind_and_name() {
+        let mut metrics = ProxyMetrics::default();
+        let meter = metrics.meter(Kind::SubRefresh, "billing");
+        let _under_way = meter.begin();
+        meter.begin().ended(Duration::from_millis(3));
+        meter.failed();
+        let mut registry = Registry::with_prefix("centrifugo");
+        registry.register_collector(Box::new(OnlyProxies(metrics)));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let labels = r#"protocol="http",type="sub_refresh",name="billing""#;
+        for line in [
+            format!("proxy_duration_seconds_histogram_count{{{labels}}} 1"),
+            format!(r#"proxy_duration_seconds_histogram_bucket{{le="0.0025",{labels}}} 0"#),
+            format!(r#"proxy_duration_seconds_histogram_bucket{{le="0.005",{labels}}} 1"#),
+            format!("proxy_errors{{{labels}}} 1"),
+            format!("proxy_inflight_requests{{{labels}}} 1"),
+        ] {
+            let line = format!("centrifugo_{line}\n");
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Which headers go with a question.
 
 use actix_web::http::header::HeaderName as AllowedName;
+use campanile_engine::headers::Headers;
 use hyper::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST,
     HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -28,17 +29,11 @@ pub(super) const FRAMING: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFE
 
 /// Of the headers of a client, those that are passed on to `proxy`. One of its request wins over
 /// one of the same name in its connect command.
-pub(super) fn forwarded<'a>(
-    proxy: &Proxy,
-    of_request: impl Iterator<Item = (&'a str, &'a [u8])>,
-    emulated: impl Iterator<Item = (&'a str, &'a [u8])>,
-) -> HeaderMap {
-    let of_request = allowed(&proxy.http_headers, of_request);
-    let mut headers: HeaderMap = of_request.collect();
-    for (name, value) in allowed(&proxy.emulated_headers, emulated) {
-        if !headers.contains_key(&name) {
-            headers.insert(name, value);
-        }
+pub(super) fn forwarded(proxy: &Proxy, of_client: &Headers) -> HeaderMap {
+    let real = allowed(&proxy.http_headers, of_client.real());
+    let mut headers: HeaderMap = real.collect();
+    for (name, value) in allowed(&proxy.emulated_headers, of_client.emulated()) {
+        headers.entry(name).or_insert(value);
     }
     headers
 }

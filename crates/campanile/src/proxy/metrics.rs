@@ -57,12 +57,12 @@ impl Default for Meter {
 
 impl Meter {
     /// Counts a question as under way until what is returned is dropped.
-    pub(super) fn begin(&self) -> InFlight<'_> {
+    pub(crate) fn begin(&self) -> InFlight<'_> {
         self.inflight.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
     }
 
-    pub(super) fn failed(&self) {
+    pub(crate) fn failed(&self) {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -76,10 +76,10 @@ impl Meter {
 }
 
 /// A question under way.
-pub(super) struct InFlight<'a>(&'a Meter);
+pub(crate) struct InFlight<'a>(&'a Meter);
 
 impl InFlight<'_> {
-    pub(super) fn ended(self, took: Duration) {
+    pub(crate) fn ended(self, took: Duration) {
         self.0.duration.observe(took.as_secs_f64());
     }
 }
@@ -99,7 +99,7 @@ pub struct ProxyMetrics {
 
 impl ProxyMetrics {
     /// The meter of these labels, which is one for all who use them.
-    pub(super) fn meter(&mut self, kind: Kind, name: &str) -> Arc<Meter> {
+    pub(crate) fn meter(&mut self, kind: Kind, name: &str) -> Arc<Meter> {
         Arc::clone(self.meters.entry((kind, name.to_owned())).or_default())
     }
 

@@ -31,7 +31,6 @@ mod tests;
 mod tls;
 
 use std::fmt;
-use std::iter;
 use std::sync::Arc;
 
 use campanile_engine::application::{
@@ -47,11 +46,14 @@ use hyper::header::HeaderMap;
 use crate::background::Background;
 use crate::config::{Proxies, Proxy};
 use answer::{ConnectFields, PublishFields, RpcFields, SubscribeFields};
+use headers::forwarded;
 use request::{NotJson, Request};
 use service::Service;
 use services::{Assembly, Callee, ChannelServices, Services};
 
 pub use client::INFLIGHT_MAX;
+#[cfg(test)]
+pub(crate) use metrics::Kind;
 pub use metrics::ProxyMetrics;
 pub use tls::TlsFault;
 
@@ -149,7 +151,7 @@ impl ProxyApplication {
         arrival: Arrival<'_>,
     ) -> Decision<Credentials> {
         let question = Request::about_arrival(service.proxy(), &arrival)?;
-        let headers = of_arrival(service, &arrival);
+        let headers = forwarded(service.proxy(), arrival.headers);
         let fields: Option<ConnectFields> = service.decide(&question, headers).await?;
         let Some(fields) = fields else {
             return Ok(Verdict::AsConfigured);
@@ -282,10 +284,8 @@ impl From<NotJson> for campanile_protocol::codes::Rejection {
     }
 }
 
-fn of_arrival(service: &Service, _: &Arrival<'_>) -> HeaderMap {
-    headers::forwarded(service.proxy(), iter::empty(), iter::empty())
-}
-
-fn of_caller(service: &Service, _: &Caller) -> HeaderMap {
-    headers::forwarded(service.proxy(), iter::empty(), iter::empty())
+/// The headers that go with a question about this client.
+fn of_caller(service: &Service, caller: &Caller) -> HeaderMap {
+    let kept = caller.headers.as_deref();
+    kept.map_or_else(HeaderMap::new, |kept| forwarded(service.proxy(), kept))
 }

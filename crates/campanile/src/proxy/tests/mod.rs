@@ -18,6 +18,7 @@ use campanile_engine::application::{
 use campanile_engine::authority::{Credentials, Grant};
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
+use campanile_engine::headers::Headers;
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
 use campanile_protocol::wire::Encoding;
@@ -102,11 +103,20 @@ impl Rig {
     }
 
     async fn connect(&self, request: &ConnectRequest) -> Decision<Credentials> {
+        self.connect_with(request, &Headers::default()).await
+    }
+
+    async fn connect_with(
+        &self,
+        request: &ConnectRequest,
+        headers: &Headers,
+    ) -> Decision<Credentials> {
         let arrival = Arrival {
             client: CLIENT,
             wire: WIRE,
             request,
             handshake: None,
+            headers,
         };
         self.application.connecting(arrival).await
     }
@@ -142,6 +152,7 @@ fn caller() -> Arc<Caller> {
         name: "js".into(),
         version: "1".into(),
         meta: Some(Box::from(&br#"{"k":"v"}"#[..])),
+        headers: None,
     })
 }
 

@@ -4,7 +4,6 @@ use actix_web::http::header::HeaderName;
 use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
 use serde_json::json;
 
-use super::super::headers::forwarded;
 use super::*;
 use crate::config::Secret;
 
@@ -160,44 +159,82 @@ async fn static_headers_go_with_every_question() {
     assert!(asked.headers["user-agent"].starts_with("campanile/"));
 }
 
-#[test]
-fn only_headers_on_the_list_are_passed_on() {
-    let proxy = Proxy {
+/// Headers of a request, and emulated ones.
+fn headers(real: &[(&str, &str)], emulated: &[(&str, &str)]) -> Headers {
+    let mut headers = Headers::default();
+    for (name, value) in real {
+        headers.push(name, value.as_bytes()).unwrap();
+    }
+    for (name, value) in emulated {
+        headers.push_emulated(name, value.as_bytes()).unwrap();
+    }
+    headers
+}
+
+#[tokio::test]
+async fn only_headers_on_the_list_are_passed_on() {
+    let backend = Backend::start();
+    let rig = Rig::new(Proxy {
         http_headers: ["cookie", "x-both", "content-length", "connection"]
             .map(HeaderName::from_static)
             .into(),
         emulated_headers: ["authorization", "x-both"]
             .map(HeaderName::from_static)
             .into(),
-        ..proxy("http://localhost")
-    };
-    let of_request = [
-        ("cookie", &b"a=1"[..]),
-        ("cookie", b"b=2"),
-        ("x-both", b"real"),
-        ("authorization", b"real, but not on this list"),
-        ("content-length", b"7"),
-        ("connection", b"close"),
-        ("x-other", b"1"),
-    ];
-    let emulated = [
-        ("authorization", &b"emulated"[..]),
-        ("x-both", b"emulated"),
-        ("cookie", b"emulated, but not on this list"),
-    ];
-    let headers = forwarded(&proxy, of_request.into_iter(), emulated.into_iter());
-    let mut headers: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-        .collect();
-    headers.sort_unstable();
-    let expected = [
-        ("authorization", "emulated"),
+        ..proxy(backend.url())
+    });
+    let real = [
         ("cookie", "a=1"),
         ("cookie", "b=2"),
         ("x-both", "real"),
+        ("authorization", "real, but not on this list"),
+        ("content-length", "7"),
+        ("connection", "close"),
+        ("x-other", "1"),
     ];
-    assert_eq!(headers, expected);
+    let emulated = [
+        ("Authorization", "emulated"),
+        ("X-Both", "emulated"),
+        ("Cookie", "emulated, but not on this list"),
+    ];
+    let headers = headers(&real, &emulated);
+    let connect = ConnectRequest::default();
+    assert!(rig.connect_with(&connect, &headers).await.is_ok());
+    let mut caller = caller();
+    Arc::make_mut(&mut caller).headers = Some(Arc::new(headers));
+    assert!(rig.application.rpc(&caller, "add", b"").await.is_ok());
+    for asked in backend.asked() {
+        assert_eq!(asked.headers["authorization"], "emulated");
+        assert_eq!(asked.headers["cookie"], "a=1|b=2");
+        assert_eq!(asked.headers["x-both"], "real");
+        assert_eq!(
+            asked.headers["content-length"],
+            asked.text.len().to_string()
+        );
+        assert!(!asked.headers.contains_key("x-other"));
+        assert!(!asked.headers.contains_key("connection"));
+    }
+    assert_eq!(backend.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn clients_do_not_replace_static_headers() {
+    let backend = Backend::start();
+    let name = HeaderName::from_static("x-key");
+    let rig = Rig::new(Proxy {
+        http_headers: vec![name.clone()],
+        emulated_headers: vec![name.clone()],
+        static_headers: vec![(name, Secret::new("ours"))],
+        ..proxy(backend.url())
+    });
+    for headers in [
+        headers(&[("x-key", "theirs")], &[]),
+        headers(&[], &[("x-key", "theirs")]),
+    ] {
+        let connect = ConnectRequest::default();
+        assert!(rig.connect_with(&connect, &headers).await.is_ok());
+        assert_eq!(backend.take().headers["x-key"], "ours");
+    }
 }
 
 #[test]
