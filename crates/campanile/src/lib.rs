@@ -45,6 +45,7 @@ pub mod proxy;
 pub mod server;
 pub mod token;
 pub mod transport;
+pub mod url;
 
 pub use campanile_engine as engine;
 pub use campanile_engine::node::Node;
