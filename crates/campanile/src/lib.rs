@@ -48,7 +48,8 @@ pub mod transport;
 pub mod url;
 
 pub use campanile_engine as engine;
-pub use campanile_engine::node::Node;
+pub use campanile_engine::node::{HistoryRequest, Node, PublishRequest};
+pub use campanile_engine::shard::Target;
 pub use campanile_protocol as protocol;
 
 pub use config::Config;

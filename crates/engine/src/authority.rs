@@ -121,6 +121,9 @@ pub struct Grant {
     pub data: Option<Payload>,
     /// When it runs out, in Unix seconds.
     pub expire_at: Option<i64>,
+    /// Whether the channel's latest publication comes with the subscription, where the namespace
+    /// recovers in cache mode, whatever the client asks for.
+    pub recovers_cache: bool,
     /// Options of the namespace that are different for this subscription.
     pub overrides: Overrides,
 }

@@ -18,6 +18,19 @@ pub struct Refusal {
     pub temporary: bool,
 }
 
+impl Refusal {
+    /// What an application says to one command: a code from 400 to 1999, and a text for people. The
+    /// same command is not tried again by itself.
+    #[must_use]
+    pub fn new(code: u32, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            temporary: false,
+        }
+    }
+}
+
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $message:literal, $temporary:literal;)*) => {
         impl Refusal {
@@ -67,6 +80,18 @@ pub struct Disconnect {
     pub code: u16,
     /// Never empty.
     pub reason: Cow<'static, str>,
+}
+
+impl Disconnect {
+    /// An end that an application decided on: a code from 4000 to 4499 after which clients come
+    /// back, or one from 4500 to 4999 after which they do not, and a text for people.
+    #[must_use]
+    pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            reason: reason.into(),
+        }
+    }
 }
 
 macro_rules! disconnects {

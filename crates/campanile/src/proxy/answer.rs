@@ -142,6 +142,7 @@ struct SubFields {
     b64data: Option<Payload>,
     #[serde(rename = "override")]
     overrides: Option<OverrideFields>,
+    cache_recover: Option<bool>,
 }
 
 impl ConnectFields {
@@ -170,6 +171,7 @@ impl SubFields {
         grant.info = self.b64info.or(self.info);
         grant.data = self.b64data.or(self.data);
         grant.overrides = overrides(self.overrides);
+        grant.recovers_cache = self.cache_recover.unwrap_or_default();
         grant
     }
 }

@@ -16,7 +16,6 @@
 //! * An answer may have 1 MiB; a service is asked [`INFLIGHT_MAX`] questions at a time.
 //! * Headers that say how a request travels are not passed on, `Content-Type` and `Accept-Encoding`
 //!   among them.
-//! * `cache_recover` of a server-side subscription is not looked at.
 
 mod answer;
 mod client;

@@ -8,7 +8,6 @@ use campanile::handlers::{
     SessionHandle, Verdict,
 };
 use campanile::payload::{self, Payload};
-use campanile::protocol::codes::Rejection;
 use campanile::protocol::command::SubscribeRequest;
 use campanile::protocol::{Disconnect, Refusal};
 use serde::{Deserialize, Serialize};
@@ -35,15 +34,6 @@ struct Total {
     total: i64,
 }
 
-fn refused(code: u32, message: &'static str) -> Rejection {
-    let (message, temporary) = (message.into(), false);
-    Rejection::Refuse(Refusal {
-        code,
-        message,
-        temporary,
-    })
-}
-
 impl Club {
     fn note(&self, line: String) {
         self.told.lock().expect("nobody panics here").push(line);
@@ -54,11 +44,7 @@ impl Handlers for Club {
     async fn connecting(&self, arrival: Arrival<'_>) -> Decision<Credentials> {
         match arrival.request.token.as_str() {
             "" => Ok(Verdict::AsConfigured),
-            "banned" => Err(Disconnect {
-                code: 4403,
-                reason: "banned".into(),
-            }
-            .into()),
+            "banned" => Err(Disconnect::new(4503, "banned").into()),
             name => {
                 let mut credentials = Credentials::of(name);
                 credentials.info = Some(payload::json(&json!({"name": name}))?);
@@ -80,7 +66,7 @@ impl Handlers for Club {
     ) -> Decision<Grant> {
         match wanted.channel.as_str() {
             "as-configured" => Ok(Verdict::AsConfigured),
-            _ if session.user().is_anonymous() => Err(refused(1000, "who are you?")),
+            _ if session.user().is_anonymous() => Err(Refusal::new(1000, "who are you?").into()),
             _ => Ok(Verdict::Allowed(Grant::as_configured())),
         }
     }
@@ -107,6 +93,10 @@ impl Handlers for Club {
                 permit.map_err(|_| Refusal::INTERNAL)?.forget();
                 payload::json("waited")?
             }
+            "everywhere" => {
+                let published = session.node().broadcast(&["a", "b"], data).await;
+                payload::json(&published.iter().filter(|one| one.is_ok()).count())?
+            }
             "devices" => {
                 let sessions = session.node().sessions(session.user().as_str()).await;
                 for other in &sessions {
@@ -121,10 +111,7 @@ impl Handlers for Club {
 
     async fn message(&self, session: &SessionHandle, data: &[u8]) -> Result<(), Disconnect> {
         if data == b"\"rude\"" {
-            return Err(Disconnect {
-                code: 4500,
-                reason: "rude".into(),
-            });
+            return Err(Disconnect::new(4500, "rude"));
         }
         session.send(data).await;
         Ok(())
@@ -182,7 +169,7 @@ fn who_comes_in_is_the_applications_decision() {
     ann.subscribe("room");
     let mut banned = place.embedded.client(WEBSOCKET);
     banned.send_json(&json!({"id": 1, "connect": {"token": "banned"}}));
-    assert_eq!(banned.expect_close(4403), "banned");
+    assert_eq!(banned.expect_close(4503), "banned");
     place.embedded.stop();
 }
 
@@ -216,6 +203,7 @@ fn calls_are_answered_with_values_and_a_panic_costs_one_of_them() {
         json!({"a": [1.5, null]})
     );
     assert_eq!(answer("meta", json!(null)), json!("kept"));
+    assert_eq!(answer("everywhere", json!(1)), json!(2));
     ann.expect_error(&call("panic", json!(1)), 100, "internal server error");
     ann.expect_error(&call("sum", json!({"terms": "none"})), 107, "bad request");
     ann.expect_error(&call("other", json!(1)), 108, "not available");

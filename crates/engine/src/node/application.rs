@@ -40,8 +40,8 @@ use crate::shard::{ShardReport, ShardStats, Target};
 /// ```
 /// use campanile_engine::node::PublishRequest;
 ///
-/// let mut order = PublishRequest::from(*b"{\"order\":7,\"state\":\"paid\"}");
-/// order.idempotency_key = Some("order-7-paid".into());
+/// let paid = PublishRequest::from(*b"{\"order\":7,\"state\":\"paid\"}");
+/// let once = paid.with_idempotency_key("order-7-paid");
 /// ```
 #[derive(Clone, PartialEq, Debug, Default)]
 #[non_exhaustive]
@@ -59,6 +59,29 @@ pub struct PublishRequest {
     /// Whether subscribers that take deltas may be told the difference from the publication before
     /// it. All publications of a namespace with `delta_publish` are such.
     pub wants_delta: bool,
+}
+
+impl PublishRequest {
+    /// The same, not to be kept in the channel's history.
+    #[must_use]
+    pub fn outside_history(mut self) -> Self {
+        self.skips_history = true;
+        self
+    }
+
+    /// The same, which within five minutes is published once, however often it is tried.
+    #[must_use]
+    pub fn with_idempotency_key(mut self, key: impl Into<Box<str>>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// The same with these labels.
+    #[must_use]
+    pub fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = Some(Box::new(tags));
+        self
+    }
 }
 
 impl<T: Into<Payload>> From<T> for PublishRequest {
@@ -154,8 +177,10 @@ impl Node {
     ) -> Vec<Result<Published, Refusal>> {
         let new = new.into();
         let width = broadcast_width(new.data.len());
-        let publishes = channels.iter();
-        let publishes = publishes.map(|channel| self.publish(channel.as_ref(), new.clone()));
+        // By index: a closure over a borrowed channel would not be general enough for a future that
+        // has to be `Send`.
+        let publishes = 0..channels.len();
+        let publishes = publishes.map(|at| self.publish(channels[at].as_ref(), new.clone()));
         stream::iter(publishes).buffered(width).collect().await
     }
 

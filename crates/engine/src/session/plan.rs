@@ -71,7 +71,8 @@ impl Session {
             epoch: Epoch::EMPTY,
             offset: 0,
         };
-        let recovers_anyway = is_cache && options.auto_cache_recover && is_recoverable;
+        let wants_latest = options.auto_cache_recover || grant.recovers_cache;
+        let recovers_anyway = is_cache && wants_latest && is_recoverable;
         let is_positioned = is_recoverable
             || overrides
                 .force_positioning

@@ -50,6 +50,23 @@ fn filtered(cmp: &str) -> SubscribeRequest {
 }
 
 #[test]
+fn a_grant_may_bring_what_the_cache_has() {
+    let joining = |options| {
+        let mut desk = Desk::new(options);
+        desk.ask(connect_with(&[]));
+        let mut granted = credentials();
+        let mut grant = Grant::as_configured();
+        grant.recovers_cache = true;
+        granted.subscriptions = vec![("c".into(), grant)];
+        desk.answer(connected(granted))
+    };
+    let said = joining(cache());
+    assert!(said.contains(&"ask join c @0 cache".to_owned()), "{said:?}");
+    let said = joining(everything());
+    assert!(said.iter().any(|line| line == "ask join c"), "{said:?}");
+}
+
+#[test]
 fn a_cache_is_recovered_when_asked_or_by_itself() {
     let asked = |options, recover| {
         let mut desk = Desk::live_with(options);

@@ -184,6 +184,7 @@ fn what_a_token_brings_is_told() {
     let grant = Grant {
         info: Some(b"{}".as_slice().into()),
         data: Some(b"8".as_slice().into()),
+        recovers_cache: false,
         expire_at: Some(desk.clock.unix_in(60)),
         overrides: Overrides {
             force_positioning: Some(true),

@@ -42,7 +42,7 @@ async fn connect_takes_over_everything_that_is_said_about_the_client() {
         "meta": { "m": null }, "caps": [], "labels": {"x": "y"},
         "channels": ["news", "chat:1"],
         "subs": {"chat:1": {
-            "info": 1, "b64info": "", "data": 1, "b64data": "AA==", "expire_at": 5,
+            "cache_recover": true, "info": 1, "b64info": "", "data": 1, "b64data": "AA==", "expire_at": 5,
             "override": {"presence": {"value": true}, "force_recovery": {}, "join_leave": null}
         }}
     }}"#;
@@ -51,6 +51,7 @@ async fn connect_takes_over_everything_that_is_said_about_the_client() {
     let grant = Grant {
         info: json_payload("1"),
         data: Some(Box::from([0])),
+        recovers_cache: true,
         expire_at: None,
         overrides: Overrides {
             presence: Some(true),
@@ -184,6 +185,7 @@ async fn subscribe_takes_over_the_grant() {
     let expected = Grant {
         info: json_payload(r#"{"a":1}"#),
         data: Some(Box::from([0xff, 0])),
+        recovers_cache: false,
         expire_at: Some(99),
         overrides: Overrides {
             presence: Some(true),
