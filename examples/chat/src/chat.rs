@@ -38,29 +38,26 @@ pub(crate) struct Member {
 }
 
 impl Chat {
-    /// What a user says, as the room gets it; the lines of others' terminals are written.
-    pub(crate) async fn utter(
-        &self,
-        node: &Node,
-        (user, room): (&str, &str),
-        text: &str,
-    ) -> Result<Event, Rejection> {
-        let event = Event::Text {
+    /// What a user says, as the room's history keeps it.
+    pub(crate) fn said(&self, user: &str, text: &str) -> Result<Event, Refusal> {
+        Ok(Event::Text {
             from: user.to_owned(),
             name: self.people.name_of(user),
             text: words::text(text)?.to_owned(),
             at: words::now(),
-        };
-        let line = passing(line(&event).into_bytes());
+        })
+    }
+
+    /// Writes an event of a room on the terminals in it, but those of one user.
+    pub(crate) async fn show(&self, node: &Node, room: &str, event: &Event, except: Option<&str>) {
+        let line = passing(line(event).into_bytes());
         for reader in self.people.terminals_in(room) {
-            if reader != user {
+            if except != Some(&reader) {
+                let screen = words::terminal_channel(&reader);
                 // A terminal that misses a line finds it in the room's history.
-                let _ = node
-                    .publish(&words::terminal_channel(&reader), line.clone())
-                    .await;
+                let _ = node.publish(&screen, line.clone()).await;
             }
         }
-        Ok(event)
     }
 
     /// Tells one user something, on all of their devices, and the other devices of who says it.
@@ -151,8 +148,9 @@ impl Chat {
         (user, room): (&str, &str),
         name: &str,
     ) -> Result<(), Rejection> {
-        self.people.rename(user, words::name(name)?);
-        self.stir(node, words::name(room)?).await
+        let (name, room) = (words::name(name)?, words::name(room)?);
+        self.people.rename(user, name);
+        self.stir(node, room).await
     }
 
     /// Has the browsers in a room ask who is there.

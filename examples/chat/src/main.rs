@@ -2,10 +2,10 @@
 //! terminals.
 //!
 //! This file puts the server together. What may be said is in `words`, who is here in `people`,
-//! what the chat can do in `chat`, how clients ask for it in `browsers` and `terminals`.
+//! what the chat can do in `chat`, how clients ask for it in `front` and `terminals`.
 
-mod browsers;
 mod chat;
+mod front;
 mod page;
 mod people;
 mod terminals;
@@ -17,23 +17,23 @@ use std::net::IpAddr;
 use campanile::{Config, Server};
 use clap::Parser;
 
-use crate::browsers::Front;
+use crate::front::Front;
 
 /// A chat on one port: pages, WebSockets for them, WebSockets for terminals.
 #[derive(Parser)]
 struct Options {
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1")]
     address: IpAddr,
-    /// Where to listen.
+    /// Port to listen on.
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// From where the page is loaded, when that is not localhost: `https://chat.example.com`.
+    /// Where the page is loaded from, when that is not this machine: <https://chat.example.com>.
     #[arg(long)]
     origin: Option<String>,
 }
 
-/// Two kinds of channels, kept in memory. Nothing here lets anybody do anything: that is decided in `browsers`.
+/// Two kinds of channels, kept in memory. Nothing here lets anybody do anything: that is decided in `front`.
 const CHANNELS: &str = r#"
 [engine]
 type = "memory"

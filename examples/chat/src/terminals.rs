@@ -9,8 +9,8 @@ use campanile::payload;
 use campanile::protocol::codes::Rejection;
 use campanile::protocol::{Refusal, Wire};
 
-use crate::browsers::Front;
 use crate::chat::line;
+use crate::front::Front;
 use crate::words;
 
 const HELP: &str = "\
@@ -82,14 +82,17 @@ impl Front {
             }
             _ if command.starts_with('/') => Ok(HELP.to_owned()),
             _ => {
-                let event = chat.utter(node, (user, &room), typed).await?;
+                let event = chat.said(user, typed)?;
                 let channel = words::room_channel(&room);
                 node.publish(&channel, payload::json(&event)?).await?;
+                chat.show(node, &room, &event, Some(user)).await;
                 Ok(line(&event))
             }
         }
     }
 
+    /// The room is entered first and its history read then: a line that comes meanwhile may be seen
+    /// twice, but none is missed.
     async fn join(&self, session: &SessionHandle, room: &str) -> Result<String, Rejection> {
         let (node, room) = (session.node(), words::name(room)?);
         let before = self.chat.people.take_to(session.user().as_str(), room);

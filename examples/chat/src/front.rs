@@ -119,7 +119,11 @@ impl Handlers for Front {
         } else {
             let room = words::room(channel)?;
             let event = match payload::parse(data)? {
-                Said::Text(text) => self.chat.utter(session.node(), (user, room), &text).await?,
+                Said::Text(text) => {
+                    let event = self.chat.said(user, &text)?;
+                    self.chat.show(session.node(), room, &event, None).await;
+                    event
+                }
                 Said::Typing => {
                     revision.skips_history = true;
                     Event::Typing {
