@@ -75,17 +75,7 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
-    let connections_max = machine::connections_max(takes_emulation).map_err(ServeError::Io)?;
-    let limit = config.client.limits.connection_limit;
-    let admission = Arc::new(Admission::new(
-        limit.map_or(connections_max, |limit| limit.get().min(connections_max)),
-        config
-            .client
-            .limits
-            .connection_rate_limit
-            .map(NonZeroUsize::get),
-        Arc::clone(node.budget()),
-    ));
+    let admission = admission(config, takes_emulation, &node).map_err(ServeError::Io)?;
     let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
     let metrics = metrics.with_proxies(proxies);
     let listener = Listener {
@@ -126,6 +116,22 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         store,
         background,
     })
+}
+
+/// How many may connect: what is configured, and no more than there are descriptors for.
+fn admission(
+    config: &Config,
+    takes_emulation: bool,
+    node: &Node,
+) -> std::io::Result<Arc<Admission>> {
+    let limits = &config.client.limits;
+    let possible = machine::connections_max(takes_emulation)?;
+    let wanted = limits.connection_limit.map(NonZeroUsize::get);
+    Ok(Arc::new(Admission::new(
+        wanted.map_or(possible, |wanted| wanted.min(possible)),
+        limits.connection_rate_limit.map(NonZeroUsize::get),
+        Arc::clone(node.budget()),
+    )))
 }
 
 /// Everybody who is asked about clients, and what for.
