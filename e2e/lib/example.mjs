@@ -5,10 +5,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Server } from './server.mjs';
+import { Server, binary } from './server.mjs';
 import { until, within } from './wait.mjs';
 
 const PATIENCE_MS = 10_000;
@@ -16,6 +16,9 @@ const PATIENCE_MS = 10_000;
 /** The path of an example's file, or of its directory. */
 export const exampleFile = (example, file = '') =>
   fileURLToPath(new URL(`../../examples/${example}/${file}`, import.meta.url));
+
+/** The program of an example that is one; cargo puts it beside the server's. */
+export const exampleBinary = (example) => join(dirname(binary()), `campanile-example-${example}`);
 
 /**
  * The server with the example's `campanile.toml`, to which pages of `origins` may connect. Its API key and token
