@@ -33,6 +33,8 @@ pub mod authority;
 pub mod bench;
 pub mod cli;
 pub mod config;
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 pub mod handlers;
 pub mod metrics;
 pub mod operations;

@@ -205,7 +205,10 @@ impl Server {
     /// Listens there, rather than at `http_server.address` and `port`: at the first of the
     /// addresses that can be bound. Port 0 is any free one. An error is told by [`Server::run`].
     pub fn bind(mut self, addresses: impl ToSocketAddrs) -> Self {
-        self.socket = Some(bind(addresses));
+        self.socket = Some(bind(addresses).map_err(|error| {
+            let told = format!("cannot listen where bind() says: {error}");
+            io::Error::new(error.kind(), told)
+        }));
         self
     }
 
