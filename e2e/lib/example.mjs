@@ -18,7 +18,7 @@ export const exampleFile = (example, file = '') =>
   fileURLToPath(new URL(`../../examples/${example}/${file}`, import.meta.url));
 
 /** The program of an example that is one; cargo puts it beside the server's. */
-export const exampleBinary = (example) => join(dirname(binary()), `campanile-example-${example}`);
+export const exampleBinary = (example) => join(dirname(binary()), example);
 
 /**
  * The server with the example's `campanile.toml`, to which pages of `origins` may connect. Its API key and token
