@@ -1,11 +1,15 @@
 //! Who decides who somebody is. The engine receives verified credentials and never sees how they
 //! were verified: tokens, keys and their algorithms are the program's.
 
+// Addresses without sockets.
+use core::net::IpAddr;
+
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::{ClientId, Payload, UserId};
 
 use crate::broker::BoxFuture;
+use crate::headers::Headers;
 
 /// Who is behind a connection, and what comes with that.
 #[derive(Clone, PartialEq, Debug)]
@@ -102,6 +106,12 @@ pub enum TokenRefusal {
 pub struct Handshake {
     /// Who the proxy in front says it is; the empty user is never said.
     pub user: Option<UserId>,
+    /// The headers of that request that somebody wants to know. With the connect command they go on
+    /// to [`Arrival::headers`](crate::application::Arrival::headers), and none are left here.
+    pub headers: Headers,
+    /// Where its TCP connection came from, where somebody wants to know: the client's address, or
+    /// that of the proxy in front.
+    pub peer: Option<IpAddr>,
 }
 
 /// Decides who somebody is.

@@ -9,10 +9,10 @@ use campanile_protocol::{self as protocol, ClientId, Refusal};
 
 use super::SPARED_MAX;
 use super::request::{
-    CloseReason, Disconnect, OverrideFields, Refresh, Since, Subscribe, Unsubscribe, payload,
-    required,
+    CloseReason, Disconnect, Refresh, Since, Subscribe, Unsubscribe, payload, required,
 };
 use super::response::Response;
+use crate::overrides::OverrideFields;
 
 /// The id of a session that cannot be, since there is no such shard.
 const NOBODY: ClientId = ClientId::from_random([0; 16], u8::MAX);

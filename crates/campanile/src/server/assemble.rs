@@ -1,10 +1,12 @@
 //! From a configuration to the parts of a server.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
 use campanile_engine::application::{Application as _, Interests};
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
@@ -51,6 +53,7 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         Some(tls) => Some(tls::over_http(&tls)),
         None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
     };
+    let has_handlers = !server.applications.is_empty();
     let applications = Applications::new(server.applications);
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let (node, seats, store) = node(config, applications, server.broker, worker_count, local)?;
@@ -91,9 +94,7 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         compresses: config.websocket.compression,
         origins,
         requests_max: machine::requests_max(takes_emulation),
-        handshakes: HandshakeRules {
-            user_header: config.client.authentication.user_id_http_header.clone(),
-        },
+        handshakes: handshakes(config, server.headers, has_handlers),
         admission: Arc::clone(&admission),
         tls,
         routes: routes(
@@ -112,6 +113,20 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         listener,
         store,
     })
+}
+
+/// What is read from requests that bring clients: what handlers want to see, and what is passed on
+/// to services elsewhere.
+fn handshakes(config: &Config, mut headers: Vec<HeaderName>, has_handlers: bool) -> HandshakeRules {
+    let services = config.proxies.all();
+    headers.extend(services.flat_map(|proxy| proxy.http_headers.iter().cloned()));
+    headers.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    headers.dedup();
+    HandshakeRules {
+        user_header: config.client.authentication.user_id_http_header.clone(),
+        headers,
+        wants_peer: has_handlers,
+    }
 }
 
 fn streams(config: &Config) -> StreamEndpoints {
@@ -282,8 +297,19 @@ fn settings(config: &Config, interests: Interests) -> Settings {
             .as_ref()
             .map(|personal| personal.personal_channel_namespace.clone()),
         interests,
+        emulated_headers: emulated_headers(config),
+        // Handlers see them when a client comes, and keep what they want of them.
+        keeps_headers: config.proxies.all().any(|proxy| proxy.passes_headers_on()),
         ..Settings::default()
     }
+}
+
+/// Those that any service is to be told of; which of them is its own business.
+fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
+    let services = config.proxies.all();
+    let names = services.flat_map(|proxy| proxy.emulated_headers.iter());
+    let names: BTreeSet<&str> = names.map(HeaderName::as_str).collect();
+    names.into_iter().map(Into::into).collect()
 }
 
 fn shortest_meta_ttl(config: &Config) -> Duration {

@@ -186,7 +186,7 @@ impl Server {
     ///
     /// It is made once, on the thread that calls [`Server::run`], and is to hand everything that is
     /// published to the inboxes that it is given: see
-    /// [`Broker`](campanile_engine::broker::Broker) for the contract.
+    /// [`Broker`] for the contract.
     pub fn broker<B, E>(
         mut self,
         make: impl FnOnce(BrokerParts) -> Result<Arc<B>, E> + Send + 'static,

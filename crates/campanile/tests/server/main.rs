@@ -18,6 +18,7 @@ mod floods;
 mod frames;
 mod handlers;
 mod handshake;
+mod headers;
 mod identity;
 mod library;
 mod limits;

@@ -22,6 +22,7 @@ use campanile_protocol::{ClientId, Disconnect, Payload, Tags, UserId, Wire};
 
 use crate::authority::{Credentials, Grant, Handshake};
 use crate::broker::{BoxFuture, Version};
+use crate::headers::Headers;
 
 pub use interests::Interests;
 
@@ -32,10 +33,12 @@ pub struct Arrival<'a> {
     pub client: ClientId,
     /// Its transport.
     pub wire: Wire,
-    /// What it says.
+    /// What it says. Its emulated headers are below, as far as they are wanted.
     pub request: &'a ConnectRequest,
     /// What was known before it said anything.
     pub handshake: Option<&'a Handshake>,
+    /// Its headers, as far as somebody wants to know them.
+    pub headers: &'a Headers,
 }
 
 /// A client that is connected, and about whom there is a question.
@@ -53,6 +56,9 @@ pub struct Caller {
     pub version: Box<str>,
     /// What the application keeps about the connection; clients never see it.
     pub meta: Option<Payload>,
+    /// What [`Arrival::headers`] were, where there were any and
+    /// [`keeps_headers`](crate::settings::Settings::keeps_headers) is set.
+    pub headers: Option<Arc<Headers>>,
 }
 
 /// Who decides a question.
