@@ -1,12 +1,11 @@
 // The example `embed-in-existing-app` as its users have it: its program, its pages, a browser context for each device.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { request } from 'node:http';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { launch } from '../lib/browser.mjs';
 import { Process, exampleBinary, scene } from '../lib/example.mjs';
@@ -179,6 +178,18 @@ act('who signs out is signed out in all tabs and on all devices, and nobody come
   await signIn(phone.page, 'alice');
   await items(phone.page, order).getByRole('button', { name: 'Done' }).click();
   await items(bob, order).waitFor({ state: 'detached' });
+});
+
+test('who signs out while connecting is not left connected', async (t) => {
+  for (let round = 0; round < 30; round++) {
+    const Cookie = await cookieOf('carol');
+    const raw = await Raw.open(t, endpoint, { headers: { Cookie } });
+    // Whichever comes first.
+    const leaving = post('/logout', {}, { Cookie });
+    raw.send({ id: 1, connect: {} });
+    assert.equal((await leaving).status, 303);
+    assert.equal((await raw.end()).code, SIGNED_OUT);
+  }
 });
 
 test('an upgrade from another origin is refused with 403, whatever its cookie', async () => {

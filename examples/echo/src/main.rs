@@ -20,17 +20,25 @@ struct Options {
     /// On which port.
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// The address of the page, as browsers have it, when it is another one.
+    #[arg(long)]
+    origin: Option<String>,
 }
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().init();
-    let Options { address, port } = Options::parse();
+    let Options {
+        address,
+        port,
+        origin,
+    } = Options::parse();
+    let origin = origin.unwrap_or_else(|| format!("http://{address}:{port}"));
     // A browser says which page opens a WebSocket. Any other page is refused with 403.
     let config = Config::from_toml(&format!(
         "
         [client]
-        allowed_origins = ['http://{address}:{port}', 'http://localhost:{port}']
+        allowed_origins = ['{origin}', 'http://localhost:{port}']
 
         [websocket]
         message_size_limit = 65536

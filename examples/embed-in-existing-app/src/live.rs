@@ -3,14 +3,15 @@
 //! The application does its work as before. What this knows of a request is what has changed when
 //! it is done.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::error::Error as StdError;
 use std::{fs, io};
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{Error, HttpResponse, rt};
 use campanile::engine::broker::Version;
 use campanile::engine::node::PublishRequest;
@@ -27,22 +28,17 @@ const CHANNEL: &str = "orders";
 /// From 4500 to 4999: clients do not come back by themselves.
 const SIGNED_OUT: Disconnect = Disconnect {
     code: 4501,
-    reason: std::borrow::Cow::Borrowed("signed out"),
+    reason: Cow::Borrowed("signed out"),
 };
+const LIVE: Bytes = Bytes::from_static(include_bytes!("../page/live.js"));
 const SDK: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/node_modules/centrifuge/build/index.mjs"
 );
 
 /// One channel, which keeps the latest list for whoever comes, or comes back.
-pub(crate) fn config(
-    origins: &[String],
-    history: &Path,
-) -> Result<Config, Box<dyn std::error::Error>> {
-    let history = history
-        .to_str()
-        .ok_or("the path of the data is not UTF-8")?;
-    let toml = format!(
+pub(crate) fn config(origins: &[String]) -> Result<Config, Box<dyn StdError>> {
+    Ok(Config::from_toml(&format!(
         "
         [client]
         allowed_origins = {origins:?}
@@ -55,46 +51,30 @@ pub(crate) fn config(
         auto_cache_recover = true
 
         [engine]
-        type = 'disk'
-
-        [engine.disk]
-        path = {history:?}
+        type = 'memory'
         "
-    );
-    Ok(Config::from_toml(&toml)?)
+    ))?)
 }
 
 /// The routes of the application, watched, and the page's scripts beside them.
-pub(crate) fn routes(
-    desk: Data<Desk>,
-) -> io::Result<impl Fn(&mut ServiceConfig) + Send + Sync + 'static> {
-    let sdk = fs::read_to_string(SDK)
+pub(crate) fn routes(desk: Data<Desk>) -> io::Result<impl Fn(&mut ServiceConfig) + Send + Sync> {
+    let sdk = fs::read(SDK)
         .map_err(|error| io::Error::new(error.kind(), format!("{SDK}: {error}: run `npm ci`")))?;
-    let sdk = web::Bytes::from(sdk);
+    let sdk = Bytes::from(sdk);
     Ok(move |services: &mut ServiceConfig| {
         let sdk = sdk.clone();
-        let watched = desk.clone();
-        let all = web::scope("")
-            .wrap(from_fn(move |node, request, next| {
-                watch(watched.clone(), node, request, next)
-            }))
-            .configure(app::routes);
         services
             .app_data(desk.clone())
-            .route(
-                "/live.js",
-                web::get()
-                    .to(|| script(web::Bytes::from_static(include_bytes!("../page/live.js")))),
-            )
+            .route("/live.js", web::get().to(|| script(LIVE)))
             .route(
                 "/centrifuge.mjs",
                 web::get().to(move || script(sdk.clone())),
             )
-            .service(all);
+            .service(web::scope("").wrap(from_fn(watch)).configure(app::routes));
     })
 }
 
-async fn script(text: web::Bytes) -> HttpResponse {
+async fn script(text: Bytes) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/javascript; charset=utf-8")
         .body(text)
@@ -127,26 +107,23 @@ async fn watch(
     work.await.map_err(ErrorInternalServerError)?
 }
 
-/// Publishes the list as it is. One that is older than what was published already is not.
+/// Publishes the list as it is. What is older than what was published already is left out.
 pub(crate) async fn publish(node: &Node, desk: &Desk) {
-    let orders = desk.orders();
-    let published = match payload::json(&orders) {
-        Ok(payload) => {
-            let mut request = PublishRequest::from(payload);
-            request.version = Some(Version {
-                number: orders.version,
-                epoch: "".into(),
-            });
-            node.publish(CHANNEL, request)
-                .await
-                .map_err(|refusal| refusal.to_string())
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = published {
-        // What was asked for is done all the same; the next change brings this one too.
+    if let Err(error) = try_publish(node, desk).await {
+        // What was asked for is done all the same, and the next change brings this one too.
         tracing::warn!(error, "the orders were not published");
     }
+}
+
+async fn try_publish(node: &Node, desk: &Desk) -> Result<(), Box<dyn StdError>> {
+    let orders = desk.orders();
+    let mut publication = PublishRequest::from(payload::json(&orders)?);
+    publication.version = Some(Version {
+        number: orders.version,
+        epoch: "".into(),
+    });
+    node.publish(CHANNEL, publication).await?;
+    Ok(())
 }
 
 /// Who may connect: whoever has the cookie of the pages.

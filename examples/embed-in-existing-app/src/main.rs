@@ -21,7 +21,10 @@ struct Options {
     /// On which port.
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// Where orders are kept, and what was published.
+    /// The address of the page, as browsers have it, when it is another one.
+    #[arg(long)]
+    origin: Option<String>,
+    /// Where orders are kept.
     #[arg(long, default_value = "data")]
     data: PathBuf,
 }
@@ -32,18 +35,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let Options {
         address,
         port,
+        origin,
         data,
     } = Options::parse();
+    let origin = origin.unwrap_or_else(|| format!("http://{address}:{port}"));
     let desk = Data::new(Desk::open(&data)?);
-    let origins = [
-        format!("http://{address}:{port}"),
-        format!("http://localhost:{port}"),
-    ];
-    let server = Server::new(live::config(&origins, &data.join("history"))?)
+    let server = Server::new(live::config(&[origin, format!("http://localhost:{port}")])?)
         .routes(live::routes(desk.clone())?)
         .handlers(live::Staff(desk.clone()))
         .bind((address, port))
         .run()?;
+    // Pages that were open while another process served may have an older list.
     live::publish(server.node(), &desk).await;
     Ok(server.wait().await?)
 }

@@ -71,7 +71,10 @@ impl Board {
     pub(crate) fn open(file: PathBuf) -> io::Result<Self> {
         let state = match fs::read(&file) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => State::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => State {
+                version: milliseconds(),
+                ..State::default()
+            },
             Err(error) => return Err(error),
         };
         Ok(Self {

@@ -18,7 +18,7 @@ use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATI
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, Form, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use board::{Board, ChangeError};
 use sessions::Seal;
@@ -32,7 +32,7 @@ pub(crate) struct Desk {
 }
 
 /// The list of orders as it is in pages.
-#[derive(serde::Serialize)]
+#[derive(Serialize)]
 pub(crate) struct Fragment {
     /// Newer ones have greater numbers.
     pub(crate) version: u64,
