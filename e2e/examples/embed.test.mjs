@@ -253,6 +253,41 @@ act('the middleware of the application sees its pages, and pages come while sock
   assert.ok(await isUntouched(alice.page));
 });
 
+act('what is done between the page and its connection is seen', async (device) => {
+  const alice = await signedIn(device, 'alice');
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  const asked = new Promise((resolve) => {
+    alice.context.route('**/live.js', async (route) => {
+      resolve();
+      await released;
+      await route.continue();
+    });
+  });
+  // Not loaded until its script is.
+  const opening = alice.open(origin);
+  await asked;
+  const order = something('between');
+  const Cookie = await cookieOf('bob');
+  assert.equal((await post('/orders', { text: order }, { Cookie })).status, 303);
+  release();
+  await opening;
+  await items(alice.page, order).waitFor();
+  await items(alice.page, order).getByRole('button', { name: 'Done' }).click();
+  await items(alice.page, order).waitFor({ state: 'detached' });
+});
+
+/** Starts it anew, with what `whileDown` does before. */
+async function restart(signal, whileDown) {
+  if (signal === 'SIGTERM') await program.stop();
+  else {
+    program.signal(signal);
+    await program.exited;
+  }
+  await whileDown();
+  await start();
+}
+
 for (const [how, signal] of [['stopped', 'SIGTERM'], ['killed', 'SIGKILL']]) {
   act(`who is away while the server is ${how} and started again sees what was done meanwhile`, async (device) => {
     const alice = await signedIn(device, 'alice');
@@ -261,20 +296,14 @@ for (const [how, signal] of [['stopped', 'SIGTERM'], ['killed', 'SIGKILL']]) {
     await alice.offline(true);
     await status(alice.page, /^connecting$/);
     await take(bob.page, early);
-    if (signal === 'SIGTERM') await program.stop();
-    else {
-      program.signal(signal);
-      await program.exited;
-    }
-    await status(bob.page, /^connecting$/);
-    await start();
-    const bobCookie = (await bob.context.cookies()).map(({ name, value }) => `${name}=${value}`).join('; ');
-    assert.equal((await post('/orders', { text: late }, { Cookie: bobCookie })).status, 303);
+    await restart(signal, () => status(bob.page, /^connecting$/));
+    await isConnected(bob.page);
     await alice.offline(false);
-    for (const { page } of [alice, bob]) {
-      await isConnected(page);
-      for (const text of [early, late]) await items(page, text).waitFor();
-    }
+    await isConnected(alice.page);
+    // From before the restart, and nothing has changed since.
+    await items(alice.page, early).waitFor();
+    await take(bob.page, late);
+    await items(alice.page, late).waitFor();
     assert.ok(await isUntouched(alice.page));
     for (const text of [early, late]) {
       await items(alice.page, text).getByRole('button', { name: 'Done' }).click();

@@ -16,13 +16,11 @@ use actix_web::{Error, HttpResponse, rt};
 use campanile::engine::broker::Version;
 use campanile::engine::node::PublishRequest;
 use campanile::engine::shard::Target;
-use campanile::handlers::{
-    Arrival, Credentials, Decision, Grant, Handlers, Interests, SessionHandle, Verdict,
-};
+use campanile::handlers::{Arrival, Credentials, Decision, Grant, Handlers, Interests, Verdict};
 use campanile::protocol::Disconnect;
 use campanile::{Config, Node, payload};
 
-use crate::app::{self, Desk, Session};
+use crate::app::{self, Desk};
 
 const CHANNEL: &str = "orders";
 /// From 4500 to 4999: clients do not come back by themselves.
@@ -131,25 +129,14 @@ pub(crate) struct Staff(pub(crate) Data<Desk>);
 
 impl Handlers for Staff {
     fn interests(&self) -> Interests {
-        Interests::CONNECTING | Interests::CONNECTED
+        Interests::CONNECTING
     }
 
     async fn connecting(&self, arrival: Arrival<'_>) -> Decision<Credentials> {
         let cookies = arrival.headers.text("cookie").unwrap_or_default();
         let session = self.0.session(cookies).ok_or(SIGNED_OUT)?;
         let mut credentials = Credentials::of(&session.user);
-        credentials.meta = Some(payload::json(&session)?);
         credentials.subscriptions = vec![(CHANNEL.into(), Grant::default())];
         Ok(Verdict::Allowed(credentials))
-    }
-
-    /// Signing out disconnects who is connected; who was about to be is found out here.
-    async fn connected(&self, client: &SessionHandle) {
-        let session = client
-            .meta()
-            .and_then(|meta| payload::parse::<Session>(meta).ok());
-        if !session.is_some_and(|session| self.0.is_signed_in(&session)) {
-            client.disconnect(SIGNED_OUT).await;
-        }
     }
 }

@@ -16,7 +16,6 @@ const COOKIE: &str = "desk";
 const KEY_BYTES: usize = 64;
 
 /// What a cookie says.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub(crate) struct Session {
     pub(crate) user: String,
     /// How often this user had signed out before.
