@@ -120,7 +120,7 @@ mod tests {
         let tell = Tell(tell);
         let work = async move {
             let _tell = tell;
-            pending().await
+            pending::<()>().await;
         };
         (spawner.spawn(work), told)
     }

@@ -20,15 +20,14 @@ const _: () = assert!(SHARDS_MAX <= u8::MAX as usize, "the last shard is nobody'
 
 pub(super) async fn subscribe(node: &Node, request: Subscribe<'_>) -> Result<Response, Refusal> {
     let channel = required(request.channel)?;
-    let grant = Grant {
-        info: payload(request.info, request.b64info.as_deref())?,
-        data: payload(request.data, request.b64data.as_deref())?,
-        expire_at: request.expire_at.filter(|at| *at > 0),
-        overrides: request
-            .overrides
-            .as_ref()
-            .map_or_else(Default::default, OverrideFields::overrides),
-    };
+    let mut grant = Grant::as_configured();
+    grant.info = payload(request.info, request.b64info.as_deref())?;
+    grant.data = payload(request.data, request.b64data.as_deref())?;
+    grant.expire_at = request.expire_at.filter(|at| *at > 0);
+    grant.overrides = request
+        .overrides
+        .as_ref()
+        .map_or_else(Default::default, OverrideFields::overrides);
     let recover = request.recover_since.as_ref().map(Since::position);
     let target = target(request.user, request.client, request.session);
     node.subscribe(target, &channel, grant, recover).await?;

@@ -11,7 +11,7 @@ use campanile_engine::application::{Renewal, Revision};
 use campanile_engine::authority::{Credentials, Grant};
 use campanile_engine::broker::Version;
 use campanile_protocol::codes::Rejection;
-use campanile_protocol::{Disconnect, Payload, Refusal, Tags, UserId};
+use campanile_protocol::{Disconnect, Payload, Refusal, Tags};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -152,27 +152,25 @@ impl ConnectFields {
         for channel in self.channels.unwrap_or_default() {
             subscriptions.entry(channel).or_default();
         }
-        Credentials {
-            user: UserId::new(self.user.as_deref().unwrap_or_default()),
-            expire_at: self.expire_at.filter(|at| *at != 0),
-            info: self.b64info.or(self.info),
-            meta: self.meta,
-            data: self.b64data.or(self.data),
-            subscriptions: subscriptions.into_iter().collect(),
-            // They were told to the application, which has decided.
-            considers_wishes: false,
-        }
+        let mut credentials = Credentials::of(self.user.as_deref().unwrap_or_default());
+        credentials.expire_at = self.expire_at.filter(|at| *at != 0);
+        credentials.info = self.b64info.or(self.info);
+        credentials.meta = self.meta;
+        credentials.data = self.b64data.or(self.data);
+        credentials.subscriptions = subscriptions.into_iter().collect();
+        // They were told to the application, which has decided.
+        credentials.considers_wishes = false;
+        credentials
     }
 }
 
 impl SubFields {
     fn grant(self) -> Grant {
-        Grant {
-            info: self.b64info.or(self.info),
-            data: self.b64data.or(self.data),
-            expire_at: None,
-            overrides: overrides(self.overrides),
-        }
+        let mut grant = Grant::as_configured();
+        grant.info = self.b64info.or(self.info);
+        grant.data = self.b64data.or(self.data);
+        grant.overrides = overrides(self.overrides);
+        grant
     }
 }
 
@@ -197,14 +195,13 @@ impl RenewalFields {
     /// `None` when it is the end, at this moment in Unix seconds.
     pub(super) fn renewal(self, now: i64) -> Option<Renewal> {
         let expire_at = self.expire_at.filter(|at| *at > now);
-        if self.expired.unwrap_or_default() || expire_at.is_none() {
+        if self.expired.unwrap_or_default() {
             return None;
         }
-        Some(Renewal {
-            expire_at,
-            info: self.b64info.or(self.info),
-            meta: self.meta,
-        })
+        let mut renewal = Renewal::until(expire_at?);
+        renewal.info = self.b64info.or(self.info);
+        renewal.meta = self.meta;
+        Some(renewal)
     }
 }
 
@@ -226,12 +223,12 @@ pub(super) struct SubscribeFields {
 
 impl SubscribeFields {
     pub(super) fn grant(self) -> Grant {
-        Grant {
-            info: self.b64info.or(self.info),
-            data: self.b64data.or(self.data),
-            expire_at: self.expire_at.filter(|at| *at != 0),
-            overrides: overrides(self.overrides),
-        }
+        let mut grant = Grant::as_configured();
+        grant.info = self.b64info.or(self.info);
+        grant.data = self.b64data.or(self.data);
+        grant.expire_at = self.expire_at.filter(|at| *at != 0);
+        grant.overrides = overrides(self.overrides);
+        grant
     }
 }
 
@@ -253,18 +250,18 @@ pub(super) struct PublishFields {
 impl PublishFields {
     pub(super) fn revision(self) -> Revision {
         let version = self.version.filter(|number| *number > 0);
-        Revision {
-            // Here, and nowhere else, JSON wins.
-            data: self.data.or(self.b64data),
-            tags: self.tags.filter(|tags| !tags.is_empty()).map(Box::new),
-            skips_history: self.skip_history.unwrap_or_default(),
-            idempotency_key: self.idempotency_key.filter(|key| !key.is_empty()),
-            version: version.map(|number| Version {
-                number,
-                epoch: self.version_epoch.unwrap_or_default(),
-            }),
-            wants_delta: self.delta.unwrap_or_default(),
-        }
+        let mut revision = Revision::unchanged();
+        // Here, and nowhere else, JSON wins.
+        revision.data = self.data.or(self.b64data);
+        revision.tags = self.tags.filter(|tags| !tags.is_empty()).map(Box::new);
+        revision.skips_history = self.skip_history.unwrap_or_default();
+        revision.idempotency_key = self.idempotency_key.filter(|key| !key.is_empty());
+        revision.version = version.map(|number| Version {
+            number,
+            epoch: self.version_epoch.unwrap_or_default(),
+        });
+        revision.wants_delta = self.delta.unwrap_or_default();
+        revision
     }
 }
 

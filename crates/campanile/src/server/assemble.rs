@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
-use campanile_engine::application::{Application as _, Interests};
+use campanile_engine::application::{Application, Interests};
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
@@ -24,10 +24,12 @@ use super::store::{self, BrokerParts};
 use super::{MakeBroker, ServeError, Server, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
+use crate::background::Background;
 use crate::config::{BodyTransport, Config, Engine};
 use crate::handlers::Applications;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
+use crate::proxy::{ProxyApplication, ProxyMetrics};
 use crate::transport::{
     Admission, BodyEndpoint, HandshakeRules, Listener, Origins, Routes, StreamEndpoints, WorkerPool,
 };
@@ -43,6 +45,8 @@ pub(super) struct Assembled {
     pub(super) listener: Listener,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
+    /// Where services elsewhere are asked, if there are any.
+    pub(super) background: Option<Background>,
 }
 
 /// Puts together what is to listen at `local`.
@@ -54,9 +58,16 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
     };
     let has_handlers = !server.applications.is_empty();
-    let applications = Applications::new(server.applications);
+    let asked = asked(config, server.applications)?;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
-    let (node, seats, store) = node(config, applications, server.broker, worker_count, local)?;
+    let Asked {
+        application,
+        namespaces,
+        proxies,
+        background,
+    } = asked;
+    let makers = (application, namespaces, server.broker);
+    let (node, seats, store) = node(config, makers, worker_count, local)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&node));
     let readiness = Arc::new(Readiness::new(store.clone()));
@@ -64,18 +75,9 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
-    let connections_max = machine::connections_max(takes_emulation).map_err(ServeError::Io)?;
-    let limit = config.client.limits.connection_limit;
-    let admission = Arc::new(Admission::new(
-        limit.map_or(connections_max, |limit| limit.get().min(connections_max)),
-        config
-            .client
-            .limits
-            .connection_rate_limit
-            .map(NonZeroUsize::get),
-        Arc::clone(node.budget()),
-    ));
+    let admission = admission(config, takes_emulation, &node).map_err(ServeError::Io)?;
     let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
+    let metrics = metrics.with_proxies(proxies);
     let listener = Listener {
         workers,
         worker_count,
@@ -112,6 +114,54 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         readiness,
         listener,
         store,
+        background,
+    })
+}
+
+/// How many may connect: what is configured, and no more than there are descriptors for.
+fn admission(
+    config: &Config,
+    takes_emulation: bool,
+    node: &Node,
+) -> std::io::Result<Arc<Admission>> {
+    let limits = &config.client.limits;
+    let possible = machine::connections_max(takes_emulation)?;
+    let wanted = limits.connection_limit.map(NonZeroUsize::get);
+    Ok(Arc::new(Admission::new(
+        wanted.map_or(possible, |wanted| wanted.min(possible)),
+        limits.connection_rate_limit.map(NonZeroUsize::get),
+        Arc::clone(node.budget()),
+    )))
+}
+
+/// Everybody who is asked about clients, and what for.
+struct Asked {
+    application: Applications,
+    namespaces: Arc<Namespaces>,
+    proxies: ProxyMetrics,
+    background: Option<Background>,
+}
+
+/// The handlers of this program, and behind them the services elsewhere. A thread for these is only
+/// there where there are any.
+fn asked(config: &Config, mut all: Vec<Box<dyn Application>>) -> Result<Asked, ServeError> {
+    let handlers = all.iter().map(|one| one.interests());
+    let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
+    let namespaces = Arc::new(namespaces(config, handlers));
+    let rules = &config.proxies;
+    let (mut proxies, mut background) = (ProxyMetrics::default(), None);
+    if rules.all().next().is_some() || rules.rpc.ping.is_some() {
+        let thread = Background::start().map_err(ServeError::Io)?;
+        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), &thread)?;
+        proxies = services.metrics();
+        all.push(Box::new(services));
+        background = Some(thread);
+    }
+    Ok(Asked {
+        application: Applications::new(all),
+        namespaces,
+        proxies,
+        background,
     })
 }
 
@@ -155,14 +205,12 @@ type Seated = (Arc<Node>, Vec<ShardSeat>, Option<Arc<DiskBroker>>);
 
 fn node(
     config: &Config,
-    applications: Applications,
-    make: Option<MakeBroker>,
+    (application, namespaces, make): (Applications, Arc<Namespaces>, Option<MakeBroker>),
     shards: usize,
     local: SocketAddr,
 ) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let interests = applications.interests();
-    let namespaces = Arc::new(namespaces(config, interests));
+    let interests = application.interests();
     let memory_limit = match config.memory.limit {
         Some(limit) => Some(limit.get() as u64),
         None => machine::half_of_memory(),
@@ -186,7 +234,7 @@ fn node(
         broker,
         presence: Arc::new(MemoryPresence::default()),
         authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
-        application: Arc::new(applications),
+        application: Arc::new(application),
         budget,
         clock,
         inboxes,

@@ -81,17 +81,14 @@ impl Handlers for Club {
         match wanted.channel.as_str() {
             "as-configured" => Ok(Verdict::AsConfigured),
             _ if session.user().is_anonymous() => Err(refused(1000, "who are you?")),
-            _ => Ok(Verdict::Allowed(Grant::default())),
+            _ => Ok(Verdict::Allowed(Grant::as_configured())),
         }
     }
 
     async fn publish(&self, session: &SessionHandle, _: &str, data: &[u8]) -> Decision<Revision> {
         let text: String = payload::parse(data)?;
         let line = format!("[{}]: {text}", session.user().as_str());
-        Ok(Verdict::Allowed(Revision {
-            data: Some(payload::json(&line)?),
-            ..Revision::default()
-        }))
+        Ok(Verdict::Allowed(Revision::of(payload::json(&line)?)))
     }
 
     async fn rpc(&self, session: &SessionHandle, method: &str, data: &[u8]) -> Decision<Payload> {
@@ -294,7 +291,7 @@ fn a_session_is_held_by_its_handle_and_told_when_it_is_gone() {
     let [session] = &sessions[..] else {
         panic!("one session");
     };
-    let grant = || Grant::default();
+    let grant = || Grant::as_configured();
     assert_eq!(
         embedded.wait_for(session.subscribe("side", grant(), None)),
         Ok(true)

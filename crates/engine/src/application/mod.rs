@@ -28,6 +28,7 @@ pub use interests::Interests;
 
 /// A client that wants to connect.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Arrival<'a> {
     /// The identity that its session will have.
     pub client: ClientId,
@@ -43,6 +44,7 @@ pub struct Arrival<'a> {
 
 /// A client that is connected, and about whom there is a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Caller {
     /// Its session.
     pub client: ClientId,
@@ -75,8 +77,9 @@ pub enum Verdict<T> {
 /// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999.
 pub type Decision<T> = Result<Verdict<T>, Rejection>;
 
-/// How an allowed publication differs from what the client sent.
+/// How an allowed publication differs from what the client sent; by default it does not.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Revision {
     /// The payload, when it is another one.
     pub data: Option<Payload>,
@@ -93,8 +96,36 @@ pub struct Revision {
     pub wants_delta: bool,
 }
 
-/// New life for a connection or a subscription.
+impl Revision {
+    /// What the client sent.
+    #[must_use]
+    pub fn unchanged() -> Self {
+        Self::default()
+    }
+
+    /// This payload instead.
+    #[must_use]
+    pub fn of(data: Payload) -> Self {
+        Self {
+            data: Some(data),
+            ..Self::default()
+        }
+    }
+
+    /// The same, not to be kept in the channel's history.
+    #[must_use]
+    pub fn outside_history(self) -> Self {
+        let skips_history = true;
+        Self {
+            skips_history,
+            ..self
+        }
+    }
+}
+
+/// New life for a connection or a subscription; by default without an end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Renewal {
     /// When it ends, in Unix seconds; never, without a value.
     pub expire_at: Option<i64>,
@@ -103,6 +134,17 @@ pub struct Renewal {
     /// What the application keeps about the connection, when that changes. Nothing is kept about
     /// subscriptions.
     pub meta: Option<Payload>,
+}
+
+impl Renewal {
+    /// Until then, in Unix seconds.
+    #[must_use]
+    pub fn until(unix: i64) -> Self {
+        Self {
+            expire_at: Some(unix),
+            ..Self::default()
+        }
+    }
 }
 
 /// Why something is not renewed.

@@ -1,6 +1,11 @@
 //! Backends that do not answer as they should.
 
+use std::io;
+use std::mem;
+use std::sync::Mutex;
+
 use super::*;
+use crate::config::Secret;
 
 /// What clients are told, and what becomes of what was to be renewed.
 async fn assert_failure(rig: &Rig, why: &str) {
@@ -179,4 +184,84 @@ async fn the_end_of_the_server_is_a_failure_of_what_is_under_way() {
     assert_eq!(refusal(decision), internal());
     let renewed = application.refresh(&caller).await;
     assert_eq!(renewed, Err(Lapse::Unavailable));
+}
+
+/// What a thread has logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_proxy_and_the_cause_and_no_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let backend = Backend::start();
+    let with_secrets = |url: &str| Proxy {
+        name: "billing".into(),
+        static_headers: vec![("x-key".parse().unwrap(), Secret::new("hush"))],
+        ..proxy(&format!("{url}/hush?key=hush"))
+    };
+    // Another test may be the first to come to that line, at this moment and without a log; what
+    // tracing remembers of that is to be forgotten.
+    let rig = Rig::new(with_secrets(&wire::is_nowhere().await));
+    assert!(rig.rpc("hush", r#""hush""#).await.is_err());
+    tracing::callsite::rebuild_interest_cache();
+    log.0.lock().unwrap().clear();
+    for (body, cause) in [
+        (
+            r#"{"result":{"version":"hush"}}"#,
+            "a field of a wrong type at line 1 column 27",
+        ),
+        (
+            r#"{"result":{"b64data":"hush!"}}"#,
+            "a field of a wrong type",
+        ),
+        ("hush", "an answer that is no JSON at line 1 column 1"),
+        ("{\"hush\": \"hu", "an answer that ends too early"),
+        (
+            r#"{"error":{"code":103,"message":"hush"}}"#,
+            "an error with code 103",
+        ),
+    ] {
+        backend.answer(200, body);
+        let rig = Rig::new(with_secrets(backend.url()));
+        let published = rig
+            .application
+            .publish(&caller(), "hush", br#""hush""#)
+            .await;
+        assert_eq!(refusal(published), internal());
+        assert_logged(&log, cause);
+    }
+    backend.answer(500, "hush");
+    let rig = Rig::new(with_secrets(backend.url()));
+    assert!(rig.rpc("hush", r#""hush""#).await.is_err());
+    assert_logged(&log, "status 500");
+    let rig = Rig::new(with_secrets(&wire::is_nowhere().await));
+    assert!(rig.rpc("hush", r#""hush""#).await.is_err());
+    assert_logged(&log, "onnect");
+}
+
+/// The one line since the last time.
+fn assert_logged(log: &Log, cause: &str) {
+    let line = String::from_utf8(mem::take(&mut *log.0.lock().unwrap())).unwrap();
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(
+        line.contains(r#"proxy="billing""#) && line.contains(cause),
+        "{line}"
+    );
+    assert!(!line.contains("hush"), "{line}");
 }

@@ -52,7 +52,8 @@ fn proxy(endpoint: &str) -> Proxy {
 
 /// Everything is asked of one proxy, except in the namespace `quiet`.
 fn everything(proxy: Proxy) -> Proxies {
-    let proxy = || Some(Arc::new(proxy.clone()));
+    let proxy = Arc::new(proxy);
+    let proxy = || Some(Arc::clone(&proxy));
     let asked = ChannelProxies {
         subscribe: proxy(),
         publish: proxy(),
