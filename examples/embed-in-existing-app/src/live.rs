@@ -135,8 +135,8 @@ impl Handlers for Staff {
     async fn connecting(&self, arrival: Arrival<'_>) -> Decision<Credentials> {
         let cookies = arrival.headers.text("cookie").unwrap_or_default();
         let session = self.0.session(cookies).ok_or(SIGNED_OUT)?;
-        let mut credentials = Credentials::of(&session.user);
-        credentials.subscriptions = vec![(CHANNEL.into(), Grant::default())];
+        let credentials = Credentials::of(&session.user);
+        let credentials = credentials.subscribed_to(CHANNEL, Grant::as_configured());
         Ok(Verdict::Allowed(credentials))
     }
 }
