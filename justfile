@@ -18,6 +18,7 @@ test:
 e2e:
     e2e/install.sh
     cargo build --release -p campanile
+    for manifest in examples/*/Cargo.toml; do cargo build --release --manifest-path "$manifest"; done
     CAMPANILE_BIN="$(just target)/release/campanile" e2e/run.sh
 
 # One fuzz target for so many seconds (nightly and cargo-fuzz; `cd fuzz && cargo fuzz list` names them)

@@ -107,6 +107,7 @@ export class Device {
   constructor(name, context, origins) {
     this.name = name;
     this.context = context;
+    this.origins = [...origins];
     this.complaints = [];
     context.setDefaultTimeout(PATIENCE_MS);
     context.on('weberror', (error) => this.complaints.push(error.error().message));
@@ -115,7 +116,7 @@ export class Device {
     });
     context.on('request', (request) => {
       const { protocol, origin } = new URL(request.url());
-      if (protocol !== 'data:' && !origins.includes(origin)) this.complaints.push(`request to ${request.url()}`);
+      if (protocol !== 'data:' && !this.origins.includes(origin)) this.complaints.push(`request to ${request.url()}`);
     });
   }
 

@@ -6,7 +6,12 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 #[derive(Clone, Debug)]
 pub struct Origins {
     patterns: GlobSet,
+    allows_own: bool,
 }
+
+/// In place of a pattern: pages of the host and port that the request itself is for. Not a part of
+/// the protocol's section, and no origin that a browser could send.
+pub(super) const SAME_ORIGIN: &str = "same-origin";
 
 impl Origins {
     /// Origins that match any of these patterns; none, when there are none.
@@ -15,20 +20,36 @@ impl Origins {
     /// A pattern is not one.
     pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, globset::Error> {
         let mut set = GlobSetBuilder::new();
+        let mut allows_own = false;
         for pattern in patterns {
             let pattern = pattern.as_ref().to_lowercase();
+            if pattern == SAME_ORIGIN {
+                allows_own = true;
+                continue;
+            }
             set.add(GlobBuilder::new(&pattern).backslash_escape(true).build()?);
         }
         Ok(Self {
             patterns: set.build()?,
+            allows_own,
         })
     }
 
-    /// Whether a request with this header may connect. Without one it does not come from a page.
+    /// Whether a request with these headers, `Origin` and `Host`, may connect. Without an origin it
+    /// does not come from a page.
     #[must_use]
-    pub fn allow(&self, origin: Option<&[u8]>) -> bool {
+    pub fn allow(&self, origin: Option<&[u8]>, host: Option<&[u8]>) -> bool {
         let Some(origin) = origin else { return true };
-        std::str::from_utf8(origin).is_ok_and(|o| self.patterns.is_match(o.to_lowercase()))
+        let Ok(origin) = std::str::from_utf8(origin) else {
+            return false;
+        };
+        let is_own = || {
+            // By host and port alone: what speaks TLS may stand in front.
+            let page = origin.split_once("://").map(|(_, page)| page.as_bytes());
+            page.zip(host)
+                .is_some_and(|(page, host)| !page.is_empty() && page.eq_ignore_ascii_case(host))
+        };
+        self.patterns.is_match(origin.to_lowercase()) || (self.allows_own && is_own())
     }
 }
 
@@ -39,12 +60,12 @@ mod tests {
     fn allows(patterns: &[&str], origin: &str) -> bool {
         Origins::new(patterns)
             .unwrap()
-            .allow(Some(origin.as_bytes()))
+            .allow(Some(origin.as_bytes()), Some(b"App.example:8000"))
     }
 
     #[test]
     fn a_request_without_an_origin_is_not_from_a_page() {
-        assert!(Origins::new::<&str>(&[]).unwrap().allow(None));
+        assert!(Origins::new::<&str>(&[]).unwrap().allow(None, None));
         assert!(!allows(&[], "https://a.com"));
     }
 
@@ -76,6 +97,26 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_match_nothing() {
-        assert!(!Origins::new(&["*"]).unwrap().allow(Some(b"\xff")));
+        assert!(!Origins::new(&["*"]).unwrap().allow(Some(b"\xff"), None));
+    }
+
+    #[test]
+    fn pages_of_the_server_itself_may_be_allowed_without_their_name() {
+        let own = &[SAME_ORIGIN];
+        assert!(allows(own, "http://app.example:8000") && allows(own, "https://APP.example:8000"));
+        for other in [
+            "http://app.example",
+            "http://app.example:80001",
+            "http://evil.app.example:8000",
+            "null",
+            "http://",
+            SAME_ORIGIN,
+        ] {
+            assert!(!allows(own, other), "{other}");
+        }
+        assert!(!allows(&["https://a.com"], "http://app.example:8000"));
+        let both = &[SAME_ORIGIN, "https://a.com"];
+        assert!(allows(both, "https://a.com") && allows(both, "http://app.example:8000"));
+        assert!(!Origins::new(own).unwrap().allow(Some(b"http://a"), None));
     }
 }

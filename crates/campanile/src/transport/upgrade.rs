@@ -170,7 +170,9 @@ fn encoding(request: &Request) -> Encoding {
 fn allows_origin(paths: &Paths, headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(header::ORIGIN);
     let origin = origins.next().map(header::HeaderValue::as_bytes);
-    origins.next().is_none() && paths.origins.allow(origin)
+    let host = headers.get(header::HOST);
+    let host = host.map(header::HeaderValue::as_bytes);
+    origins.next().is_none() && paths.origins.allow(origin, host)
 }
 
 fn has_body(headers: &HeaderMap) -> bool {

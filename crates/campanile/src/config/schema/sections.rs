@@ -125,7 +125,7 @@ const MEMORY: &[Setting] = &[Setting::count(
 const CLIENT: &[Setting] = &[
     Setting::list(
         "allowed_origins",
-        "Origins of browsers that may connect, with * as a wildcard; none if empty.",
+        "Origins of browsers that may connect, with * as a wildcard, or same-origin for pages of this very host and port; none if empty.",
     ),
     Setting::flag(
         "allow_anonymous_connect_without_token",

@@ -9,6 +9,10 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 
 use crate::transport::origin::Origins;
 
+fn host(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(header::HOST).map(HeaderValue::as_bytes)
+}
+
 /// Whether the user's browser sent this on behalf of a page that may ask in the user's name. What
 /// headers say of the user rests on cookies, which browsers add for any page: also for one whose
 /// origin is not allowed, and without any origin for links and images. Where a browser does not
@@ -16,7 +20,8 @@ use crate::transport::origin::Origins;
 pub(super) fn speaks_for_user(origins: &Origins, head: &RequestHead) -> bool {
     let headers = &head.headers;
     let mut all = headers.get_all(header::ORIGIN);
-    let is_allowed = origins.allow(all.next().map(HeaderValue::as_bytes)) && all.next().is_none();
+    let is_allowed =
+        origins.allow(all.next().map(HeaderValue::as_bytes), host(headers)) && all.next().is_none();
     let mode = headers.get("Sec-Fetch-Mode").map(HeaderValue::as_bytes);
     is_allowed
         && match mode {
@@ -52,7 +57,7 @@ impl Cors {
         // Caches must not give what one origin got to another one.
         let varies = (header::VARY, HeaderValue::from_static("Origin"));
         let origin = match (all.next(), all.next()) {
-            (Some(origin), None) if origins.allow(Some(origin.as_bytes())) => origin,
+            (Some(origin), None) if origins.allow(Some(origin.as_bytes()), host(headers)) => origin,
             (origin, _) => {
                 return Self {
                     headers: vec![varies],
