@@ -13,6 +13,12 @@ need python3 "install Python 3.10 or newer"
 say "JavaScript packages (npm ci)"
 npm ci --no-fund --no-audit
 
+for example in ../examples/*/package-lock.json; do
+    directory=$(dirname "$example")
+    say "JavaScript packages of $directory (npm ci)"
+    (cd "$directory" && npm ci --no-fund --no-audit)
+done
+
 for suite in python autobahn; do
     if cmp -s "$suite/requirements.txt" "$suite/.venv/installed.txt"; then
         say "Python packages of $suite are up to date"

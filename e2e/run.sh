@@ -23,6 +23,7 @@ suite crash-full node crash/full.mjs
 suite python python/.venv/bin/python -m pytest -q python
 suite autobahn autobahn/.venv/bin/python autobahn/run.py
 suite browser npm run --silent test:browser
+suite examples npm run --silent test:examples
 
 if [ -n "$failed" ]; then
     echo "e2e/run: failed:$failed" >&2

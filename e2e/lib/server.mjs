@@ -65,12 +65,14 @@ const brief = () => ({ signal: AbortSignal.timeout(10_000) });
 export class Server {
   #process;
   #args;
+  #env;
   #output = '';
 
-  constructor(port, directory, args) {
+  constructor(port, directory, args, env = {}) {
     this.port = port;
     this.directory = directory;
     this.#args = args;
+    this.#env = env;
     this.http = `http://127.0.0.1:${port}`;
     this.ws = `ws://127.0.0.1:${port}/connection/websocket`;
   }
@@ -95,12 +97,20 @@ export class Server {
     return new Server(port, directory, ['serve', '--dev', '--port', `${port}`]).launch();
   }
 
+  /** A configuration file as it is, but on a free port, with the suite's secrets and data of its own. */
+  static async startFile(file, env = {}) {
+    const port = await freePort();
+    const directory = await mkdtemp(join(tmpdir(), 'campanile-e2e-'));
+    const secrets = { CAMPANILE_HTTP_API_KEY: API_KEY, CAMPANILE_CLIENT_TOKEN_HMAC_SECRET_KEY: SECRET };
+    return new Server(port, directory, ['serve', '-c', file, '--port', `${port}`], { ...secrets, ...env }).launch();
+  }
+
   /** Begins a process without waiting for it. */
   spawn() {
     // The server reads variables with its name in front as settings; the suite's own is none.
     const { CAMPANILE_BIN: _, ...env } = process.env;
     const stdio = ['ignore', 'pipe', 'pipe'];
-    this.#process = spawn(binary(), this.#args, { cwd: this.directory, env, stdio });
+    this.#process = spawn(binary(), this.#args, { cwd: this.directory, env: { ...env, ...this.#env }, stdio });
     const keep = (chunk) => {
       this.#output = (this.#output + chunk).slice(-64 * 1024);
     };
