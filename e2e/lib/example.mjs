@@ -3,12 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Server } from './server.mjs';
+import { binary, Server } from './server.mjs';
 import { until, within } from './wait.mjs';
 
 const PATIENCE_MS = 10_000;
@@ -16,6 +17,13 @@ const PATIENCE_MS = 10_000;
 /** The path of an example's file, or of its directory. */
 export const exampleFile = (example, file = '') =>
   fileURLToPath(new URL(`../../examples/${example}/${file}`, import.meta.url));
+
+/** The program of an example, built to where the server is. */
+export function exampleBinary(example) {
+  const path = join(dirname(binary()), example);
+  assert.ok(existsSync(path), `${path} is missing: build it as the server, with cargo build -p ${example}`);
+  return path;
+}
 
 /**
  * The server with the example's `campanile.toml`, to which pages of `origins` may connect. Its API key and token
