@@ -187,21 +187,19 @@ function isPush(frame) {
   return frame[frame[0] < 0x80 ? 1 : 2] === 0x22;
 }
 
-act('a connection that was cut comes back with a player and the whole picture', async (device) => {
+act('who lost the line is gone, and comes back with the whole picture', async (device) => {
   const alice = await player(device, 'alice');
   const it = await device('bob');
-  const lines = [];
-  await it.context.routeWebSocket(/connection/, (socket) => {
-    socket.connectToServer();
-    lines.push(socket);
-  });
   const bob = await entered(await it.open(origin));
   const old = await me(bob);
-  await lines[0].close({ code: 1001 });
-  await until(async () => (await me(bob)) !== old && (await me(bob)) in (await places(alice)), 'new player');
-  await until(async () => !(old in (await places(alice))), 'end of the old one');
+  await it.offline(true);
+  await until(async () => !(old in (await places(alice))), 'end of who lost the line', 20_000);
+  await run(alice, ['ArrowRight', 'ArrowLeft']);
+  await it.offline(false);
+  await until(async () => (await me(bob)) !== old, 'line', 20_000);
+  await entered(bob);
   await run(bob, ['ArrowRight', 'ArrowLeft']);
-  await agree(alice, bob);
+  assert.equal(Object.keys(await agree(alice, bob)).length, 2);
 });
 
 act('the lag is shown, and the ticks', async (device) => {

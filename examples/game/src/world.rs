@@ -117,8 +117,11 @@ impl World {
         }
         // Not the lowest free one: whoever missed a tick must not take one player for another.
         // There is a free one, since there are not more places than ids.
-        while self.last_id == 0 || self.players.contains_key(&self.last_id) {
+        loop {
             self.last_id = self.last_id.wrapping_add(1);
+            if self.last_id != 0 && !self.players.contains_key(&self.last_id) {
+                break;
+            }
         }
         let (x, y) = somewhere(&mut self.random);
         let player = Player {
@@ -333,11 +336,11 @@ mod tests {
     #[test]
     fn a_full_arena_lets_nobody_in_until_somebody_leaves() {
         let mut world = World::new(2, 1);
-        let first = world.enter().unwrap();
         world.enter().unwrap();
+        let last = world.enter().unwrap();
         assert_eq!(world.enter(), None);
-        world.leave(first);
-        assert_ne!(world.enter().unwrap(), first, "a number comes back late");
+        world.leave(last);
+        assert_ne!(world.enter().unwrap(), last, "a number comes back late");
         assert_eq!(world.enter(), None);
     }
 
