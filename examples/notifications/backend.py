@@ -112,7 +112,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _post_notify(self):
         """By a user of the page, or by a program that has the key."""
-        if not self._has_key():
+        if "Authorization" in self.headers:
+            self._check_key()
+        else:
             self._check_origin()
             self._user()
         body = self._body()
@@ -144,9 +146,10 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(401, "sign in first")
         return user
 
-    def _has_key(self):
-        expected = f"Bearer {self.backend.notify_key}".encode()
-        return hmac.compare_digest(self.headers.get("Authorization", "").encode(), expected)
+    def _check_key(self):
+        expected = f"Bearer {self.backend.notify_key}"
+        if not hmac.compare_digest(self.headers["Authorization"].encode(), expected.encode()):
+            raise Refused(401, "this is not the key")
 
     def _check_origin(self):
         """Cookies come along whichever page asks; browsers say in each POST which one it is."""

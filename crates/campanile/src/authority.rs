@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use campanile_engine::authority::{
-    Authority, Credentials, Grant, Handshake, Overrides, TokenGrant, TokenRefusal,
+    Authority, Credentials, Grant, Handshake, TokenGrant, TokenRefusal,
 };
 use campanile_engine::broker::BoxFuture;
 use campanile_engine::channel::Namespaces;
@@ -51,15 +51,7 @@ impl TokenAuthority {
         let user = vouched_for
             .or_else(anonymous)
             .ok_or(Disconnect::BAD_REQUEST)?;
-        Ok(Credentials {
-            user,
-            expire_at: None,
-            info: None,
-            meta: None,
-            data: None,
-            subscriptions: Vec::new(),
-            considers_wishes: true,
-        })
+        Ok(Credentials::of(user.as_str()))
     }
 
     async fn with_token(&self, token: &str) -> Result<Credentials, Rejection> {
@@ -145,31 +137,24 @@ fn credentials(token: ConnectionToken) -> Credentials {
         .subs
         .into_iter()
         .map(|(channel, sub)| (channel, grant(sub)));
-    Credentials {
-        user: UserId::new(&token.user),
-        expire_at: seconds(token.expire_at),
-        info: token.info.map(|info| Payload::from(&*info)),
-        meta: token.meta.map(|meta| Payload::from(&*meta)),
-        data: None,
-        subscriptions: subscriptions.collect(),
-        considers_wishes: true,
-    }
+    let mut credentials = Credentials::of(&token.user);
+    credentials.expire_at = seconds(token.expire_at);
+    credentials.info = token.info.map(|info| Payload::from(&*info));
+    credentials.meta = token.meta.map(|meta| Payload::from(&*meta));
+    credentials.subscriptions = subscriptions.collect();
+    credentials
 }
 
 fn grant(token: ChannelGrant) -> Grant {
-    let overrides = token.overrides;
-    Grant {
-        info: token.info.map(|info| Payload::from(&*info)),
-        data: token.data.map(|data| Payload::from(&*data)),
-        expire_at: None,
-        overrides: Overrides {
-            presence: overrides.presence,
-            join_leave: overrides.join_leave,
-            force_push_join_leave: overrides.force_push_join_leave,
-            force_positioning: overrides.force_positioning,
-            force_recovery: overrides.force_recovery,
-        },
-    }
+    let (overrides, mut grant) = (token.overrides, Grant::as_configured());
+    grant.info = token.info.map(|info| Payload::from(&*info));
+    grant.data = token.data.map(|data| Payload::from(&*data));
+    grant.overrides.presence = overrides.presence;
+    grant.overrides.join_leave = overrides.join_leave;
+    grant.overrides.force_push_join_leave = overrides.force_push_join_leave;
+    grant.overrides.force_positioning = overrides.force_positioning;
+    grant.overrides.force_recovery = overrides.force_recovery;
+    grant
 }
 
 fn seconds(unix: Option<u64>) -> Option<i64> {

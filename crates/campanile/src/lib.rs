@@ -29,17 +29,23 @@
 
 pub mod api;
 pub mod authority;
+pub mod background;
 #[cfg(target_os = "linux")]
 pub mod bench;
 pub mod cli;
 pub mod config;
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 pub mod handlers;
 pub mod metrics;
 pub mod operations;
+mod overrides;
 pub mod payload;
+pub mod proxy;
 pub mod server;
 pub mod token;
 pub mod transport;
+pub mod url;
 
 pub use campanile_engine as engine;
 pub use campanile_engine::node::Node;

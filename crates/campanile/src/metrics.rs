@@ -1,7 +1,7 @@
 //! Counts for Prometheus, by the names that Centrifugo's dashboards know where they exist there.
 //!
 //! Nothing is counted here: every scrape asks the shards, so that the hot paths write plain numbers
-//! of their own thread.
+//! of their own thread. What proxies are asked is counted where they are asked.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::proxy::ProxyMetrics;
 use crate::transport::Admission;
 
 /// See the [module](self).
@@ -26,6 +27,7 @@ pub struct Metrics {
     admission: Arc<Admission>,
     /// `None` where nothing is kept on disk.
     store: Option<Arc<DiskBroker>>,
+    proxies: ProxyMetrics,
 }
 
 /// A metric without labels: name, help, value.
@@ -34,16 +36,20 @@ type Plain = (&'static str, &'static str, u64);
 impl Metrics {
     /// Metrics of this node.
     #[must_use]
-    pub const fn new(
-        node: Arc<Node>,
-        admission: Arc<Admission>,
-        store: Option<Arc<DiskBroker>>,
-    ) -> Self {
+    pub fn new(node: Arc<Node>, admission: Arc<Admission>, store: Option<Arc<DiskBroker>>) -> Self {
         Self {
             node,
             admission,
             store,
+            proxies: ProxyMetrics::default(),
         }
+    }
+
+    /// The same with what proxies are asked.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: ProxyMetrics) -> Self {
+        self.proxies = proxies;
+        self
     }
 
     /// Adds the page at `path`.
@@ -68,6 +74,7 @@ impl Metrics {
             gauges,
             counters,
             report,
+            proxies: self.proxies.clone(),
         }));
         let mut text = String::new();
         match encode(&mut text, &registry) {
@@ -277,6 +284,7 @@ struct Scrape {
     gauges: Vec<Plain>,
     counters: Vec<Plain>,
     report: ShardReport,
+    proxies: ProxyMetrics,
 }
 
 /// Counters are not declared as such: the text format would append `_total` to names that
@@ -305,8 +313,32 @@ impl Collector for Scrape {
         let by_code = ("client_num_server_unsubscribes", "Subscriptions ended");
         labelled(&mut encoder, by_code, "code", texts(&codes.unsubscribes))?;
         let by_code = ("client_num_reply_errors", "Commands refused");
-        labelled(&mut encoder, by_code, "code", texts(&codes.refusals))
+        labelled(&mut encoder, by_code, "code", texts(&codes.refusals))?;
+        proxies(&mut encoder, &self.proxies)
     }
+}
+
+/// What proxies were asked, by kind and by their names.
+fn proxies(encoder: &mut DescriptorEncoder<'_>, proxies: &ProxyMetrics) -> std::fmt::Result {
+    let (name, help) = (
+        "proxy_duration_seconds_histogram",
+        "Answers and failures of proxies",
+    );
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (labels, meter) in proxies.meters() {
+        meter.duration.encode(family.encode_family(&labels)?)?;
+    }
+    let (name, help) = ("proxy_errors", "Failures of proxies");
+    let mut family = encoder.encode_descriptor(name, help, None, COUNTER)?;
+    for (labels, meter) in proxies.meters() {
+        number(meter.errors()).encode(family.encode_family(&labels)?)?;
+    }
+    let (name, help) = ("proxy_inflight_requests", "Questions to proxies under way");
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, meter) in proxies.meters() {
+        number(meter.inflight()).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 /// Tells one counter for each value of a label.
@@ -333,4 +365,45 @@ fn texts<K: ToString>(
 
 fn number(value: u64) -> ConstGauge<i64> {
     ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::proxy::Kind;
+
+    #[derive(Debug)]
+    struct OnlyProxies(ProxyMetrics);
+
+    impl Collector for OnlyProxies {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+            proxies(&mut encoder, &self.0)
+        }
+    }
+
+    #[test]
+    fn proxies_are_told_by_kind_and_name() {
+        let mut metrics = ProxyMetrics::default();
+        let meter = metrics.meter(Kind::SubRefresh, "billing");
+        let _under_way = meter.begin();
+        meter.begin().ended(Duration::from_millis(3));
+        meter.failed();
+        let mut registry = Registry::with_prefix("centrifugo");
+        registry.register_collector(Box::new(OnlyProxies(metrics)));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let labels = r#"protocol="http",type="sub_refresh",name="billing""#;
+        for line in [
+            format!("proxy_duration_seconds_histogram_count{{{labels}}} 1"),
+            format!(r#"proxy_duration_seconds_histogram_bucket{{le="0.0025",{labels}}} 0"#),
+            format!(r#"proxy_duration_seconds_histogram_bucket{{le="0.005",{labels}}} 1"#),
+            format!("proxy_errors{{{labels}}} 1"),
+            format!("proxy_inflight_requests{{{labels}}} 1"),
+        ] {
+            let line = format!("centrifugo_{line}\n");
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+    }
 }

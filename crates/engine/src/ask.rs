@@ -17,6 +17,7 @@ use crate::application::{Caller, Decision, Lapse, Renewal, Revision};
 use crate::authority::{Credentials, Grant, Handshake, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
 use crate::channel::ChannelName;
+use crate::headers::Headers;
 use crate::node::UserSeat;
 use crate::recovery::{Attempt, Recovery};
 
@@ -37,6 +38,8 @@ pub enum Ask {
         request: Box<ConnectRequest>,
         /// What was known before.
         handshake: Option<Box<Handshake>>,
+        /// Its headers, if any are wanted and there.
+        headers: Option<Arc<Headers>>,
         /// Set when the application is asked too.
         abandoned: Option<Abandoned>,
     },

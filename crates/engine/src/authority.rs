@@ -1,14 +1,19 @@
 //! Who decides who somebody is. The engine receives verified credentials and never sees how they
 //! were verified: tokens, keys and their algorithms are the program's.
 
+// Addresses without sockets.
+use core::net::IpAddr;
+
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::{ClientId, Payload, UserId};
 
 use crate::broker::BoxFuture;
+use crate::headers::Headers;
 
-/// Who is behind a connection, and what comes with that.
+/// Who is behind a connection, and what comes with that: made by [`Credentials::of`].
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Credentials {
     /// The user; anonymous when empty.
     pub user: UserId,
@@ -40,10 +45,75 @@ impl Credentials {
             considers_wishes: true,
         }
     }
+
+    /// The same, and this is what the connection tells others about itself.
+    #[must_use]
+    pub fn with_info(self, info: Payload) -> Self {
+        let info = Some(info);
+        Self { info, ..self }
+    }
+
+    /// The same, and this is what the client is told when it is connected.
+    #[must_use]
+    pub fn with_data(self, data: Payload) -> Self {
+        let data = Some(data);
+        Self { data, ..self }
+    }
+
+    /// The same, and this is kept about the connection.
+    #[must_use]
+    pub fn with_meta(self, meta: Payload) -> Self {
+        let meta = Some(meta);
+        Self { meta, ..self }
+    }
+
+    /// The same until then, in Unix seconds.
+    #[must_use]
+    pub fn expiring_at(self, unix: i64) -> Self {
+        let expire_at = Some(unix);
+        Self { expire_at, ..self }
+    }
+
+    /// The same with one more server-side subscription.
+    #[must_use]
+    pub fn subscribed_to(mut self, channel: impl Into<String>, grant: Grant) -> Self {
+        self.subscriptions.push((channel.into(), grant));
+        self
+    }
 }
 
-/// Leave to subscribe, and what comes with it.
+impl Grant {
+    /// Leave to subscribe with everything as it is configured for the channel.
+    #[must_use]
+    pub fn as_configured() -> Self {
+        Self::default()
+    }
+
+    /// The same, and this is what the subscription tells others about itself.
+    #[must_use]
+    pub fn with_info(self, info: Payload) -> Self {
+        let info = Some(info);
+        Self { info, ..self }
+    }
+
+    /// The same, and this is what the client is told when it is subscribed.
+    #[must_use]
+    pub fn with_data(self, data: Payload) -> Self {
+        let data = Some(data);
+        Self { data, ..self }
+    }
+
+    /// The same until then, in Unix seconds.
+    #[must_use]
+    pub fn expiring_at(self, unix: i64) -> Self {
+        let expire_at = Some(unix);
+        Self { expire_at, ..self }
+    }
+}
+
+/// Leave to subscribe, and what comes with it; the default is nothing more than that leave.
 #[derive(Clone, PartialEq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Grant {
     /// What the subscription tells others about itself.
     pub info: Option<Payload>,
@@ -102,6 +172,12 @@ pub enum TokenRefusal {
 pub struct Handshake {
     /// Who the proxy in front says it is; the empty user is never said.
     pub user: Option<UserId>,
+    /// The headers of that request that somebody wants to know. With the connect command they go on
+    /// to [`Arrival::headers`](crate::application::Arrival::headers), and none are left here.
+    pub headers: Headers,
+    /// Where its TCP connection came from, where somebody wants to know: the client's address, or
+    /// that of the proxy in front.
+    pub peer: Option<IpAddr>,
 }
 
 /// Decides who somebody is.

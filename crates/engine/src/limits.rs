@@ -50,6 +50,9 @@ pub const NOTICES_MAX: usize = 1024;
 /// Bytes that the application is told of the name of a client's library, and of its version.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 
+/// Bytes of the headers that are known of one connection: names, values, and 4 for each.
+pub const HEADERS_BYTES_MAX: usize = 8 * 1024;
+
 /// Bytes buffered for one subscription while it joins; beyond, the client is told that it missed
 /// something.
 pub const JOIN_BUFFER_BYTES_MAX: usize = 1024 * 1024;
@@ -88,6 +91,10 @@ const _: () = assert!(
 const _: () = assert!(
     SHARDS_MAX <= u64::BITS as usize,
     "a stream has one word for its shards"
+);
+const _: () = assert!(
+    HEADERS_BYTES_MAX <= u16::MAX as usize,
+    "the lengths of a header have two bytes each"
 );
 const _: () = assert!(
     COMMIT_QUEUE_BYTES_MAX <= u32::MAX as usize,

@@ -54,6 +54,12 @@ pub struct Settings {
     /// What the application wants to be asked and told; see
     /// [`Application::interests`](crate::application::Application::interests).
     pub interests: Interests,
+    /// Headers that clients may emulate by naming them in their connect commands, in lower case.
+    /// Others that they name are dropped.
+    pub emulated_headers: Box<[Box<str>]>,
+    /// Whether sessions keep their headers as long as they live, for
+    /// [`Caller::headers`](crate::application::Caller::headers).
+    pub keeps_headers: bool,
 }
 
 impl Default for Settings {
@@ -81,6 +87,8 @@ impl Default for Settings {
             tells_time: false,
             personal_channel_namespace: None,
             interests: Interests::NONE,
+            emulated_headers: Box::default(),
+            keeps_headers: false,
         }
     }
 }

@@ -92,6 +92,9 @@ pub struct ConnectRequest {
     pub name: String,
     /// Its version.
     pub version: String,
+    /// Emulated headers, as the client spells their names: what it would say in its HTTP request
+    /// if it could, as browsers cannot in that of a WebSocket.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// See section 3.5 of the protocol.

@@ -5,10 +5,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use campanile_engine::authority::Overrides;
 use campanile_protocol::{Epoch, Payload, Position, Refusal, Tags};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use crate::overrides::OverrideFields;
 
 /// `publish`, which reads `channel`, and `broadcast`, which reads `channels`.
 #[derive(Deserialize)]
@@ -127,38 +128,6 @@ impl Since {
         Position {
             epoch: Epoch::new(self.epoch.as_deref().unwrap_or_default()),
             offset: self.offset.unwrap_or_default(),
-        }
-    }
-}
-
-/// `override` of `subscribe`
-#[derive(Deserialize)]
-pub(super) struct OverrideFields {
-    presence: Option<Override>,
-    join_leave: Option<Override>,
-    force_recovery: Option<Override>,
-    force_positioning: Option<Override>,
-    force_push_join_leave: Option<Override>,
-}
-
-#[derive(Deserialize)]
-struct Override {
-    value: Option<bool>,
-}
-
-impl OverrideFields {
-    /// An override that is there without a value is `false`.
-    pub(super) fn overrides(&self) -> Overrides {
-        let value = |field: &Option<Override>| {
-            let field = field.as_ref();
-            field.map(|field| field.value.unwrap_or_default())
-        };
-        Overrides {
-            presence: value(&self.presence),
-            join_leave: value(&self.join_leave),
-            force_push_join_leave: value(&self.force_push_join_leave),
-            force_positioning: value(&self.force_positioning),
-            force_recovery: value(&self.force_recovery),
         }
     }
 }

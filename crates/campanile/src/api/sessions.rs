@@ -9,10 +9,10 @@ use campanile_protocol::{self as protocol, ClientId, Refusal};
 
 use super::SPARED_MAX;
 use super::request::{
-    CloseReason, Disconnect, OverrideFields, Refresh, Since, Subscribe, Unsubscribe, payload,
-    required,
+    CloseReason, Disconnect, Refresh, Since, Subscribe, Unsubscribe, payload, required,
 };
 use super::response::Response;
+use crate::overrides::OverrideFields;
 
 /// The id of a session that cannot be, since there is no such shard.
 const NOBODY: ClientId = ClientId::from_random([0; 16], u8::MAX);
@@ -20,15 +20,14 @@ const _: () = assert!(SHARDS_MAX <= u8::MAX as usize, "the last shard is nobody'
 
 pub(super) async fn subscribe(node: &Node, request: Subscribe<'_>) -> Result<Response, Refusal> {
     let channel = required(request.channel)?;
-    let grant = Grant {
-        info: payload(request.info, request.b64info.as_deref())?,
-        data: payload(request.data, request.b64data.as_deref())?,
-        expire_at: request.expire_at.filter(|at| *at > 0),
-        overrides: request
-            .overrides
-            .as_ref()
-            .map_or_else(Default::default, OverrideFields::overrides),
-    };
+    let mut grant = Grant::as_configured();
+    grant.info = payload(request.info, request.b64info.as_deref())?;
+    grant.data = payload(request.data, request.b64data.as_deref())?;
+    grant.expire_at = request.expire_at.filter(|at| *at > 0);
+    grant.overrides = request
+        .overrides
+        .as_ref()
+        .map_or_else(Default::default, OverrideFields::overrides);
     let recover = request.recover_since.as_ref().map(Since::position);
     let target = target(request.user, request.client, request.session);
     node.subscribe(target, &channel, grant, recover).await?;

@@ -34,12 +34,13 @@ pub(super) fn require(config: &Config) -> Result<(), MissingSecrets> {
     let lets_in_others = authentication.allow_anonymous_connect_without_token
         || authentication.insecure
         || authentication.insecure_skip_token_signature_verify
-        || authentication.user_id_http_header.is_some();
+        || authentication.user_id_http_header.is_some()
+        || config.proxies.connect.is_some();
     if !authentication.token.has_keys() && !lets_in_others {
         missing.push((
             "client.token.hmac_secret_key",
             "signs the tokens of clients; not needed with a public key, with \
-             client.token.jwks_public_endpoint or with \
+             client.token.jwks_public_endpoint, with client.proxy.connect or with \
              client.allow_anonymous_connect_without_token",
         ));
     }
@@ -54,5 +55,29 @@ pub(super) fn require(config: &Config) -> Result<(), MissingSecrets> {
         Ok(())
     } else {
         Err(MissingSecrets(missing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    #[test]
+    fn where_a_service_decides_who_connects_no_key_of_tokens_is_needed() {
+        let config = |enabled: &str| {
+            let variables = [
+                ("CAMPANILE_HTTP_API_KEY", "k"),
+                ("CAMPANILE_CLIENT_PROXY_CONNECT_ENABLED", enabled),
+                ("CAMPANILE_CLIENT_PROXY_CONNECT_ENDPOINT", "http://a"),
+            ];
+            let sources = Sources {
+                environment: variables.map(|(n, v)| (n.into(), v.into())).into(),
+                ..Sources::default()
+            };
+            load(&sources).unwrap().config
+        };
+        assert!(require(&config("true")).is_ok());
+        assert!(require(&config("false")).is_err());
     }
 }

@@ -9,11 +9,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::problem::{Problem, ProblemKind, Severity};
-use super::schema::{self, NAMESPACE_OPTIONS, NAMESPACES, SECTIONS, Setting};
-use super::source;
+use super::schema::{self, FILE, Kind, Named, Setting, Shape, TRANSFORMS};
 use super::tree::{Item, Origin, Table, Value};
 
-static NAMESPACE_NAME: LazyLock<Regex> = LazyLock::new(|| {
+static NAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new("^[-a-zA-Z0-9_.]{2,}$").expect("a constant expression that a test compiles")
 });
 
@@ -27,8 +26,8 @@ pub enum Unknown {
     Refuse,
 }
 
-/// A complete tree: every setting has a value of its type. `channel.namespaces` is a list of
-/// `{name, options}` there, whichever of its two forms the file chose.
+/// A complete tree: every setting has a value of its type. Where names are free there is a list of
+/// `{name, options}`, whichever of its two forms the file chose.
 pub(crate) struct Checked {
     pub(crate) tree: Item,
     pub(crate) problems: Vec<Problem>,
@@ -37,67 +36,83 @@ pub(crate) struct Checked {
 /// Checks `root` and lays it over `defaults`.
 pub(crate) fn check(root: &Item, defaults: Item, unknown: Unknown) -> Checked {
     let mut checker = Checker {
-        tree: defaults,
         unknown,
         problems: Vec::new(),
     };
+    let mut tree = defaults;
+    let whole = Place {
+        shape: &FILE,
+        prefix: "",
+    };
     if let Value::Table(table) = &root.value {
-        checker.table("", table);
+        checker.table(whole, "", table, &mut tree);
     }
     Checked {
-        tree: checker.tree,
+        tree,
         problems: checker.problems,
     }
 }
 
 /// The tree in which nothing was set.
 pub(crate) fn defaults() -> Item {
-    let mut tree = source::empty();
-    for section in SECTIONS {
+    defaults_of(&FILE, &Origin::Default)
+}
+
+/// The table of this shape in which nothing was set; itself it stands at `origin`.
+fn defaults_of(shape: &Shape, origin: &Origin) -> Item {
+    let mut tree = Item::new(Value::Table(Table::new()), origin.clone());
+    for section in shape.sections {
         for setting in section.settings {
-            let path = format!("{}.{}", section.path, setting.name);
-            tree.set(&path, default_of(setting));
+            let item = Item::new(setting.default_value(), Origin::Default);
+            tree.set(&join(section.path, setting.name), item);
         }
     }
-    let none = Item::new(Value::List(Vec::new()), Origin::Default);
-    tree.set(NAMESPACES, none);
+    for named in shape.named {
+        let none = Item::new(Value::List(Vec::new()), Origin::Default);
+        tree.set(named.path, none);
+    }
     tree
 }
 
-fn default_of(setting: &Setting) -> Item {
-    let value = setting.kind.parse(setting.default);
-    Item::new(value.expect("a test parses every default"), Origin::Default)
+/// What is checked: something of a shape, and how its own path is told.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    shape: &'static Shape,
+    prefix: &'a str,
 }
 
 struct Checker {
-    tree: Item,
     unknown: Unknown,
     problems: Vec<Problem>,
 }
 
 impl Checker {
-    fn table(&mut self, path: &str, table: &Table) {
-        let section = schema::section(path);
+    /// Checks the table at `path` in `place`, and lays it over `into`, which is the whole of
+    /// `place`.
+    fn table(&mut self, place: Place<'_>, path: &str, table: &Table, into: &mut Item) {
+        let Place { shape, prefix } = place;
+        let section = shape.section(path);
         for (name, item) in table {
-            let key = join(path, name);
-            if key == NAMESPACES {
-                self.namespaces(item);
+            let below = join(path, name);
+            let key = join(prefix, &below);
+            if let Some(named) = shape.named(&below) {
+                into.set(&below, self.named(named, item));
             } else if let Some(setting) = section.and_then(|section| section.setting(name)) {
                 if let Some(item) = self.setting(setting, &key, item) {
-                    self.tree.set(&key, item);
+                    into.set(&below, item);
                 }
-            } else if schema::has_sections_at(&key) || schema::has_foreign_below(&key) {
+            } else if shape.is_table(&below) {
                 match &item.value {
-                    Value::Table(table) => self.table(&key, table),
+                    Value::Table(table) => self.table(place, &below, table, into),
                     Value::Null => {}
                     other => self.wrong_type(item, &key, "a table", other),
                 }
-            } else if let Some(foreign) = schema::foreign(&key) {
+            } else if let Some(foreign) = shape.foreign(&below) {
                 self.problems
                     .extend(foreign.problem(&item.origin, &key, &item.value));
             } else {
-                let siblings = schema::children(path);
-                self.unknown(item, key, schema::nearest(path, name, &siblings));
+                let near = schema::nearest(&join(prefix, path), name, &shape.children(path));
+                self.unknown(item, key, near);
             }
         }
     }
@@ -116,47 +131,73 @@ impl Checker {
                 });
             return None;
         }
-        if !setting.is_ready && item.value != default_of(setting).value {
+        if !setting.is_ready && item.value != setting.default_value() {
             let kind = ProblemKind::Unsupported("");
             let problem = Problem::warning(item.origin.clone(), key, kind);
             self.problems.push(problem);
         }
+        if setting.kind == Kind::Transforms {
+            return Some(self.transforms(key, item));
+        }
         Some(item.clone())
     }
 
-    fn namespaces(&mut self, item: &Item) {
+    /// Every table of the list, complete.
+    fn transforms(&mut self, key: &str, item: &Item) -> Item {
+        let Value::List(items) = &item.value else {
+            return item.clone();
+        };
+        let mut list = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let mut transform = defaults_of(&TRANSFORMS, &item.origin);
+            let place = Place {
+                shape: &TRANSFORMS,
+                prefix: &format!("{key}[{index}]"),
+            };
+            if let Value::Table(table) = &item.value {
+                self.table(place, "", table, &mut transform);
+            }
+            list.push(transform);
+        }
+        Item::new(Value::List(list), item.origin.clone())
+    }
+
+    /// A list of `{name, options}`.
+    fn named(&mut self, named: &'static Named, item: &Item) -> Item {
+        let path = named.path;
         let mut first_uses = BTreeMap::new();
-        let mut namespaces = Vec::new();
+        let mut entries = Vec::new();
         match &item.value {
             Value::Null => {}
             Value::List(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    let key = format!("{NAMESPACES}[{index}]");
-                    namespaces.extend(self.listed_namespace(&key, item, &mut first_uses));
+                    let key = format!("{path}[{index}]");
+                    entries.extend(self.listed_entry(named, &key, item, &mut first_uses));
                 }
             }
             Value::Table(table) => {
                 for (name, item) in table {
-                    let key = format!("{NAMESPACES}.{name}");
-                    self.namespace_name(&key, name, &item.origin);
-                    namespaces.extend(self.namespace(&key, name, item));
+                    let key = format!("{path}.{name}");
+                    self.name(named, &key, name, &item.origin);
+                    entries.extend(self.entry(named, &key, name, item));
                 }
             }
-            other => self.wrong_type(item, NAMESPACES, "a list, or tables by name", other),
+            other => self.wrong_type(item, path, "a list, or tables by name", other),
         }
-        let list = Item::new(Value::List(namespaces), item.origin.clone());
-        self.tree.set(NAMESPACES, list);
+        Item::new(Value::List(entries), item.origin.clone())
     }
 
-    fn listed_namespace(
+    fn listed_entry(
         &mut self,
+        named: &'static Named,
         key: &str,
         item: &Item,
         first_uses: &mut BTreeMap<String, Origin>,
     ) -> Option<Item> {
         let Some(name_item) = item.get("name") else {
             if matches!(item.value, Value::Table(_)) {
-                self.invalid(&item.origin, key, "a namespace needs a name");
+                let reason = format!("{} needs a name", named.noun);
+                self.invalid(&item.origin, key, &reason);
             } else {
                 self.wrong_type(item, key, "a table", &item.value);
             }
@@ -167,55 +208,48 @@ impl Checker {
             self.wrong_type(name_item, &name_key, "a string", &name_item.value);
             return None;
         };
-        self.namespace_name(&name_key, name, &name_item.origin);
+        self.name(named, &name_key, name, &name_item.origin);
         if let Some(first) = first_uses.get(name) {
-            let reason = format!("namespace {name:?} was already defined at {first}");
+            let (_, noun) = named.noun.split_once(' ').unwrap_or_default();
+            let reason = format!("{noun} {name:?} was already defined at {first}");
             self.invalid(&name_item.origin, &name_key, &reason);
         }
         first_uses.insert(name.clone(), name_item.origin.clone());
-        self.namespace(key, name, item)
+        self.entry(named, key, name, item)
     }
 
-    fn namespace_name(&mut self, key: &str, name: &str, origin: &Origin) {
-        if !NAMESPACE_NAME.is_match(name) {
+    fn name(&mut self, named: &Named, key: &str, name: &str, origin: &Origin) {
+        let noun = named.noun;
+        if !NAME.is_match(name) {
+            let reason = format!("{name:?} is no name of {noun}: two or more of a-z A-Z 0-9 - _ .");
+            self.invalid(origin, key, &reason);
+        } else if name == named.reserved {
             let reason =
-                format!("{name:?} is no name of a namespace: two or more of a-z A-Z 0-9 - _ .");
+                format!("{name:?} means what stands in a section; {noun} needs another name");
             self.invalid(origin, key, &reason);
         }
     }
 
-    fn namespace(&mut self, key: &str, name: &str, item: &Item) -> Option<Item> {
+    fn entry(&mut self, named: &'static Named, key: &str, name: &str, item: &Item) -> Option<Item> {
         let Value::Table(table) = &item.value else {
             self.wrong_type(item, key, "a table", &item.value);
             return None;
         };
-        let mut options: Table = NAMESPACE_OPTIONS
-            .iter()
-            .map(|setting| (setting.name.to_owned(), default_of(setting)))
-            .collect();
-        for (option, item) in table {
-            let key = format!("{key}.{option}");
-            let setting = NAMESPACE_OPTIONS.iter().find(|s| s.name == option);
-            if let Some(setting) = setting {
-                let item = self.setting(setting, &key, item);
-                options.extend(item.map(|item| (option.clone(), item)));
-            } else if let Some(foreign) = schema::foreign_option(option) {
-                self.problems
-                    .extend(foreign.problem(&item.origin, &key, &item.value));
-            } else if option != "name" {
-                let siblings: Vec<_> = NAMESPACE_OPTIONS.iter().map(|s| s.name).collect();
-                self.unknown(item, key, schema::nearest(NAMESPACES, option, &siblings));
-            } else if item.value != Value::Text(name.to_owned()) {
-                self.invalid(&item.origin, &key, "differs from the name of the table");
-            }
+        let mut table = table.clone();
+        let name = Value::Text(name.to_owned());
+        if let Some(stated) = table.remove("name").filter(|stated| stated.value != name) {
+            let key = format!("{key}.name");
+            self.invalid(&stated.origin, &key, "differs from the name of the table");
         }
-        let name = Item::new(Value::Text(name.to_owned()), item.origin.clone());
-        let options = Item::new(Value::Table(options), item.origin.clone());
-        let namespace = [("name".to_owned(), name), ("options".to_owned(), options)];
-        Some(Item::new(
-            Value::Table(namespace.into()),
-            item.origin.clone(),
-        ))
+        let mut options = defaults_of(&named.shape, &item.origin);
+        let place = Place {
+            shape: &named.shape,
+            prefix: key,
+        };
+        self.table(place, "", &table, &mut options);
+        let name = Item::new(name, item.origin.clone());
+        let entry = [("name".to_owned(), name), ("options".to_owned(), options)];
+        Some(Item::new(Value::Table(entry.into()), item.origin.clone()))
     }
 
     fn unknown(&mut self, item: &Item, key: String, near: Option<String>) {
@@ -246,10 +280,10 @@ impl Checker {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
+/// A dotted path from two, either of which may be empty.
+pub(super) fn join(path: &str, name: &str) -> String {
+    match (path, name) {
+        ("", path) | (path, "") => path.to_owned(),
+        (path, name) => format!("{path}.{name}"),
     }
 }

@@ -185,7 +185,7 @@ fn load_over(mut root: Item, sources: &Sources) -> Result<Loaded, ConfigError> {
         problems.extend(refuse_public_dev(config, &checked.tree));
     }
     problems.sort_by(|a, b| a.origin.cmp(&b.origin));
-    let is_usable = problems.iter().all(|p| p.severity == Severity::Warning);
+    let is_usable = !problems.iter().any(Problem::is_error);
     match config {
         Some(config) if is_usable => Ok(Loaded {
             config,
@@ -201,9 +201,9 @@ fn overlay_flag(root: &mut Item, flag: &Flag) -> Result<(), Problem> {
     let kind = flag
         .path
         .rsplit_once('.')
-        .and_then(|(path, name)| schema::section(path)?.setting(name))
+        .and_then(|(path, name)| schema::FILE.section(path)?.setting(name))
         .map_or(schema::Kind::Text, |setting| setting.kind);
-    let Some(value) = kind.parse(&flag.text) else {
+    let Some(value) = kind.parse(&flag.text, &origin) else {
         let reason = format!("expected {}, found {:?}", kind.expected(), flag.text);
         return Err(Problem::error(
             origin,

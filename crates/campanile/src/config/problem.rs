@@ -70,6 +70,11 @@ impl Problem {
         }
     }
 
+    /// Whether the configuration cannot be used.
+    pub(crate) fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// For `--json`.
     pub fn to_json(&self) -> serde_json::Value {
         let position = match &self.origin {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
+use campanile_engine::application::Interests;
 use campanile_protocol::codes::Rejection;
 
 use super::PemSource;
@@ -89,7 +90,40 @@ pub struct ProxyTls {
     pub insecure_skip_verify: bool,
 }
 
+impl Proxy {
+    /// Whether it is told anything that a client's own requests say.
+    #[must_use]
+    pub const fn passes_headers_on(&self) -> bool {
+        !self.http_headers.is_empty() || !self.emulated_headers.is_empty()
+    }
+}
+
+impl ChannelProxies {
+    /// What nobody is asked about these channels.
+    #[must_use]
+    pub fn unasked(&self) -> Interests {
+        [
+            (&self.subscribe, Interests::SUBSCRIBE),
+            (&self.publish, Interests::PUBLISH),
+            (&self.sub_refresh, Interests::SUB_REFRESH),
+        ]
+        .into_iter()
+        .filter(|(service, _)| service.is_none())
+        .fold(Interests::NONE, |all, (_, unasked)| all | unasked)
+    }
+}
+
 impl Proxies {
+    /// What nobody is asked about the channels of a namespace, the empty one for those without.
+    #[must_use]
+    pub fn unasked(&self, namespace: &str) -> Interests {
+        let asked = self.channels.get(namespace);
+        asked.map_or_else(
+            || ChannelProxies::default().unasked(),
+            ChannelProxies::unasked,
+        )
+    }
+
     /// Every service that is asked about anything, each as often as it is.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Proxy>> {
         let channels = self.channels.values();

@@ -5,6 +5,8 @@
 //! first test that loads anything. Tables whose every content makes sense are not repeated here,
 //! they are already those of [`super::resolved`].
 
+mod proxies;
+
 use std::time::Duration;
 
 use campanile_engine::application::Interests;
@@ -19,6 +21,10 @@ use super::duration;
 use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel, Shutdown};
 use super::secret::Secret;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
+pub(super) use proxies::{
+    ChannelProxies, ClientProxies, Proxy, ProxyHttp, ProxyOptions, ProxyTls, Rpc, RpcOptions,
+    Transform,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +37,8 @@ pub(super) struct Raw {
     pub(super) engine: Engine,
     pub(super) client: Client,
     pub(super) channel: Channel,
+    pub(super) rpc: Rpc,
+    pub(super) proxies: Vec<Entry<Proxy>>,
     pub(super) http_api: HttpApi,
     pub(super) websocket: super::resolved::WebSocket,
     pub(super) http_stream: BodyTransport,
@@ -119,6 +127,7 @@ pub(super) struct Client {
     pub(super) concurrency: usize,
     pub(super) connect_include_server_time: bool,
     pub(super) subscribe_to_user_personal_channel: PersonalChannel,
+    pub(super) proxy: ClientProxies,
 }
 
 #[derive(Deserialize)]
@@ -148,9 +157,9 @@ pub(super) struct SubscriptionToken {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Channel {
-    #[serde(with = "ChannelOptionsFields")]
-    pub(super) without_namespace: ChannelOptions,
-    pub(super) namespaces: Vec<Namespace>,
+    pub(super) without_namespace: NamespaceOptions,
+    pub(super) namespaces: Vec<Entry<NamespaceOptions>>,
+    pub(super) proxy: ChannelProxies,
     #[serde(deserialize_with = "duration::deserialize")]
     pub(super) history_meta_ttl: Duration,
     #[serde(deserialize_with = "data_format")]
@@ -162,12 +171,28 @@ pub(super) struct Channel {
     pub(super) user_separator: String,
 }
 
+/// What has a name of the operator's choice.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Namespace {
+pub(super) struct Entry<T> {
     pub(super) name: String,
-    #[serde(with = "ChannelOptionsFields")]
-    pub(super) options: ChannelOptions,
+    pub(super) options: T,
+}
+
+/// The options of a namespace: those that the engine knows, and those that it does not.
+pub(super) struct NamespaceOptions {
+    pub(super) channel: ChannelOptions,
+    pub(super) services: ProxyOptions,
+}
+
+impl<'de> Deserialize<'de> for NamespaceOptions {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let (services, channel) = proxies::split(input)?;
+        Ok(Self {
+            channel: ChannelOptionsFields::deserialize(channel).map_err(D::Error::custom)?,
+            services: serde_json::from_value(services).map_err(D::Error::custom)?,
+        })
+    }
 }
 
 /// Lets the engine's type be read without the engine knowing of configuration.
@@ -209,7 +234,7 @@ struct ChannelOptionsFields {
     channel_regex: Option<NameMatcher>,
     #[serde(deserialize_with = "data_format")]
     publication_data_format: DataFormat,
-    /// Not configured: there are no proxies yet that would be asked in some namespaces only.
+    /// Follows from which services are asked.
     #[serde(skip)]
     unasked: Interests,
 }

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, json};
 
-use super::schema::{Kind, NAMESPACE_OPTIONS, SECTIONS, Section, Setting};
+use super::check::join;
+use super::schema::{Kind, NAMED, Named, SECTIONS, Setting};
 use super::secret::MASK;
 use super::tree::{Item, Origin, Value};
 
@@ -18,22 +19,21 @@ pub fn default_toml() -> String {
          #\n\
          # Namespaces are tables by name, or a list as in Centrifugo:\n\
          #   [channel.namespaces.chat]\n\
-         #   presence = true\n",
+         #   presence = true\n\
+         # Likewise [rpc.namespaces.NAME], with the settings of rpc.without_namespace, and\n\
+         # [proxies.NAME], with those of rpc.proxy.\n",
     );
     for section in SECTIONS {
-        push_header(&mut text, section);
+        push_header(&mut text, section.path);
         for setting in section.settings {
             let mark = match (setting.is_ours, setting.is_ready) {
                 (true, _) => " (Campanile)",
                 (false, false) => " (not supported yet)",
                 _ => "",
             };
-            let value = setting.kind.parse(setting.default).unwrap_or(Value::Null);
+            let value = literal(&setting.default_value());
             push(&mut text, format_args!("# {}{mark}\n", setting.doc));
-            push(
-                &mut text,
-                format_args!("{} = {}\n", setting.name, literal(&value)),
-            );
+            push(&mut text, format_args!("{} = {value}\n", setting.name));
         }
     }
     text
@@ -43,19 +43,22 @@ pub fn default_toml() -> String {
 pub(super) fn effective_toml(tree: &Item) -> String {
     let mut text = String::new();
     for section in SECTIONS {
-        push_header(&mut text, section);
+        push_header(&mut text, section.path);
         for setting in section.settings {
             let item = tree.get(&format!("{}.{}", section.path, setting.name));
             push_effective(&mut text, setting, item);
         }
     }
-    for (name, options) in namespaces(tree) {
-        push(
-            &mut text,
-            format_args!("\n[channel.namespaces.{}]\n", quoted_key(name)),
-        );
-        for setting in NAMESPACE_OPTIONS {
-            push_effective(&mut text, setting, options.get(setting.name));
+    for named in NAMED {
+        for (name, options) in entries(tree, named) {
+            for section in named.shape.sections {
+                let entry = format!("{}.{}", named.path, quoted_key(name));
+                push_header(&mut text, &join(&entry, section.path));
+                for setting in section.settings {
+                    let item = options.get(&join(section.path, setting.name));
+                    push_effective(&mut text, setting, item);
+                }
+            }
         }
     }
     text
@@ -80,17 +83,22 @@ pub(super) fn effective_json(tree: &Item) -> serde_json::Value {
             add(path, setting, item);
         }
     }
-    for (name, options) in namespaces(tree) {
-        for setting in NAMESPACE_OPTIONS {
-            let path = format!("channel.namespaces.{name}.{}", setting.name);
-            add(path, setting, options.get(setting.name));
+    for named in NAMED {
+        for (name, options) in entries(tree, named) {
+            for section in named.shape.sections {
+                for setting in section.settings {
+                    let option = join(section.path, setting.name);
+                    let path = format!("{}.{name}.{option}", named.path);
+                    add(path, setting, options.get(&option));
+                }
+            }
         }
     }
     settings.into()
 }
 
-fn namespaces(tree: &Item) -> impl Iterator<Item = (&str, &Item)> {
-    let list = match tree.get("channel.namespaces").map(|item| &item.value) {
+fn entries<'a>(tree: &'a Item, named: &Named) -> impl Iterator<Item = (&'a str, &'a Item)> {
+    let list = match tree.get(named.path).map(|item| &item.value) {
         Some(Value::List(items)) => items.as_slice(),
         _ => &[],
     };
@@ -102,8 +110,8 @@ fn namespaces(tree: &Item) -> impl Iterator<Item = (&str, &Item)> {
     )
 }
 
-fn push_header(text: &mut String, section: &Section) {
-    push(text, format_args!("\n[{}]\n", section.path));
+fn push_header(text: &mut String, path: &str) {
+    push(text, format_args!("\n[{path}]\n"));
 }
 
 fn push_effective(text: &mut String, setting: &Setting, item: Option<&Item>) {
@@ -127,16 +135,25 @@ fn masked(kind: Kind, value: &Value) -> Value {
             Some((place, _)) => format!("{place}?{MASK}"),
             None => url.clone(),
         }),
+        (Kind::Headers, Value::Table(headers)) => Value::Table(
+            headers
+                .iter()
+                .map(|(name, item)| {
+                    let mask = Value::Text(MASK.to_owned());
+                    (name.clone(), Item::new(mask, item.origin.clone()))
+                })
+                .collect(),
+        ),
         _ => value.clone(),
     }
 }
 
-/// A value as TOML. Settings are scalars and lists of strings; there are no tables to write.
+/// A value as TOML, on one line.
 fn literal(value: &Value) -> String {
     toml::Value::try_from(value.to_json()).map_or_else(|_| "\"\"".to_owned(), |v| v.to_string())
 }
 
-/// A dot in a namespace's name must not nest.
+/// A dot in a name must not nest.
 fn quoted_key(name: &str) -> String {
     if name.contains('.') {
         format!("{name:?}")

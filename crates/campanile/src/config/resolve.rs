@@ -4,19 +4,20 @@
 
 mod engine;
 mod paths;
+mod pem;
+mod proxies;
+mod proxy;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use campanile_engine::channel::options::{ChannelOptions, DataFormat, NameRules, RecoveryMode};
 
 use super::problem::{Problem, ProblemKind};
+use super::proxies::Proxies;
 use super::raw::{self, Raw};
 use super::resolved::{
     Authentication, Channel, Client, ClientLimits, ClientTiming, Config, HttpServer, PemSource,
@@ -39,13 +40,14 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         tree,
         problems: Vec::new(),
     };
-    let channel = resolver.channel(raw.channel);
+    let proxies = resolver.proxies(&raw);
+    let channel = resolver.channel(raw.channel, &proxies);
     let config = Config {
         http_server: resolver.http_server(raw.http_server),
         client: resolver.client(raw.client, &channel),
         channel,
         http_api: raw.http_api,
-        proxies: super::proxies::Proxies::default(),
+        proxies,
         websocket: raw.websocket,
         http_stream: raw.http_stream,
         sse: raw.sse,
@@ -79,7 +81,65 @@ struct Resolver<'a> {
     problems: Vec<Problem>,
 }
 
-impl Resolver<'_> {
+/// A table of the tree, and what it is called when something in it is told.
+#[derive(Clone)]
+struct Place<'a> {
+    key: String,
+    table: Option<&'a Item>,
+}
+
+impl Place<'_> {
+    /// Where a setting at this dotted path below the table came from; where nobody set it, the
+    /// table, which then lacks it.
+    fn origin(&self, option: &str) -> Origin {
+        let set = self.table.and_then(|table| table.get(option));
+        let set = set.filter(|item| item.origin != Origin::Default);
+        set.map_or_else(|| self.whole(), |item| item.origin.clone())
+    }
+
+    /// Where the table came from.
+    fn whole(&self) -> Origin {
+        let table = self.table.map(|table| table.origin.clone());
+        table.unwrap_or_default()
+    }
+}
+
+impl<'a> Resolver<'a> {
+    /// A table with a fixed path.
+    fn place(&self, path: &str) -> Place<'a> {
+        Place {
+            key: path.to_owned(),
+            table: self.tree.get(path),
+        }
+    }
+
+    /// The tables of a list of `{name, options}`, called by these names.
+    fn entries<'n>(&self, path: &str, names: impl Iterator<Item = &'n String>) -> Vec<Place<'a>> {
+        let items = match self.tree.get(path).map(|list| &list.value) {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let place = |(name, item): (&String, &'a Item)| Place {
+            key: format!("{path}.{name}"),
+            table: item.get("options"),
+        };
+        names.zip(items).map(place).collect()
+    }
+
+    fn invalid_in(&mut self, place: &Place<'_>, option: &str, reason: impl Into<String>) {
+        let key = format!("{}.{option}", place.key);
+        let kind = ProblemKind::Invalid(reason.into());
+        self.problems
+            .push(Problem::error(place.origin(option), key, kind));
+    }
+
+    fn warn_in(&mut self, place: &Place<'_>, option: &str, reason: impl Into<String>) {
+        let key = format!("{}.{option}", place.key);
+        let kind = ProblemKind::Invalid(reason.into());
+        self.problems
+            .push(Problem::warning(place.origin(option), key, kind));
+    }
+
     fn invalid(&mut self, path: &str, reason: impl Into<String>) {
         let origin = self.tree.get(path).map(|item| item.origin.clone());
         let kind = ProblemKind::Invalid(reason.into());
@@ -114,36 +174,21 @@ impl Resolver<'_> {
 
     fn tls(&mut self, raw: raw::Tls) -> Tls {
         Tls {
-            certificates: self.pem("http_server.tls.cert_pem", Secret::new(raw.cert_pem)),
-            key: self.pem("http_server.tls.key_pem", raw.key_pem),
+            certificates: self.pem("cert_pem", Secret::new(raw.cert_pem)),
+            key: self.pem("key_pem", raw.key_pem),
         }
     }
 
-    /// Told apart as Centrifugo does: a PEM text, base64 of one, else a path.
-    fn pem(&mut self, path: &str, given: Secret) -> PemSource {
-        const BEGIN: &str = "-----BEGIN";
-        if given.is_empty() {
-            self.invalid(path, "needed, as http_server.tls.enabled is true");
-            return PemSource::Text(given);
-        }
-        if given.expose().contains(BEGIN) {
-            return PemSource::Text(given);
-        }
-        let decoded = STANDARD.decode(given.expose().trim()).ok();
-        if let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok())
-            && text.contains(BEGIN)
-        {
-            return PemSource::Text(Secret::new(text));
-        }
-        let file = PathBuf::from(given.expose());
-        // The value is not quoted: it may be a damaged key.
-        if let Err(error) = std::fs::metadata(&file) {
-            self.invalid(
-                path,
-                format!("neither PEM nor a file that is there: {error}"),
-            );
-        }
-        PemSource::File(file)
+    fn pem(&mut self, name: &str, given: Secret) -> PemSource {
+        let source = if given.is_empty() {
+            Err("needed, as http_server.tls.enabled is true".to_owned())
+        } else {
+            pem::source(given)
+        };
+        source.unwrap_or_else(|reason| {
+            self.invalid(&format!("http_server.tls.{name}"), reason);
+            PemSource::Text(Secret::default())
+        })
     }
 
     fn client(&mut self, raw: raw::Client, channel: &Channel) -> Client {
@@ -236,32 +281,26 @@ impl Resolver<'_> {
         }
     }
 
-    fn channel(&mut self, raw: raw::Channel) -> Channel {
-        let inherit = |mut options: ChannelOptions| {
+    fn channel(&mut self, raw: raw::Channel, proxies: &Proxies) -> Channel {
+        let inherit = |name: &str, mut options: ChannelOptions| {
             if options.history_meta_ttl.is_zero() {
                 options.history_meta_ttl = raw.history_meta_ttl;
             }
             if options.publication_data_format == DataFormat::NotEmpty {
                 options.publication_data_format = raw.publication_data_format;
             }
+            options.unasked = proxies.unasked(name);
             options
         };
-        let without_namespace = inherit(raw.without_namespace);
-        let tree = self.tree;
-        self.namespace(
-            "channel.without_namespace",
-            tree.get("channel.without_namespace"),
-            &without_namespace,
-        );
-        let listed = match tree.get("channel.namespaces").map(|list| &list.value) {
-            Some(Value::List(items)) => items.as_slice(),
-            _ => &[],
-        };
+        let without_namespace = inherit("", raw.without_namespace.channel);
+        let place = self.place("channel.without_namespace");
+        self.namespace(&place, &without_namespace);
+        let names = raw.namespaces.iter().map(|entry| &entry.name);
+        let places = self.entries("channel.namespaces", names);
         let mut namespaces = Vec::with_capacity(raw.namespaces.len());
-        for (namespace, item) in raw.namespaces.into_iter().zip(listed) {
-            let options = inherit(namespace.options);
-            let key = format!("channel.namespaces.{}", namespace.name);
-            self.namespace(&key, item.get("options"), &options);
+        for (namespace, place) in raw.namespaces.into_iter().zip(places) {
+            let options = inherit(&namespace.name, namespace.options.channel);
+            self.namespace(&place, &options);
             namespaces.push((namespace.name, options));
         }
         Channel {
@@ -277,8 +316,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Rules within one namespace; `key` names it, `table` knows where its options stand.
-    fn namespace(&mut self, key: &str, table: Option<&Item>, options: &ChannelOptions) {
+    /// Rules within one namespace.
+    fn namespace(&mut self, place: &Place<'_>, options: &ChannelOptions) {
         let has_history = options.history_size > 0 && !options.history_ttl.is_zero();
         let wrong = [
             (
@@ -309,15 +348,8 @@ impl Resolver<'_> {
                 "needs force_recovery and force_recovery_mode = \"cache\"",
             ),
         ];
-        let origin = |option| {
-            let item = table.and_then(|table| table.get(option));
-            item.map(|item| item.origin.clone()).unwrap_or_default()
-        };
         for (_, option, reason) in wrong.iter().filter(|(is_wrong, ..)| *is_wrong) {
-            let kind = ProblemKind::Invalid((*reason).to_owned());
-            let key = format!("{key}.{option}");
-            self.problems
-                .push(Problem::error(origin(option), key, kind));
+            self.invalid_in(place, option, *reason);
         }
     }
 }

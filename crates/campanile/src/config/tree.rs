@@ -107,6 +107,15 @@ impl Item {
             })
     }
 
+    /// [`Self::get`], to change it.
+    pub(crate) fn get_mut(&mut self, path: &str) -> Option<&mut Self> {
+        path.split('.')
+            .try_fold(self, |item, key| match &mut item.value {
+                Value::Table(table) => table.get_mut(key),
+                _ => None,
+            })
+    }
+
     /// Puts `item` at a dotted path, making tables on the way. A value that stands where a table
     /// is needed stays, for the check to complain about.
     pub(crate) fn set(&mut self, path: &str, item: Self) {

@@ -41,7 +41,7 @@ pub(crate) use applications::Applications;
 ///
 ///     async fn subscribe(&self, session: &SessionHandle, wanted: &SubscribeRequest) -> Decision<Grant> {
 ///         if wanted.channel.starts_with("room:") && !session.user().is_anonymous() {
-///             Ok(Verdict::Allowed(Grant::default()))
+///             Ok(Verdict::Allowed(Grant::as_configured()))
 ///         } else {
 ///             Err(Refusal::PERMISSION_DENIED.into())
 ///         }

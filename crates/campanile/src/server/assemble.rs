@@ -1,12 +1,14 @@
 //! From a configuration to the parts of a server.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
-use campanile_engine::application::{Application as _, Interests};
+use campanile_engine::application::{Application, Interests};
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
@@ -22,10 +24,12 @@ use super::store::{self, BrokerParts};
 use super::{MakeBroker, ServeError, Server, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
+use crate::background::Background;
 use crate::config::{BodyTransport, Config, Engine};
 use crate::handlers::Applications;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
+use crate::proxy::{ProxyApplication, ProxyMetrics};
 use crate::transport::{
     Admission, BodyEndpoint, HandshakeRules, Listener, Origins, Routes, StreamEndpoints, WorkerPool,
 };
@@ -41,6 +45,8 @@ pub(super) struct Assembled {
     pub(super) listener: Listener,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
+    /// Where services elsewhere are asked, if there are any.
+    pub(super) background: Option<Background>,
 }
 
 /// Puts together what is to listen at `local`.
@@ -51,9 +57,17 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         Some(tls) => Some(tls::over_http(&tls)),
         None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
     };
-    let applications = Applications::new(server.applications);
+    let has_handlers = !server.applications.is_empty();
+    let asked = asked(config, server.applications)?;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
-    let (node, seats, store) = node(config, applications, server.broker, worker_count, local)?;
+    let Asked {
+        application,
+        namespaces,
+        proxies,
+        background,
+    } = asked;
+    let makers = (application, namespaces, server.broker);
+    let (node, seats, store) = node(config, makers, worker_count, local)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&node));
     let readiness = Arc::new(Readiness::new(store.clone()));
@@ -61,18 +75,9 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
-    let connections_max = machine::connections_max(takes_emulation).map_err(ServeError::Io)?;
-    let limit = config.client.limits.connection_limit;
-    let admission = Arc::new(Admission::new(
-        limit.map_or(connections_max, |limit| limit.get().min(connections_max)),
-        config
-            .client
-            .limits
-            .connection_rate_limit
-            .map(NonZeroUsize::get),
-        Arc::clone(node.budget()),
-    ));
+    let admission = admission(config, takes_emulation, &node).map_err(ServeError::Io)?;
     let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
+    let metrics = metrics.with_proxies(proxies);
     let listener = Listener {
         workers,
         worker_count,
@@ -91,9 +96,7 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         compresses: config.websocket.compression,
         origins,
         requests_max: machine::requests_max(takes_emulation),
-        handshakes: HandshakeRules {
-            user_header: config.client.authentication.user_id_http_header.clone(),
-        },
+        handshakes: handshakes(config, server.headers, has_handlers),
         admission: Arc::clone(&admission),
         tls,
         routes: routes(
@@ -111,7 +114,69 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         readiness,
         listener,
         store,
+        background,
     })
+}
+
+/// How many may connect: what is configured, and no more than there are descriptors for.
+fn admission(
+    config: &Config,
+    takes_emulation: bool,
+    node: &Node,
+) -> std::io::Result<Arc<Admission>> {
+    let limits = &config.client.limits;
+    let possible = machine::connections_max(takes_emulation)?;
+    let wanted = limits.connection_limit.map(NonZeroUsize::get);
+    Ok(Arc::new(Admission::new(
+        wanted.map_or(possible, |wanted| wanted.min(possible)),
+        limits.connection_rate_limit.map(NonZeroUsize::get),
+        Arc::clone(node.budget()),
+    )))
+}
+
+/// Everybody who is asked about clients, and what for.
+struct Asked {
+    application: Applications,
+    namespaces: Arc<Namespaces>,
+    proxies: ProxyMetrics,
+    background: Option<Background>,
+}
+
+/// The handlers of this program, and behind them the services elsewhere. A thread for these is only
+/// there where there are any.
+fn asked(config: &Config, mut all: Vec<Box<dyn Application>>) -> Result<Asked, ServeError> {
+    let handlers = all.iter().map(|one| one.interests());
+    let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
+    let namespaces = Arc::new(namespaces(config, handlers));
+    let rules = &config.proxies;
+    let (mut proxies, mut background) = (ProxyMetrics::default(), None);
+    if rules.all().next().is_some() || rules.rpc.ping.is_some() {
+        let thread = Background::start().map_err(ServeError::Io)?;
+        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), &thread)?;
+        proxies = services.metrics();
+        all.push(Box::new(services));
+        background = Some(thread);
+    }
+    Ok(Asked {
+        application: Applications::new(all),
+        namespaces,
+        proxies,
+        background,
+    })
+}
+
+/// What is read from requests that bring clients: what handlers want to see, and what is passed on
+/// to services elsewhere.
+fn handshakes(config: &Config, mut headers: Vec<HeaderName>, has_handlers: bool) -> HandshakeRules {
+    let services = config.proxies.all();
+    headers.extend(services.flat_map(|proxy| proxy.http_headers.iter().cloned()));
+    headers.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    headers.dedup();
+    HandshakeRules {
+        user_header: config.client.authentication.user_id_http_header.clone(),
+        headers,
+        wants_peer: has_handlers,
+    }
 }
 
 fn streams(config: &Config) -> StreamEndpoints {
@@ -140,14 +205,12 @@ type Seated = (Arc<Node>, Vec<ShardSeat>, Option<Arc<DiskBroker>>);
 
 fn node(
     config: &Config,
-    applications: Applications,
-    make: Option<MakeBroker>,
+    (application, namespaces, make): (Applications, Arc<Namespaces>, Option<MakeBroker>),
     shards: usize,
     local: SocketAddr,
 ) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let interests = applications.interests();
-    let namespaces = Arc::new(namespaces(config, interests));
+    let interests = application.interests();
     let memory_limit = match config.memory.limit {
         Some(limit) => Some(limit.get() as u64),
         None => machine::half_of_memory(),
@@ -171,7 +234,7 @@ fn node(
         broker,
         presence: Arc::new(MemoryPresence::default()),
         authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
-        application: Arc::new(applications),
+        application: Arc::new(application),
         budget,
         clock,
         inboxes,
@@ -282,8 +345,19 @@ fn settings(config: &Config, interests: Interests) -> Settings {
             .as_ref()
             .map(|personal| personal.personal_channel_namespace.clone()),
         interests,
+        emulated_headers: emulated_headers(config),
+        // Handlers see them when a client comes, and keep what they want of them.
+        keeps_headers: config.proxies.all().any(|proxy| proxy.passes_headers_on()),
         ..Settings::default()
     }
+}
+
+/// Those that any service is to be told of; which of them is its own business.
+fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
+    let services = config.proxies.all();
+    let names = services.flat_map(|proxy| proxy.emulated_headers.iter());
+    let names: BTreeSet<&str> = names.map(HeaderName::as_str).collect();
+    names.into_iter().map(Into::into).collect()
 }
 
 fn shortest_meta_ttl(config: &Config) -> Duration {

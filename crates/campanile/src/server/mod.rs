@@ -25,6 +25,7 @@ use campanile_engine::node::Node;
 
 use crate::config::Config;
 use crate::handlers::{Adapter, Handlers};
+use crate::proxy::ProxyError;
 use crate::transport::{Routes, bind};
 
 pub use running::RunningServer;
@@ -49,6 +50,8 @@ pub enum ServeError {
     Origins(globset::Error),
     /// The data directory cannot be used.
     Store(StoreError),
+    /// A service that decides about clients cannot be asked.
+    Proxy(ProxyError),
     /// The application's own broker could not be made.
     Broker(AnyError),
     /// The address cannot be bound.
@@ -69,6 +72,7 @@ impl fmt::Display for ServeError {
             Self::Tls(error) => write!(f, "http_server.tls: {error}"),
             Self::Origins(error) => write!(f, "client.allowed_origins: {error}"),
             Self::Store(error) => error.fmt(f),
+            Self::Proxy(error) => error.fmt(f),
             Self::Broker(error) => write!(f, "the broker cannot be made: {error}"),
             Self::Bind(error) => error.fmt(f),
             Self::Ended(error) => write!(f, "the server ended by itself: {error}"),
@@ -79,12 +83,18 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
+impl From<ProxyError> for ServeError {
+    fn from(error: ProxyError) -> Self {
+        Self::Proxy(error)
+    }
+}
+
 impl ServeError {
     /// Whether the configuration is at fault, so that trying again is of no use.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Tls(_) | Self::Origins(_) => true,
+            Self::Tls(_) | Self::Origins(_) | Self::Proxy(_) => true,
             Self::Store(error) => error.is_configuration(),
             _ => false,
         }
@@ -186,7 +196,7 @@ impl Server {
     ///
     /// It is made once, on the thread that calls [`Server::run`], and is to hand everything that is
     /// published to the inboxes that it is given: see
-    /// [`Broker`](campanile_engine::broker::Broker) for the contract.
+    /// [`Broker`] for the contract.
     pub fn broker<B, E>(
         mut self,
         make: impl FnOnce(BrokerParts) -> Result<Arc<B>, E> + Send + 'static,
@@ -205,7 +215,10 @@ impl Server {
     /// Listens there, rather than at `http_server.address` and `port`: at the first of the
     /// addresses that can be bound. Port 0 is any free one. An error is told by [`Server::run`].
     pub fn bind(mut self, addresses: impl ToSocketAddrs) -> Self {
-        self.socket = Some(bind(addresses));
+        self.socket = Some(bind(addresses).map_err(|error| {
+            let told = format!("cannot listen where bind() says: {error}");
+            io::Error::new(error.kind(), told)
+        }));
         self
     }
 

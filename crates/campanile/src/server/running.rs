@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::assemble::{self, Assembled};
 use super::signals::StopSignals;
 use super::{ServeError, Server, store};
+use crate::background::Background;
 use crate::config::Shutdown;
 use crate::operations::Readiness;
 use crate::transport::{Admission, listen};
@@ -123,6 +124,7 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
         readiness,
         listener,
         store,
+        background,
     } = assemble::assemble(server, local)?;
     let has_tls = listener.tls.is_some();
     let (actix, handle) = listen(listener, socket).map_err(ServeError::Io)?;
@@ -142,6 +144,7 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
         actix,
         handle,
         store,
+        background,
         orders,
     };
     runtime.spawn(async move {
@@ -162,6 +165,7 @@ struct Keeper {
     actix: ActixServer,
     handle: ServerHandle,
     store: Option<Arc<DiskBroker>>,
+    background: Option<Background>,
     orders: Orders,
 }
 
@@ -172,11 +176,14 @@ impl Keeper {
             actix,
             handle,
             store,
+            background,
             mut orders,
         } = self;
         let sweeping = tokio::spawn(sweep(Arc::clone(&doors.node)));
         let outcome = serve(&doors, actix, &handle, &mut orders).await;
         sweeping.abort();
+        // Nobody is left who could ask anything.
+        drop(background);
         if let Some(store) = store {
             store::close(store, orders.next()).await;
         }

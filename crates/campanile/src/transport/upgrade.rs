@@ -12,7 +12,7 @@ use campanile_protocol::ws::deflate::{self, Window};
 use campanile_protocol::{Wire, ws};
 
 use super::connection::{FirstWords, Speech};
-use super::handshake::{AmbiguousUser, HandshakeRules};
+use super::handshake::HandshakeRules;
 use super::origin::Origins;
 use super::plain;
 use super::streams::connect_query;
@@ -73,18 +73,21 @@ pub(super) fn judge(paths: &Paths, request: &Request) -> Verdict {
         Ok(_) if !allows_origin(paths, headers) => return refuse("403 Forbidden", ""),
         Ok(key) => key,
     };
-    let handshake = paths.handshakes.read(headers);
-    match (beginning, handshake, window(paths, headers)) {
-        (Ok((speech, words)), Ok(handshake), Ok(window)) => Verdict::Accept(Opening {
+    let handshake = match paths.handshakes.read(headers, request.peer_addr()) {
+        Ok(handshake) => handshake,
+        Err(unreadable) => return refuse(&unreadable.status().to_string(), ""),
+    };
+    match (beginning, window(paths, headers)) {
+        (Ok((speech, words)), Ok(window)) => Verdict::Accept(Opening {
             speech,
             window,
             head: switching_protocols(headers, key, speech, window),
             handshake,
             words,
         }),
-        (Err(Malformed), ..)
-        | (_, Err(AmbiguousUser), _)
-        | (.., Err(deflate::MalformedExtensions)) => refuse("400 Bad Request", ""),
+        (Err(Malformed), _) | (_, Err(deflate::MalformedExtensions)) => {
+            refuse("400 Bad Request", "")
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::Message;
 use campanile::protocol::ws::Opcode;
+use serde_json::json;
 
 use crate::support::client::{Client, ECHO, Received, masked};
 use crate::support::embedded::Embedded;
@@ -12,7 +13,7 @@ use crate::support::http::{Response, Upgrade, exchange, request};
 const CHAT: &str = "/chat/{room}";
 
 fn start() -> Embedded {
-    Embedded::start("", |server| {
+    Embedded::start(json!({}), |server| {
         server.routes(|services| {
             services.route(CHAT, web::get().to(chat));
             services.route("/page", web::get().to(|| async { "a page" }));

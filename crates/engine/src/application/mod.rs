@@ -22,24 +22,29 @@ use campanile_protocol::{ClientId, Disconnect, Payload, Tags, UserId, Wire};
 
 use crate::authority::{Credentials, Grant, Handshake};
 use crate::broker::{BoxFuture, Version};
+use crate::headers::Headers;
 
 pub use interests::Interests;
 
 /// A client that wants to connect.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Arrival<'a> {
     /// The identity that its session will have.
     pub client: ClientId,
     /// Its transport.
     pub wire: Wire,
-    /// What it says.
+    /// What it says. Its emulated headers are below, as far as they are wanted.
     pub request: &'a ConnectRequest,
     /// What was known before it said anything.
     pub handshake: Option<&'a Handshake>,
+    /// Its headers, as far as somebody wants to know them.
+    pub headers: &'a Headers,
 }
 
 /// A client that is connected, and about whom there is a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Caller {
     /// Its session.
     pub client: ClientId,
@@ -53,6 +58,9 @@ pub struct Caller {
     pub version: Box<str>,
     /// What the application keeps about the connection; clients never see it.
     pub meta: Option<Payload>,
+    /// What [`Arrival::headers`] were, where there were any and
+    /// [`keeps_headers`](crate::settings::Settings::keeps_headers) is set.
+    pub headers: Option<Arc<Headers>>,
 }
 
 /// Who decides a question.
@@ -69,8 +77,9 @@ pub enum Verdict<T> {
 /// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999.
 pub type Decision<T> = Result<Verdict<T>, Rejection>;
 
-/// How an allowed publication differs from what the client sent.
+/// How an allowed publication differs from what the client sent; by default it does not.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Revision {
     /// The payload, when it is another one.
     pub data: Option<Payload>,
@@ -87,8 +96,36 @@ pub struct Revision {
     pub wants_delta: bool,
 }
 
-/// New life for a connection or a subscription.
+impl Revision {
+    /// What the client sent.
+    #[must_use]
+    pub fn unchanged() -> Self {
+        Self::default()
+    }
+
+    /// This payload instead.
+    #[must_use]
+    pub fn of(data: Payload) -> Self {
+        Self {
+            data: Some(data),
+            ..Self::default()
+        }
+    }
+
+    /// The same, not to be kept in the channel's history.
+    #[must_use]
+    pub fn outside_history(self) -> Self {
+        let skips_history = true;
+        Self {
+            skips_history,
+            ..self
+        }
+    }
+}
+
+/// New life for a connection or a subscription; by default without an end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Renewal {
     /// When it ends, in Unix seconds; never, without a value.
     pub expire_at: Option<i64>,
@@ -97,6 +134,17 @@ pub struct Renewal {
     /// What the application keeps about the connection, when that changes. Nothing is kept about
     /// subscriptions.
     pub meta: Option<Payload>,
+}
+
+impl Renewal {
+    /// Until then, in Unix seconds.
+    #[must_use]
+    pub fn until(unix: i64) -> Self {
+        Self {
+            expire_at: Some(unix),
+            ..Self::default()
+        }
+    }
 }
 
 /// Why something is not renewed.

@@ -22,6 +22,8 @@ pub struct Resolved<'a> {
     name: &'a str,
     /// The name behind the namespace's boundary; the whole name where there is none.
     rest: &'a str,
+    /// Its namespace; empty for none.
+    pub namespace: &'a str,
     /// The rules of its namespace.
     pub options: &'a Arc<ChannelOptions>,
 }
@@ -52,16 +54,17 @@ impl Namespaces {
         }
         let public = strip_marker(name, &self.rules.private_prefix).unwrap_or(name);
         let boundary = self.rules.namespace_boundary.as_str();
-        let (options, rest) = match public.split_once(boundary) {
+        let (namespace, options, rest) = match public.split_once(boundary) {
             Some((namespace, rest)) if !boundary.is_empty() && !namespace.is_empty() => {
-                (self.named.get(namespace)?, rest)
+                (namespace, self.named.get(namespace)?, rest)
             }
-            _ => (&self.without_namespace, name),
+            _ => ("", &self.without_namespace, name),
         };
         Some(Resolved {
             rules: &self.rules,
             name,
             rest,
+            namespace,
             options,
         })
     }

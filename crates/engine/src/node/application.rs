@@ -1,7 +1,19 @@
 //! The application's way in: what the server API and embedding programs can have done.
 //!
-//! Names are checked for their namespace only; the application may use any channel. All futures may
-//! be dropped: what was asked may then have been done or not.
+//! Names are checked for their namespace only; the application may use any channel, whatever is
+//! configured for clients. Everything here may be called from any thread and any runtime: nothing
+//! of it needs timers or sockets.
+//!
+//! # Cancel safety
+//! All futures may be dropped. What was asked may then have been done or not, as a whole for one
+//! channel or session; nothing is left half done.
+//!
+//! # Cost
+//! A publish takes the lock of one channel's stripe for as long as it takes to enter the stream;
+//! with the disk broker it crosses to the commit thread and back. What is done to sessions goes to
+//! the queue of every shard, or of the one that has them where only that one can, and waits for
+//! their workers: some microseconds on an idle node. A user's sessions are found by the user's
+//! name, everybody's by looking at each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -147,7 +159,9 @@ impl Node {
         stream::iter(publishes).buffered(width).collect().await
     }
 
-    /// Subscribes live sessions to a channel, server-side. Those that are subscribed stay so.
+    /// Subscribes live sessions to a channel, server-side. Those that are subscribed stay so, and
+    /// sessions that come later are not. Returns how many sessions it was for; their subscriptions
+    /// may begin a moment later.
     ///
     /// # Errors
     /// 102 without such a namespace.
@@ -171,7 +185,8 @@ impl Node {
             .await)
     }
 
-    /// Ends subscriptions to a channel, or all subscriptions without one.
+    /// Ends subscriptions to a channel, or all subscriptions without one, whoever began them.
+    /// Returns how many sessions it was for, whether they were subscribed or not.
     ///
     /// # Errors
     /// 102 without such a namespace.
@@ -196,12 +211,14 @@ impl Node {
             .await)
     }
 
-    /// Ends sessions; returns how many there were.
+    /// Ends sessions; returns how many there were. Whether their clients come back depends on the
+    /// code: see [`Disconnect::code`].
     pub async fn disconnect(&self, target: Target, disconnect: Disconnect) -> usize {
         self.order(target, Order::Disconnect(disconnect)).await
     }
 
-    /// Changes when the credentials of sessions run out; returns how many there were.
+    /// Changes when the credentials of sessions run out (Unix seconds; never, without a value), and
+    /// with `info` what they tell others from now on. Returns how many sessions there were.
     pub async fn refresh(
         &self,
         target: Target,
@@ -213,11 +230,11 @@ impl Node {
 
     /// Sends a message outside of any channel: at most once, to who is connected now. Returns how
     /// many sessions it was for.
-    pub async fn send(&self, target: Target, data: Payload) -> usize {
-        self.order(target, Order::Message(data)).await
+    pub async fn send(&self, target: Target, data: impl Into<Payload>) -> usize {
+        self.order(target, Order::Message(data.into())).await
     }
 
-    /// Who is in a channel.
+    /// Who is in a channel: one entry for each session, in no order. Memory for each of them.
     ///
     /// # Errors
     /// 102 without such a namespace, 108 when it keeps no presence, 100 when nobody can be asked.
@@ -231,7 +248,7 @@ impl Node {
         Ok(clients.unwrap_or_default())
     }
 
-    /// How many are in a channel.
+    /// How many sessions and users are in a channel.
     ///
     /// # Errors
     /// As [`Node::presence`].
@@ -282,7 +299,10 @@ impl Node {
     }
 
     /// Channels that have subscribers now and whose names `filter` accepts, and how many.
-    pub async fn channels(&self, filter: NameFilter) -> BTreeMap<String, usize> {
+    ///
+    /// Looks at each channel of each shard, on its worker: let `filter` be quick.
+    pub async fn channels(&self, filter: impl Into<NameFilter>) -> BTreeMap<String, usize> {
+        let filter = filter.into();
         let mut channels = BTreeMap::new();
         for part in self
             .every_shard(|done| Control::Channels(filter.clone(), done))
@@ -403,6 +423,12 @@ const fn broadcast_width(payload_bytes: usize) -> usize {
         0 => 1,
         width if width < BROADCAST_WIDTH_MAX => width,
         _ => BROADCAST_WIDTH_MAX,
+    }
+}
+
+impl<F: Fn(&str) -> bool + Send + Sync + 'static> From<F> for NameFilter {
+    fn from(accepts: F) -> Self {
+        Self(Arc::new(accepts))
     }
 }
 

@@ -27,6 +27,7 @@ use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublicati
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Inbox, Inboxes, ShardId, payload_bytes};
+use crate::headers::Headers;
 use crate::limits::{NOTICES_MAX, ORDERS_MAX};
 use crate::presence::Presence;
 use crate::session::Order;
@@ -227,13 +228,16 @@ impl Node {
                 wire,
                 request,
                 handshake,
+                headers,
                 abandoned,
             } => {
+                let none = Headers::default();
                 let arrival = Arrival {
                     client,
                     wire,
                     request: &request,
                     handshake: handshake.as_deref(),
+                    headers: headers.as_deref().unwrap_or(&none),
                 };
                 let welcome = self.welcome(arrival, abandoned).await;
                 Answer::Connect(self.admit_user(arrival, welcome).await)

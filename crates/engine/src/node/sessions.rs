@@ -70,7 +70,7 @@ impl SessionHandle {
     /// # Cancel safety
     /// A dropped future may have sent it or not.
     pub async fn send(&self, data: impl Into<Payload>) -> bool {
-        self.node.send(self.target(), data.into()).await > 0
+        self.node.send(self.target(), data).await > 0
     }
 
     /// Subscribes it to a channel, server-side; nothing happens if it is subscribed already. With a

@@ -8,6 +8,7 @@ use campanile_protocol::command::ConnectRequest;
 use super::{Context, Session};
 use crate::application::{Caller, Interests};
 use crate::channel::ChannelName;
+use crate::headers::Headers;
 use crate::limits::CLIENT_NAME_BYTES_MAX;
 
 /// What outlives the credentials that brought it. Most sessions have none.
@@ -41,6 +42,7 @@ impl Session {
         context: &Context<'_>,
         request: &ConnectRequest,
         meta: Option<Payload>,
+        headers: Option<Arc<Headers>>,
     ) -> Option<Arc<Caller>> {
         let is_asked_about = context.asks(Interests::ALL.without(Interests::CONNECTING));
         (is_asked_about || meta.is_some()).then(|| {
@@ -48,6 +50,7 @@ impl Session {
                 name: short(&request.name),
                 version: short(&request.version),
                 meta,
+                headers,
                 ..self.stranger()
             })
         })
@@ -84,6 +87,7 @@ impl Session {
             name: Box::default(),
             version: Box::default(),
             meta: None,
+            headers: None,
         }
     }
 }

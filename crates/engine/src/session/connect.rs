@@ -1,5 +1,7 @@
 //! Connecting: section 6 of the client protocol.
 
+use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::Arc;
 
 use campanile_protocol::codes::Rejection;
@@ -17,6 +19,7 @@ use crate::application::Interests;
 use crate::ask::{Ask, Joined, Tell, Wanted};
 use crate::authority::{Credentials, Grant};
 use crate::channel::permission::Requester;
+use crate::headers::{Headers, HeadersFull};
 use crate::node::UserSeat;
 
 impl Session {
@@ -24,10 +27,17 @@ impl Session {
         &mut self,
         context: &Context<'_>,
         id: u32,
-        request: Box<ConnectRequest>,
+        mut request: Box<ConnectRequest>,
         effects: &mut Vec<Effect>,
     ) {
         self.state = State::Connecting;
+        let mut handshake = self.handshake.take();
+        let real = handshake.as_mut().map(|known| take(&mut known.headers));
+        let emulated = take(&mut request.headers);
+        let headers = match gather(context, real.unwrap_or_default(), &emulated) {
+            Ok(headers) => (!headers.is_empty()).then(|| Arc::new(headers)),
+            Err(refusal) => return self.reject_connect(context, id, refusal.into(), effects),
+        };
         // Those who will be announced to the application may have to wait for that.
         let has_interest =
             context.asks(Interests::CONNECTING | Interests::CONNECTED | Interests::DISCONNECTED);
@@ -36,17 +46,23 @@ impl Session {
             client: self.client,
             wire: self.wire,
             request: request.clone(),
-            handshake: self.handshake.take(),
+            handshake,
+            headers: headers.clone(),
             abandoned,
         };
-        self.ask_while(wanted, Pending::Connect { id, request }, ask, effects);
+        let pending = Pending::Connect {
+            id,
+            request,
+            headers: headers.filter(|_| context.settings.keeps_headers),
+        };
+        self.ask_while(wanted, pending, ask, effects);
     }
 
     pub(super) fn connected(
         &mut self,
         context: &Context<'_>,
         id: u32,
-        request: &ConnectRequest,
+        (request, headers): (&ConnectRequest, Option<Arc<Headers>>),
         outcome: Result<(Credentials, Option<UserSeat>), Rejection>,
         effects: &mut Vec<Effect>,
     ) {
@@ -54,7 +70,7 @@ impl Session {
         let planned = outcome.and_then(|(mut credentials, seat)| {
             self.seat = seat;
             data = credentials.data.take();
-            self.accept(context, credentials, request)
+            self.accept(context, credentials, request, headers)
         });
         match planned {
             Err(rejection) => self.reject_connect(context, id, rejection, effects),
@@ -106,6 +122,7 @@ impl Session {
         context: &Context<'_>,
         credentials: Credentials,
         request: &ConnectRequest,
+        headers: Option<Arc<Headers>>,
     ) -> Result<Vec<Plan>, Rejection> {
         self.info = Arc::new(ClientInfo {
             user: credentials.user,
@@ -115,7 +132,7 @@ impl Session {
         });
         let mut plans: Vec<Plan> = Vec::new();
         let mut bequest = Bequest {
-            caller: self.introduce(context, request, credentials.meta),
+            caller: self.introduce(context, request, credentials.meta, headers),
             has_mourner: context.asks(Interests::DISCONNECTED),
             ..Bequest::default()
         };
@@ -290,4 +307,26 @@ impl Session {
             }
         }
     }
+}
+
+/// Adds what the client emulates to what its HTTP request said, as far as it is wanted.
+fn gather(
+    context: &Context<'_>,
+    mut headers: Headers,
+    emulated: &BTreeMap<String, String>,
+) -> Result<Headers, Refusal> {
+    for (name, value) in emulated {
+        let wanted = context.settings.emulated_headers.iter();
+        let mut wanted = wanted.filter(|wanted| wanted.eq_ignore_ascii_case(name));
+        if let Some(wanted) = wanted.next() {
+            // No HTTP request can say that, and whoever repeats it in one would say something else.
+            if value.contains(|sign: char| sign.is_ascii_control() && sign != '\t') {
+                return Err(Refusal::BAD_REQUEST);
+            }
+            let pushed = headers.push_emulated(wanted, value.as_bytes());
+            pushed.map_err(|HeadersFull| Refusal::BAD_REQUEST)?;
+        }
+    }
+    headers.shrink();
+    Ok(headers)
 }

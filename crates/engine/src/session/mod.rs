@@ -323,9 +323,14 @@ impl Session {
             self.pending = Vec::new();
         }
         match (pending, answer) {
-            (Pending::Connect { id, request }, Answer::Connect(outcome)) => {
-                self.connected(context, id, &request, outcome, effects);
-            }
+            (
+                Pending::Connect {
+                    id,
+                    request,
+                    headers,
+                },
+                Answer::Connect(outcome),
+            ) => self.connected(context, id, (&request, headers), outcome, effects),
             (Pending::ConnectJoins { id, plans, data }, Answer::Join(outcome)) => {
                 self.connect_joined(context, id, (plans, data), outcome, effects);
             }

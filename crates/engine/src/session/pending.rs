@@ -1,11 +1,14 @@
 //! What a session has asked and not been answered yet: what it needs to go on from there.
 
+use std::sync::Arc;
+
 use campanile_protocol::Payload;
 use campanile_protocol::command::{ConnectRequest, HistoryRequest, SubscribeRequest};
 
 use super::plan::Plan;
 use crate::ask::{Ticket, Wanted};
 use crate::channel::ChannelName;
+use crate::headers::Headers;
 
 /// A question that is open.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) enum Pending {
     Connect {
         id: u32,
         request: Box<ConnectRequest>,
+        /// Where they are kept.
+        headers: Option<Arc<Headers>>,
     },
     ConnectJoins {
         id: u32,

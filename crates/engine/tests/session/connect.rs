@@ -41,6 +41,7 @@ fn a_session_with_credentials_is_live() {
 fn what_is_known_from_the_handshake_goes_along_with_the_connect_command() {
     let handshake = Handshake {
         user: Some(UserId::new("7")),
+        ..Handshake::default()
     };
     let wire = Wire::WebSocket(Encoding::Json);
     let handshake = Some(Box::new(handshake));

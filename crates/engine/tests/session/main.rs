@@ -5,6 +5,7 @@ mod deltas;
 mod desk;
 mod dispatch;
 mod expiry;
+mod headers;
 mod joins;
 mod manners;
 mod orders;

@@ -8,10 +8,15 @@ use campanile_engine::session::{Deltas, Membership, Notice};
 use campanile_protocol::reply::{ConnectResult, Expiry, SubscribeResult};
 use campanile_protocol::{Position, ReplyBody, Wire};
 
+use super::headers;
+
 pub(super) fn spell_ask(ask: &Ask) -> String {
     match ask {
         Ask::Connect {
-            handshake, wire, ..
+            handshake,
+            headers,
+            wire,
+            ..
         } => {
             let user = handshake.as_ref().and_then(|known| known.user.as_ref());
             let user = user.map(|user| format!(" as {}", user.as_str()));
@@ -19,7 +24,8 @@ pub(super) fn spell_ask(ask: &Ask) -> String {
                 Wire::Stream(_) => format!(" over {wire:?}"),
                 _ => String::new(),
             };
-            format!("connect{}{over}", user.unwrap_or_default())
+            let headers = headers::spell(headers.as_deref());
+            format!("connect{}{over}{headers}", user.unwrap_or_default())
         }
         Ask::Refresh { token } => format!("refresh {token}"),
         Ask::Grant { token } => format!("grant {token}"),
@@ -55,9 +61,10 @@ pub(super) fn spell_ask(ask: &Ask) -> String {
         Ask::Consult {
             caller, question, ..
         } => format!(
-            "{} about {}",
+            "{} about {}{}",
             spell_question(question),
-            caller.user.as_str()
+            caller.user.as_str(),
+            headers::spell(caller.headers.as_deref())
         ),
         Ask::Presence { channel } => format!("presence {}", channel.as_str()),
         Ask::PresenceStats { channel } => format!("presence_stats {}", channel.as_str()),

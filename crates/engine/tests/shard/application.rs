@@ -61,6 +61,24 @@ fn as_many_answers_of_one_session_may_be_slow_as_configured() {
 }
 
 #[test]
+fn the_application_sees_headers_when_a_client_comes_and_later() {
+    let mut setup = Setup::default();
+    setup.settings.emulated_headers = ["x-theme".into()].into();
+    setup.settings.keeps_headers = true;
+    let mut stage = Stage::with(Interests::RPC | Interests::CONNECTING, setup);
+    let mut peer = stage.driver.open(0);
+    let connect = r#"{"token":"42","name":"curious","headers":{"X-Theme":"dark","x-other":"1"}}"#;
+    stage
+        .driver
+        .send(&mut peer, &format!(r#"{{"id":1,"connect":{connect}}}"#));
+    stage.run();
+    assert_eq!(stage.stub.told(), [r#"it comes with Some("dark")"#]);
+    stage.driver.read(&mut peer);
+    let said = stage.ask(&mut peer, &rpc(2, "theme"));
+    assert_eq!(said, [r#"{"id":2,"rpc":{"data":"dark"}}"#]);
+}
+
+#[test]
 fn a_panic_costs_one_command() {
     let mut stage = Stage::new(Interests::RPC | Interests::CONNECTING);
     let mut peer = stage.connect("42");

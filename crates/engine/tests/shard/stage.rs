@@ -75,6 +75,12 @@ impl Application for Stub {
         Box::pin(async move {
             match arrival.request.name.as_str() {
                 "slow" => self.gate().await,
+                "curious" => {
+                    // Only in one place, so that nobody takes those that are not wanted.
+                    assert!(arrival.request.headers.is_empty());
+                    let theme = arrival.headers.text("x-theme");
+                    self.tell(format!("it comes with {theme:?}"));
+                }
                 "refused" => return Err(Disconnect::FORCE_DISCONNECT.into()),
                 "ours" | "short" => {
                     let credentials = Credentials {
@@ -178,6 +184,12 @@ impl Application for Stub {
                         meta.unwrap_or_default().len()
                     );
                     return Ok(Verdict::Allowed(bytes(&who)));
+                }
+                "theme" => {
+                    let headers = caller.headers.as_deref();
+                    let theme = headers.and_then(|headers| headers.text("x-theme"));
+                    let theme = format!("{:?}", theme.unwrap_or_default());
+                    return Ok(Verdict::Allowed(bytes(&theme)));
                 }
                 _ => {}
             }

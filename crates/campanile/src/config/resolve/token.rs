@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{Resolver, non_empty};
+use super::{Resolver, non_empty, pem};
 use crate::config::raw;
 use crate::config::resolved::{ClaimRule, HmacKeys, PreviousKey, TokenRules};
 use crate::config::secret::Secret;
@@ -82,12 +82,8 @@ impl Resolver<'_> {
             return None;
         }
         let path = format!("{path}.{name}");
-        let found_before = self.problems.len();
-        let source = self.pem(&path, Secret::new(given));
-        if self.problems.len() > found_before {
-            return None;
-        }
-        let pem = source.read().map_err(|error| error.to_string());
+        let source = pem::source(Secret::new(given));
+        let pem = source.and_then(|source| source.read().map_err(|error| error.to_string()));
         let key = pem.and_then(|pem| parse(&pem).map_err(|error| error.to_string()));
         key.map_err(|reason| self.invalid(&path, reason)).ok()
     }

@@ -19,6 +19,10 @@ pub(crate) struct Foreign {
 }
 
 impl Foreign {
+    pub(super) const fn path(&self) -> &'static str {
+        self.path
+    }
+
     /// What to tell about this key having `value`; nothing if it asks for nothing.
     pub(crate) fn problem(&self, origin: &Origin, key: &str, value: &Value) -> Option<Problem> {
         let is_harmless = value.is_inert() || *value == Value::Text(self.harmless.to_owned());
@@ -58,9 +62,12 @@ const fn noted(path: &'static str, note: &'static str) -> Foreign {
 const TLS_CLIENTS: &str = "without it clients would not be asked for certificates";
 const INTERNAL: &str = "internal endpoints are served on the main address and port";
 const ONE_NODE: &str = "streams are kept by this node alone";
+const HTTP_ONLY: &str = "services are asked over HTTP only";
+const NO_CLIENTS: &str = "it is about those who connect, and here it is the server that does";
 const UNI_LIMIT: &str = "websocket.message_size_limit holds for every WebSocket";
 
-const FOREIGN: &[Foreign] = &[
+/// Keys of the file.
+pub(super) const FOREIGN: &[Foreign] = &[
     noted("http_server.internal_address", INTERNAL),
     noted("http_server.internal_port", INTERNAL),
     noted("http_server.internal_tls", INTERNAL),
@@ -93,10 +100,10 @@ const FOREIGN: &[Foreign] = &[
     key("client.token.jwks"),
     key("client.subscription_token.jwks"),
     key("client.connect_code_to_unidirectional_disconnect"),
-    key("client.proxy"),
-    key("channel.proxy"),
-    key("rpc"),
-    key("proxies"),
+    key("channel.proxy.subscribe_stream"),
+    key("channel.proxy.map_publish"),
+    key("channel.proxy.map_remove"),
+    key("channel.proxy.shared_poll_refresh"),
     key("grpc_api"),
     key("websocket.compression_prepared_message_cache_size"),
     key("websocket.read_buffer_size"),
@@ -132,14 +139,8 @@ const FOREIGN: &[Foreign] = &[
 /// Values that Centrifugo has for a setting of ours, and what it means that they have no effect.
 const FOREIGN_VALUES: &[(&str, &[&str], &str)] = &[("engine.type", &["redis", "nats"], ONE_NODE)];
 
-/// Options of a namespace that need a proxy, maps or shared polls.
-const FOREIGN_OPTIONS: &[Foreign] = &[
-    but("subscribe_proxy_name", "default"),
-    key("subscribe_proxy_enabled"),
-    but("publish_proxy_name", "default"),
-    key("publish_proxy_enabled"),
-    but("sub_refresh_proxy_name", "default"),
-    key("sub_refresh_proxy_enabled"),
+/// Options of a namespace that need streams of a proxy, maps or shared polls.
+pub(super) const FOREIGN_OPTIONS: &[Foreign] = &[
     but("subscribe_stream_proxy_name", "default"),
     key("subscribe_stream_proxy_enabled"),
     key("subscribe_stream_proxy_bidirectional"),
@@ -150,13 +151,12 @@ const FOREIGN_OPTIONS: &[Foreign] = &[
     key("map_users_presence_channel_prefix"),
 ];
 
-/// The entry for a dotted path, if Centrifugo knows it and we do not act on it.
-pub(crate) fn foreign(path: &str) -> Option<&'static Foreign> {
-    find(FOREIGN, path).or_else(|| {
-        path.strip_prefix("channel.without_namespace.")
-            .and_then(foreign_option)
-    })
-}
+/// Options of a proxy that only mean something to gRPC, or to a server.
+pub(super) const FOREIGN_PROXY: &[Foreign] = &[
+    noted("grpc", HTTP_ONLY),
+    noted("grpc_metadata", HTTP_ONLY),
+    noted("http.tls.client_ca_pem", NO_CLIENTS),
+];
 
 /// What to tell about a value that Centrifugo knows for this setting and we do not act on.
 pub(crate) fn foreign_value(path: &str, value: &Value) -> Option<ProblemKind> {
@@ -169,40 +169,8 @@ pub(crate) fn foreign_value(path: &str, value: &Value) -> Option<ProblemKind> {
         .map(|(_, _, note)| ProblemKind::Unsupported(note))
 }
 
-/// Likewise for an option of a namespace.
-pub(crate) fn foreign_option(name: &str) -> Option<&'static Foreign> {
-    find(FOREIGN_OPTIONS, name)
-}
-
-/// Whether a foreign key lies below `path`, so that a table may stand there.
-pub(crate) fn has_foreign_below(path: &str) -> bool {
-    FOREIGN.iter().any(|foreign| {
-        foreign
-            .path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    })
-}
-
-/// The entry that the environment's `name`, without its prefix, sets.
-pub(crate) fn foreign_variable(name: &str) -> Option<&'static Foreign> {
-    let spelled = |foreign: &Foreign| foreign.path.replace('.', "_").to_uppercase();
-    let option = || {
-        FOREIGN_OPTIONS
-            .iter()
-            .filter(|_| name.starts_with("CHANNEL_"))
-            .find(|foreign| name.ends_with(&format!("_{}", spelled(foreign))))
-    };
-    FOREIGN
-        .iter()
-        .find(|foreign| {
-            name.strip_prefix(&spelled(foreign))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-        })
-        .or_else(option)
-}
-
-fn find(list: &'static [Foreign], path: &str) -> Option<&'static Foreign> {
+/// The entry of `list` that stands for this path.
+pub(super) fn find(list: &'static [Foreign], path: &str) -> Option<&'static Foreign> {
     list.iter().find(|foreign| {
         path.strip_prefix(foreign.path)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -4,7 +4,8 @@ use regex::Regex;
 
 use crate::config::duration;
 use crate::config::problem::ProblemKind;
-use crate::config::tree::{Item, Origin, Value};
+use crate::config::source::parse_json;
+use crate::config::tree::{Item, Origin, Table, Value};
 
 /// The type of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,18 @@ pub(crate) enum Kind {
     ListOf(&'static [&'static str]),
     /// A regular expression that compiles; empty for none.
     Regex,
+    /// A table of texts by the names of headers, which are never printed: tokens are among them.
+    Headers,
+    /// A list of tables that say what statuses stand for.
+    Transforms,
 }
 
 impl Kind {
+    /// Whether its values are never printed, and may come from a file that a variable names.
+    pub(crate) fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::Headers)
+    }
+
     /// What a person should write.
     pub(crate) fn expected(self) -> String {
         match self {
@@ -45,12 +55,14 @@ impl Kind {
             Self::OneOf(choices) => format!("one of {}", quoted(choices)),
             Self::ListOf(choices) => format!("a list of {}", quoted(choices)),
             Self::Regex => "a regular expression".into(),
+            Self::Headers => "a table of strings".into(),
+            Self::Transforms => "a list of tables".into(),
         }
     }
 
     /// Reads the notation of environment, flags and defaults: lists are separated by spaces, or
-    /// JSON. `None` if `text` is no such value at all.
-    pub(crate) fn parse(self, text: &str) -> Option<Value> {
+    /// JSON; tables and lists of tables are JSON. `None` if `text` is no such value at all.
+    pub(crate) fn parse(self, text: &str, origin: &Origin) -> Option<Value> {
         Some(match self {
             Self::Bool => Value::Bool(match text {
                 "true" | "1" | "t" | "T" | "TRUE" | "True" => true,
@@ -70,8 +82,14 @@ impl Kind {
                 } else {
                     text.split_whitespace().map(str::to_owned).collect()
                 };
-                let item = |text| Item::new(Value::Text(text), Origin::Default);
+                let item = |text| Item::new(Value::Text(text), origin.clone());
                 Value::List(texts.into_iter().map(item).collect())
+            }
+            Self::Headers if text.is_empty() => Value::Table(Table::new()),
+            Self::Transforms if text.is_empty() => Value::List(Vec::new()),
+            Self::Headers | Self::Transforms => {
+                let value = parse_json(text, origin).ok()?.value;
+                self.check(&value).ok().map(|()| value)?
             }
         })
     }
@@ -112,6 +130,12 @@ impl Kind {
             (Self::TextList, Value::List(items)) => items
                 .iter()
                 .all(|item| matches!(item.value, Value::Text(_))),
+            (Self::Headers, Value::Table(table)) => table
+                .values()
+                .all(|item| matches!(item.value, Value::Text(_))),
+            (Self::Transforms, Value::List(items)) => items
+                .iter()
+                .all(|item| matches!(item.value, Value::Table(_))),
             _ => false,
         };
         if fits {
@@ -132,7 +156,8 @@ impl Kind {
                 (Self::Count, Value::Integer(_)) => "a negative number",
                 (Self::Size, Value::Integer(_)) => "0 or less",
                 (Self::Port, Value::Integer(_)) => "another number",
-                (Self::TextList, Value::List(_)) => "a list of something else",
+                (Self::TextList | Self::Transforms, Value::List(_)) => "a list of something else",
+                (Self::Headers, Value::Table(_)) => "a table of something else",
                 _ => value.type_name(),
             },
         }
@@ -161,15 +186,16 @@ mod tests {
             let item = |text: &&str| Item::new(Value::Text((*text).into()), Origin::Default);
             Some(Value::List(texts.iter().map(item).collect()))
         };
-        assert_eq!(Kind::Bool.parse("true"), Some(Value::Bool(true)));
-        assert_eq!(Kind::Bool.parse("yes"), None);
-        assert_eq!(Kind::Count.parse("42"), Some(Value::Integer(42)));
-        assert_eq!(Kind::Count.parse("4x"), None);
-        assert_eq!(Kind::TextList.parse("a  b"), texts(&["a", "b"]));
-        assert_eq!(Kind::TextList.parse(r#"["a b"]"#), texts(&["a b"]));
-        assert_eq!(Kind::TextList.parse(""), texts(&[]));
-        assert_eq!(Kind::TextList.parse("[1]"), None);
-        assert_eq!(Kind::Text.parse("1"), Some(Value::Text("1".into())));
+        let parse = |kind: Kind, text| kind.parse(text, &Origin::Default);
+        assert_eq!(parse(Kind::Bool, "true"), Some(Value::Bool(true)));
+        assert_eq!(parse(Kind::Bool, "yes"), None);
+        assert_eq!(parse(Kind::Count, "42"), Some(Value::Integer(42)));
+        assert_eq!(parse(Kind::Count, "4x"), None);
+        assert_eq!(parse(Kind::TextList, "a  b"), texts(&["a", "b"]));
+        assert_eq!(parse(Kind::TextList, r#"["a b"]"#), texts(&["a b"]));
+        assert_eq!(parse(Kind::TextList, ""), texts(&[]));
+        assert_eq!(parse(Kind::TextList, "[1]"), None);
+        assert_eq!(parse(Kind::Text, "1"), Some(Value::Text("1".into())));
     }
 
     #[test]

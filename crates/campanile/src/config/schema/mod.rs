@@ -8,17 +8,17 @@ mod engine;
 mod foreign;
 mod kind;
 mod namespace;
+mod proxy;
 mod sections;
+mod shape;
 
-pub(crate) use foreign::{
-    foreign, foreign_option, foreign_value, foreign_variable, has_foreign_below,
-};
+pub(crate) use foreign::foreign_value;
 pub(crate) use kind::Kind;
-pub(crate) use namespace::NAMESPACE_OPTIONS;
+use namespace::NAMESPACE_OPTIONS;
 pub(crate) use sections::SECTIONS;
+pub(crate) use shape::{FILE, NAMED, Named, Shape, TRANSFORMS, foreign_variable};
 
-/// Where the namespaces are configured, the one place where keys are not fixed.
-pub(crate) const NAMESPACES: &str = "channel.namespaces";
+use super::tree::{Origin, Value};
 
 /// One setting.
 #[derive(Debug)]
@@ -39,12 +39,16 @@ pub(crate) struct Setting {
 /// The settings of one table of the file.
 #[derive(Debug)]
 pub(crate) struct Section {
-    /// Dotted.
+    /// Dotted; empty for the table that a shape is about.
     pub(crate) path: &'static str,
     pub(crate) settings: &'static [Setting],
 }
 
 impl Section {
+    const fn new(path: &'static str, settings: &'static [Setting]) -> Self {
+        Self { path, settings }
+    }
+
     pub(crate) fn setting(&self, name: &str) -> Option<&'static Setting> {
         self.settings.iter().find(|setting| setting.name == name)
     }
@@ -60,6 +64,12 @@ impl Setting {
             is_ready: true,
             is_ours: false,
         }
+    }
+
+    /// What it is where nobody said anything.
+    pub(crate) fn default_value(&self) -> Value {
+        let value = self.kind.parse(self.default, &Origin::Default);
+        value.expect("a test reads every default")
     }
 
     const fn flag(name: &'static str, doc: &'static str) -> Self {
@@ -114,21 +124,6 @@ impl Setting {
     }
 }
 
-/// The section at exactly this path.
-pub(crate) fn section(path: &str) -> Option<&'static Section> {
-    SECTIONS.iter().find(|section| section.path == path)
-}
-
-/// Whether a section lies at or below `path`, so that a table belongs there.
-pub(crate) fn has_sections_at(path: &str) -> bool {
-    SECTIONS.iter().any(|section| {
-        section
-            .path
-            .strip_prefix(path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    })
-}
-
 /// The key that an unknown one at `path` in the table `parent` most likely stands for.
 ///
 /// A near name of the same table wins; else the whole path of a key that ends in these words is
@@ -153,26 +148,6 @@ pub(crate) fn nearest(parent: &str, name: &str, siblings: &[&'static str]) -> Op
     })
 }
 
-/// The names that may stand in the table at `path`: settings and tables.
-pub(crate) fn children(path: &str) -> Vec<&'static str> {
-    let prefix = if path.is_empty() {
-        String::new()
-    } else {
-        format!("{path}.")
-    };
-    let tables = SECTIONS
-        .iter()
-        .filter_map(|section| section.path.strip_prefix(&prefix))
-        .filter_map(|rest| rest.split('.').next())
-        .filter(|name| !name.is_empty());
-    let settings = section(path).map_or(&[][..], |section| section.settings);
-    let mut names: Vec<_> = tables.chain(settings.iter().map(|s| s.name)).collect();
-    if path == "channel" {
-        names.push("namespaces");
-    }
-    names
-}
-
 fn all_paths() -> impl Iterator<Item = String> {
     SECTIONS.iter().flat_map(|section| {
         section
@@ -186,13 +161,17 @@ fn all_paths() -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
 
+    fn all_sections() -> impl Iterator<Item = &'static Section> {
+        let named = NAMED.iter().map(|named| &named.shape);
+        let shapes = named.chain([&FILE, &TRANSFORMS]);
+        shapes.flat_map(|shape| shape.sections)
+    }
+
     #[test]
     fn every_default_is_a_value_of_its_type() {
-        for section in SECTIONS {
+        for section in all_sections() {
             for setting in section.settings {
-                let value = setting.kind.parse(setting.default).unwrap_or_else(|| {
-                    panic!("{}.{}: {:?}", section.path, setting.name, setting.default)
-                });
+                let value = setting.default_value();
                 assert_eq!(setting.kind.check(&value), Ok(()), "{}", setting.name);
             }
         }
@@ -202,7 +181,7 @@ mod tests {
     fn no_path_is_listed_twice_or_is_also_foreign() {
         let mut paths: Vec<_> = all_paths().collect();
         for path in &paths {
-            assert!(foreign(path).is_none(), "{path}");
+            assert!(FILE.foreign(path).is_none(), "{path}");
         }
         let count = paths.len();
         paths.sort();
@@ -212,7 +191,7 @@ mod tests {
 
     #[test]
     fn every_setting_is_documented_in_one_line() {
-        for setting in SECTIONS.iter().flat_map(|s| s.settings) {
+        for setting in all_sections().flat_map(|s| s.settings) {
             assert!(setting.doc.ends_with('.'), "{}", setting.name);
             assert!(!setting.doc.contains('\n'), "{}", setting.name);
         }
@@ -220,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_nearest_key_is_named() {
-        let children = children("client");
+        let children = FILE.children("client");
         for (name, near) in [
             ("ping_intervall", Some("ping_interval")),
             ("allowed_origin", Some("allowed_origins")),
@@ -233,7 +212,7 @@ mod tests {
 
     #[test]
     fn flat_keys_of_older_versions_are_recognised() {
-        let top = children("");
+        let top = FILE.children("");
         for (name, near) in [
             ("token_hmac_secret_key", "client.token.hmac_secret_key"),
             ("allowed_origins", "client.allowed_origins"),

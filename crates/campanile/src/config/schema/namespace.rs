@@ -102,4 +102,31 @@ pub(crate) const NAMESPACE_OPTIONS: &[Setting] = &[
         "",
         "What data must be; empty for channel.publication_data_format.",
     ),
+    Setting::flag(
+        "subscribe_proxy_enabled",
+        "Ask a service about who may subscribe.",
+    ),
+    Setting::text(
+        "subscribe_proxy_name",
+        "default",
+        "Which of proxies; default for channel.proxy.subscribe.",
+    ),
+    Setting::flag(
+        "publish_proxy_enabled",
+        "Ask a service about what clients publish.",
+    ),
+    Setting::text(
+        "publish_proxy_name",
+        "default",
+        "Which of proxies; default for channel.proxy.publish.",
+    ),
+    Setting::flag(
+        "sub_refresh_proxy_enabled",
+        "Ask a service about the expiry of subscriptions.",
+    ),
+    Setting::text(
+        "sub_refresh_proxy_name",
+        "default",
+        "Which of proxies; default for channel.proxy.sub_refresh.",
+    ),
 ];

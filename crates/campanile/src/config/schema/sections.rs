@@ -3,10 +3,11 @@
 //! Keys, nesting and defaults are those of Centrifugo 6, except for settings marked as ours.
 
 use super::engine::{DISK, ENGINE};
+use super::proxy::{CLIENT_PROXY, PROXY, PROXY_HTTP, PROXY_TLS, RPC, RPC_NAMESPACE, RPC_PING};
 use super::{Kind, NAMESPACE_OPTIONS, Section, Setting};
 
 const fn section(path: &'static str, settings: &'static [Setting]) -> Section {
-    Section { path, settings }
+    Section::new(path, settings)
 }
 
 /// All tables with fixed keys.
@@ -26,8 +27,29 @@ pub(crate) const SECTIONS: &[Section] = &[
         "client.subscribe_to_user_personal_channel",
         PERSONAL_CHANNEL,
     ),
+    section("client.proxy.connect", CLIENT_PROXY),
+    section("client.proxy.connect.http", PROXY_HTTP),
+    section("client.proxy.connect.http.tls", PROXY_TLS),
+    section("client.proxy.refresh", CLIENT_PROXY),
+    section("client.proxy.refresh.http", PROXY_HTTP),
+    section("client.proxy.refresh.http.tls", PROXY_TLS),
     section("channel", CHANNEL),
     section("channel.without_namespace", NAMESPACE_OPTIONS),
+    section("channel.proxy.subscribe", PROXY),
+    section("channel.proxy.subscribe.http", PROXY_HTTP),
+    section("channel.proxy.subscribe.http.tls", PROXY_TLS),
+    section("channel.proxy.publish", PROXY),
+    section("channel.proxy.publish.http", PROXY_HTTP),
+    section("channel.proxy.publish.http.tls", PROXY_TLS),
+    section("channel.proxy.sub_refresh", PROXY),
+    section("channel.proxy.sub_refresh.http", PROXY_HTTP),
+    section("channel.proxy.sub_refresh.http.tls", PROXY_TLS),
+    section("rpc", RPC),
+    section("rpc.without_namespace", RPC_NAMESPACE),
+    section("rpc.ping", RPC_PING),
+    section("rpc.proxy", PROXY),
+    section("rpc.proxy.http", PROXY_HTTP),
+    section("rpc.proxy.http.tls", PROXY_TLS),
     section("http_api", HTTP_API),
     section("websocket", WEBSOCKET),
     section("http_stream", HTTP_STREAM),

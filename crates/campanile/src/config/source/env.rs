@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{json, read_text};
+use crate::config::check::join;
 use crate::config::problem::{Problem, ProblemKind};
-use crate::config::schema::{
-    Kind, NAMESPACE_OPTIONS, NAMESPACES, SECTIONS, Setting, foreign_variable,
-};
+use crate::config::schema::{Kind, NAMED, Named, SECTIONS, foreign_variable};
 use crate::config::tree::{Item, Origin, Table, Value};
 
 /// Ours wins: a container that still carries the old names can be overruled.
@@ -53,57 +52,56 @@ impl Environment {
                 }
             }
         }
-        if let Some((variable, text)) = self.lookup(&spelled(NAMESPACES)) {
-            match namespaces(&text, &Origin::Env(variable)) {
-                Ok(item) => root.set(NAMESPACES, item),
-                Err(problem) => self.problems.push(problem),
+        for named in NAMED {
+            if let Some((variable, text)) = self.lookup(&spelled(named.path)) {
+                match entries(named.path, &text, &Origin::Env(variable)) {
+                    Ok(item) => root.set(named.path, item),
+                    Err(problem) => self.problems.push(problem),
+                }
             }
-        }
-        if let Value::Table(top) = &mut root.value
-            && let Some(Value::Table(channel)) = top.get_mut("channel").map(|c| &mut c.value)
-            && let Some(namespaces) = channel.get_mut("namespaces")
-        {
-            self.overlay_namespaces(namespaces);
+            if let Some(item) = root.get_mut(named.path) {
+                self.overlay_named(named, item);
+            }
         }
         self.tell_unused();
         self.problems
     }
 
-    fn overlay_namespaces(&mut self, namespaces: &mut Item) {
-        match &mut namespaces.value {
+    fn overlay_named(&mut self, named: &Named, entries: &mut Item) {
+        match &mut entries.value {
             Value::List(items) => {
                 for item in items {
                     let Some(Value::Text(name)) = item.get("name").map(|name| &name.value) else {
                         continue;
                     };
                     let name = name.clone();
-                    self.overlay_namespace(&name, item);
+                    self.overlay_entry(named, &name, item);
                 }
             }
             Value::Table(table) => {
                 for (name, item) in table {
-                    self.overlay_namespace(name, item);
+                    self.overlay_entry(named, name, item);
                 }
             }
             _ => {}
         }
     }
 
-    fn overlay_namespace(&mut self, name: &str, namespace: &mut Item) {
-        for Setting {
-            name: option, kind, ..
-        } in NAMESPACE_OPTIONS
-        {
-            let path = format!("{NAMESPACES}.{name}.{option}");
-            if let Some(item) = self.setting(*kind, &path) {
-                namespace.set(option, item);
+    fn overlay_entry(&mut self, named: &Named, name: &str, entry: &mut Item) {
+        for section in named.shape.sections {
+            for setting in section.settings {
+                let option = join(section.path, setting.name);
+                let path = format!("{}.{name}.{option}", named.path);
+                if let Some(item) = self.setting(setting.kind, &path) {
+                    entry.set(&option, item);
+                }
             }
         }
     }
 
     fn setting(&mut self, kind: Kind, path: &str) -> Option<Item> {
         let name = spelled(path);
-        let found = if kind == Kind::Secret {
+        let found = if kind.is_secret() {
             self.secret(&name, path)
         } else {
             self.lookup(&name)
@@ -111,7 +109,7 @@ impl Environment {
         self.known.push(name);
         let (variable, text) = found?;
         let origin = Origin::Env(variable);
-        let value = kind.parse(&text);
+        let value = kind.parse(&text, &origin);
         // `docker compose` and its like pass on unset variables as empty ones.
         if text.is_empty() && value.as_ref().is_none_or(|v| kind.check(v).is_err()) {
             return None;
@@ -119,7 +117,11 @@ impl Environment {
         if let Some(value) = value {
             return Some(Item::new(value, origin));
         }
-        let invalid = format!("expected {}, found {text:?}", kind.expected());
+        let mut invalid = format!("expected {}", kind.expected());
+        match kind {
+            Kind::Headers | Kind::Transforms => invalid.push_str(" as JSON"),
+            _ => invalid.push_str(&format!(", found {text:?}")),
+        }
         let kind = ProblemKind::Invalid(invalid);
         self.problems.push(Problem::error(origin, path, kind));
         None
@@ -203,18 +205,18 @@ fn spelled(path: &str) -> String {
 }
 
 /// A list of objects, a table by name, or only names.
-fn namespaces(text: &str, origin: &Origin) -> Result<Item, Problem> {
+fn entries(path: &str, text: &str, origin: &Origin) -> Result<Item, Problem> {
     if text.trim_start().starts_with(['[', '{']) {
         return json::parse_value(text, origin).map_err(|problem| Problem {
-            key: NAMESPACES.to_owned(),
+            key: path.to_owned(),
             ..problem
         });
     }
-    let namespace = |name: &str| {
+    let entry = |name: &str| {
         let name = Item::new(Value::Text(name.to_owned()), origin.clone());
         let table = Table::from([("name".to_owned(), name)]);
         Item::new(Value::Table(table), origin.clone())
     };
-    let list = text.split_whitespace().map(namespace).collect();
+    let list = text.split_whitespace().map(entry).collect();
     Ok(Item::new(Value::List(list), origin.clone()))
 }

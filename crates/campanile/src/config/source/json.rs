@@ -36,7 +36,7 @@ pub(super) fn parse(text: &str, name: &Arc<str>) -> Result<Item, Vec<Problem>> {
 }
 
 /// Reads a value that does not stand in a file; everything in it comes from `origin`.
-pub(super) fn parse_value(text: &str, origin: &Origin) -> Result<Item, Problem> {
+pub(crate) fn parse_value(text: &str, origin: &Origin) -> Result<Item, Problem> {
     let reader = Reader {
         text,
         origin: &|_| origin.clone(),

@@ -17,6 +17,7 @@ use super::problem::{Problem, ProblemKind};
 use super::tree::{Item, Origin, Table, Value};
 
 pub(crate) use env::Environment;
+pub(crate) use json::parse_value as parse_json;
 
 /// More than any hand-written configuration; keeps a wrong path (a log, a device) out of memory.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

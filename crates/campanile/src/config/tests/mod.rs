@@ -3,6 +3,7 @@
 mod engine;
 mod files;
 mod paths;
+mod proxies;
 mod sources;
 mod tokens;
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use ureq::http::Uri;
+use crate::url::{self, UrlError};
 
 /// `jwks_public_endpoint`: an `http` or `https` URL, perhaps with places to fill in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +23,12 @@ enum Part {
 /// Why a text is no such endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndpointError {
-    /// It is no `http` or `https` URL with a host.
-    NotHttp,
+    /// It is no address at all.
+    Url(UrlError),
     /// A `{{` without `}}`, or with something else than a name between them.
     Group,
     /// A place to fill in is in front of the path: a token would say who is to be believed.
     GroupInHost,
-    /// It has a user name or password, which would end in logs: of ours and of whoever is between.
-    Credentials,
 }
 
 /// A text that may not stand in the address of keys.
@@ -47,17 +45,8 @@ impl JwksEndpoint {
         let parts = split(text)?;
         let endpoint = Self { parts };
         let whole = endpoint.fill(|_| Some("x"));
-        let uri: Option<Uri> = whole.ok().and_then(|whole| whole.parse().ok());
-        let is_http = uri.is_some_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some_and(|host| !host.is_empty())
-        });
-        if !is_http {
-            return Err(EndpointError::NotHttp);
-        }
-        if has_user_info(text) {
-            return Err(EndpointError::Credentials);
-        }
+        let whole = whole.map_err(|Unfit| EndpointError::Url(UrlError::NotHttp))?;
+        url::check(&whole).map_err(EndpointError::Url)?;
         match &endpoint.parts[..] {
             [Part::Text(_)] => Ok(endpoint),
             // Behind `scheme://`, the first slash begins the path.
@@ -76,7 +65,7 @@ impl JwksEndpoint {
 
     /// Whether it is spoken over TLS.
     pub(super) fn is_https(&self) -> bool {
-        matches!(self.parts.first(), Some(Part::Text(text)) if text.starts_with("https:"))
+        matches!(self.parts.first(), Some(Part::Text(text)) if url::is_https(text))
     }
 
     /// The URL with these values in it.
@@ -93,13 +82,6 @@ impl JwksEndpoint {
         }
         Ok(url)
     }
-}
-
-/// Whether there is an at sign between `scheme://` and the path.
-fn has_user_info(url: &str) -> bool {
-    let (_, behind) = url.split_once("://").unwrap_or_default();
-    let authority = behind.split(['/', '?', '#']).next();
-    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 /// A URL as it may be logged: its query may have a key to what it names.
@@ -136,9 +118,8 @@ fn split(text: &str) -> Result<Vec<Part>, EndpointError> {
 impl fmt::Display for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotHttp => "expected an http or https URL",
+            Self::Url(error) => return error.fmt(f),
             Self::Group => "expected the name of a group between {{ and }}",
-            Self::Credentials => "must not have a user name or password",
             Self::GroupInHost => "only path and query may have {{names}} to fill in",
         })
     }
@@ -204,13 +185,15 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_refused() {
+        const NOT_HTTP: EndpointError = EndpointError::Url(UrlError::NotHttp);
+        const CREDENTIALS: EndpointError = EndpointError::Url(UrlError::Credentials);
         for (text, error) in [
-            ("ftp://a/b", EndpointError::NotHttp),
-            ("/jwks", EndpointError::NotHttp),
-            ("https://", EndpointError::NotHttp),
-            ("a.example/jwks", EndpointError::NotHttp),
-            ("http://user:pw@a/b?c", EndpointError::Credentials),
-            ("http://user@a", EndpointError::Credentials),
+            ("ftp://a/b", NOT_HTTP),
+            ("/jwks", NOT_HTTP),
+            ("https://", NOT_HTTP),
+            ("a.example/jwks", NOT_HTTP),
+            ("http://user:pw@a/b?c", CREDENTIALS),
+            ("http://user@a", CREDENTIALS),
             ("https://a/{{b", EndpointError::Group),
             ("https://a/{{}}", EndpointError::Group),
             ("https://a/{{b/c}}", EndpointError::Group),

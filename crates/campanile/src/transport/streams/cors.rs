@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use crate::transport::origin::Origins;
 
 /// Whether the user's browser sent this on behalf of a page that may ask in the user's name. What
-/// proxies say of the user rests on cookies, which browsers add for any page: also for one whose
+/// headers say of the user rests on cookies, which browsers add for any page: also for one whose
 /// origin is not allowed, and without any origin for links and images. Where a browser does not
 /// say what it asks for, an `EventSource` is known by what it accepts, as links and images never do.
 pub(super) fn speaks_for_user(origins: &Origins, head: &RequestHead) -> bool {

@@ -12,9 +12,12 @@ mod emulation;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::dev::RequestHead;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Payload, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use campanile_engine::authority::Handshake;
 use campanile_protocol::codec::json;
 use campanile_protocol::wire::Encoder;
 use campanile_protocol::{Disconnect, Wire};
@@ -22,7 +25,7 @@ use serde::Deserialize;
 
 use super::admission::Admission;
 use super::connection::{FirstWords, Speech};
-use super::handshake::{AmbiguousUser, HandshakeRules};
+use super::handshake::{HandshakeRules, Unreadable};
 use super::hang_up::hang_up;
 use super::line;
 use super::origin::Origins;
@@ -147,13 +150,11 @@ async fn open(
         body.map(Some)
     };
     let words = said.and_then(|said| kind.first_words(said).ok_or(StatusCode::BAD_REQUEST));
-    let handshake = door.handshakes.read(request.headers());
-    let handshake = handshake
-        .map(|handshake| handshake.filter(|_| speaks_for_user(&door.origins, request.head())));
+    let handshake = known(&door, request.head());
     let (words, handshake) = match (words, handshake) {
         (Ok(words), Ok(handshake)) => (words, handshake),
         (Err(status), _) => return cors.respond(status).finish(),
-        (_, Err(AmbiguousUser)) => return cors.respond(StatusCode::BAD_REQUEST).finish(),
+        (_, Err(unreadable)) => return cors.respond(unreadable.status()).finish(),
     };
     let worker = door.workers.worker();
     let Some(place) = door.admission.admit(worker.now().moment) else {
@@ -179,6 +180,16 @@ async fn open(
     worker.adopt(io, opening, &mut [], place);
     // Nobody will see this one: the connection has left.
     HttpResponse::Ok().force_close().finish()
+}
+
+/// What is known of the client; no more than where it comes from, if it may be a page that does not
+/// speak for the browser's user.
+fn known(door: &Door, head: &RequestHead) -> Result<Option<Box<Handshake>>, Unreadable> {
+    if speaks_for_user(&door.origins, head) {
+        door.handshakes.read(&head.headers, head.peer_addr)
+    } else {
+        door.handshakes.read(&HeaderMap::new(), head.peer_addr)
+    }
 }
 
 /// The answer of a node that is full or stops. An `EventSource` never comes back behind any status

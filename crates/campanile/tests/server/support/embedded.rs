@@ -7,25 +7,26 @@ use std::thread;
 
 use campanile::{Config, Node, RunningServer, Server};
 
+use serde_json::{Value, json};
+
 use super::PATIENCE;
 use super::client::Client;
 use super::http::Upgrade;
+use super::server::merge;
 
 /// Anyone may connect and subscribe; nothing is kept on disk.
-const BASE: &str = r#"
-    [http_server]
-    workers = 2
-    [engine]
-    type = "memory"
-    [shutdown]
-    drain = "0s"
-    timeout = "5s"
-    [client]
-    allow_anonymous_connect_without_token = true
-    [channel.without_namespace]
-    allow_subscribe_for_client = true
-    allow_subscribe_for_anonymous = true
-"#;
+fn base() -> Value {
+    json!({
+        "http_server": {"workers": 1},
+        "engine": {"type": "memory"},
+        "shutdown": {"drain": "0s", "timeout": "5s"},
+        "client": {"allow_anonymous_connect_without_token": true},
+        "channel": {"without_namespace": {
+            "allow_subscribe_for_client": true,
+            "allow_subscribe_for_anonymous": true,
+        }},
+    })
+}
 
 /// A running server; stopped when it is dropped.
 pub(crate) struct Embedded {
@@ -34,9 +35,14 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// One with `more` tables of configuration, and what `add` adds to it.
-    pub(crate) fn start(more: &str, add: impl FnOnce(Server) -> Server + Send + 'static) -> Self {
-        let config = Config::from_toml(&format!("{BASE}{more}")).expect("it is a configuration");
+    /// One with these changes to its configuration, and what `add` adds to it.
+    pub(crate) fn start(
+        changes: Value,
+        add: impl FnOnce(Server) -> Server + Send + 'static,
+    ) -> Self {
+        let mut config = base();
+        merge(&mut config, changes);
+        let config = Config::from_json(&config.to_string()).expect("it is a configuration");
         let (started, running) = mpsc::channel();
         let thread = thread::spawn(move || {
             actix_rt::System::new().block_on(async move {

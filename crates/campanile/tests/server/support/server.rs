@@ -175,7 +175,7 @@ impl Drop for Home {
     }
 }
 
-fn merge(into: &mut Value, changes: Value) {
+pub(super) fn merge(into: &mut Value, changes: Value) {
     match (into, changes) {
         (Value::Object(into), Value::Object(changes)) => {
             for (key, change) in changes {

@@ -181,10 +181,23 @@ fn connect(request: &mut ConnectRequest, message: Value<'_>) -> Decoded {
             3 => wished(&mut request.subs, value)?,
             4 => set(&mut request.name, value)?,
             5 => set(&mut request.version, value)?,
+            6 => header(&mut request.headers, value)?,
             _ => {}
         }
         Ok(())
     })
+}
+
+/// One entry of a map from names to values.
+fn header(headers: &mut BTreeMap<String, String>, entry: Value<'_>) -> Decoded {
+    let (mut name, mut text) = (String::new(), String::new());
+    fields(entry.bytes()?, |number, value| match number {
+        1 => set(&mut name, value),
+        2 => set(&mut text, value),
+        _ => Ok(()),
+    })?;
+    headers.insert(name, text);
+    Ok(())
 }
 
 /// One entry of a map from channels to what is asked of them.

@@ -150,11 +150,24 @@ fn of_several_requests_the_first_of_the_order_counts() {
 
 #[test]
 fn unknown_fields_are_skipped_and_of_a_known_one_the_last_counts() {
-    // Number 6 of a connect request (a map), 99 of any kind, and the channel twice.
+    // Number 99 of any kind, and the channel twice.
     let command = b"\x08\x07\x9a\x06\x01x\x98\x06\x05\x9d\x06abcd\x99\x06abcdefgh\
         \x32\x06\x0a\x01a\x0a\x01b";
     let channel = "b".to_owned();
     assert_eq!(request(command), Request::Unsubscribe { channel });
+}
+
+#[test]
+fn emulated_headers_come_with_a_connect_request() {
+    let Request::Connect(connect) = request(
+        b"\x08\x01\x22\x16\x32\x06\x0a\x01a\x12\x011\x32\x03\x0a\x01b\x32\x07\x12\x02no\x0a\x01a",
+    ) else {
+        panic!("not a connect request")
+    };
+    let headers = [("a", "no"), ("b", "")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(connect.headers, headers.into());
+    let no_text = b"\x0a\x08\x01\x22\x06\x32\x04\x12\x02\xff\xff";
+    assert_eq!(decode(no_text), [Err(DecodeError::Malformed)]);
 }
 
 #[test]

@@ -204,6 +204,8 @@ struct WireConnect {
     name: String,
     #[serde(default, deserialize_with = "nullable")]
     version: String,
+    #[serde(default, deserialize_with = "nullable")]
+    headers: BTreeMap<String, Option<String>>,
 }
 
 impl From<WireConnect> for ConnectRequest {
@@ -218,12 +220,15 @@ impl From<WireConnect> for ConnectRequest {
                 }),
             )
         });
+        let headers = wire.headers.into_iter();
+        let headers = headers.filter_map(|(name, value)| Some((name, value?)));
         Self {
             token: wire.token,
             data: wire.data,
             subs: subs.collect(),
             name: wire.name,
             version: wire.version,
+            headers: headers.collect(),
         }
     }
 }

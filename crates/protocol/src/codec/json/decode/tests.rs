@@ -186,6 +186,21 @@ fn nothing_is_decoded_behind_an_error() {
 }
 
 #[test]
+fn emulated_headers_come_with_a_connect_request() {
+    let headers = r#"{"X-One":"1","x-two":"","None":null,"X-One":"last"}"#;
+    let request = connect_request(format!(r#"{{"headers":{headers}}}"#).as_bytes());
+    let headers =
+        [("X-One", "last"), ("x-two", "")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(request.unwrap().headers, headers.into());
+    let none = connect_request(br#"{"headers":null}"#);
+    assert_eq!(none, Ok(ConnectRequest::default()));
+    for headers in ["[]", r#""X-One""#, r#"{"X-One":1}"#, r#"{"X-One":["1"]}"#] {
+        let request = connect_request(format!(r#"{{"headers":{headers}}}"#).as_bytes());
+        assert_eq!(request, Err(DecodeError::Malformed), "{headers}");
+    }
+}
+
+#[test]
 fn deep_nesting_does_not_exhaust_the_stack() {
     let frame = |open: usize, close: usize| {
         let (open, close) = ("[".repeat(open), "]".repeat(close));

@@ -1,0 +1,197 @@
+//! Asks one proxy over HTTP: how connections are made, kept and shared, and how long all may take.
+//!
+//! Knows bytes and statuses. The exchange runs on the background thread; whoever asked awaits it
+//! from its own, and when it does so no longer, the connection is closed with the answer unread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use campanile_protocol::codes::Rejection;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::failure::{ANSWER_BYTES_MAX, Failure};
+use super::headers::FRAMING;
+use super::{Fault, tls};
+use crate::background::Spawner;
+use crate::config::Proxy;
+
+/// Questions to one proxy that are on their way; those beyond wait, and that counts as well
+/// towards their time.
+pub const INFLIGHT_MAX: usize = 4096;
+
+/// Connections to one proxy that are kept while nobody uses them.
+const IDLE_MAX: usize = 256;
+
+/// How long. Common servers close theirs after five seconds, and a question that meets that is
+/// lost: it must not be sent twice.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("campanile/", env!("CARGO_PKG_VERSION")));
+
+/// What came back.
+pub(super) enum Reply {
+    /// The body of an answer with status 200.
+    Body(Bytes),
+    /// The status says it all, as configured.
+    Instead(Rejection),
+}
+
+/// See the [module](self).
+pub(super) struct Client {
+    proxy: Arc<Proxy>,
+    endpoint: Uri,
+    static_headers: HeaderMap,
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    places: Arc<Semaphore>,
+    background: Spawner,
+}
+
+impl Client {
+    pub(super) fn new(
+        proxy: &Arc<Proxy>,
+        background: Spawner,
+        inflight_max: usize,
+    ) -> Result<Self, Fault> {
+        let endpoint: Uri = proxy.endpoint.parse().map_err(|_| Fault::Endpoint)?;
+        let is_http = matches!(endpoint.scheme_str(), Some("http" | "https"));
+        if !is_http || endpoint.host().is_none() {
+            return Err(Fault::Endpoint);
+        }
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_MAX)
+            .build(connector(proxy)?);
+        Ok(Self {
+            proxy: Arc::clone(proxy),
+            endpoint,
+            static_headers: static_headers(proxy)?,
+            pool,
+            places: Arc::new(Semaphore::new(inflight_max)),
+            background,
+        })
+    }
+
+    pub(super) fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// Sends `question` and returns what comes back. It is not written out before there is a place
+    /// for it.
+    pub(super) async fn ask(
+        &self,
+        question: &impl Serialize,
+        headers: HeaderMap,
+    ) -> Result<Reply, Failure> {
+        let deadline = Instant::now() + self.proxy.timeout;
+        let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
+        let place = place.map_err(|_| Failure::Timeout)?;
+        let place = place.map_err(|_| Failure::Unfinished)?;
+        let body = serde_json::to_vec(question).map_err(Failure::Malformed)?;
+        let request = self.request(body, headers);
+        let (pool, proxy) = (self.pool.clone(), Arc::clone(&self.proxy));
+        let running = self.background.spawn(async move {
+            let _place = place;
+            let exchange = exchange(&pool, &proxy, request);
+            timeout_at(deadline, exchange)
+                .await
+                .map_err(|_| Failure::Timeout)?
+        });
+        running.await.map_err(|_| Failure::Unfinished)?
+    }
+
+    fn request(&self, body: Vec<u8>, headers: HeaderMap) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.endpoint.clone();
+        let all = request.headers_mut();
+        *all = headers;
+        all.entry(USER_AGENT).or_insert(AGENT);
+        all.insert(CONTENT_TYPE, JSON);
+        for (name, value) in &self.static_headers {
+            all.insert(name.clone(), value.clone());
+        }
+        request
+    }
+}
+
+async fn exchange(
+    pool: &Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    proxy: &Proxy,
+    request: Request<Full<Bytes>>,
+) -> Result<Reply, Failure> {
+    let response = pool.request(request).await;
+    let response = response.map_err(|error| Failure::Network(Box::new(error)))?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        let status = status.as_u16();
+        let mut transforms = proxy.transforms.iter();
+        return match transforms.find(|(of, _)| *of == status) {
+            Some((_, rejection)) => Ok(Reply::Instead(rejection.clone())),
+            None => Err(Failure::Status(status)),
+        };
+    }
+    let body = response.into_body();
+    if body.size_hint().lower() > ANSWER_BYTES_MAX as u64 {
+        return Err(Failure::TooLong);
+    }
+    match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+        Ok(body) => Ok(Reply::Body(body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLong),
+        Err(error) => Err(Failure::Network(error)),
+    }
+}
+
+fn connector(proxy: &Proxy) -> Result<HttpsConnector<HttpConnector>, Fault> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    // A connection that nobody waits for any more is made to the end, for the next question.
+    tcp.set_connect_timeout(Some(proxy.timeout));
+    let settings = proxy.tls.as_ref();
+    if settings.is_some_and(|tls| tls.insecure_skip_verify) {
+        tracing::warn!(
+            proxy = proxy.name,
+            "any certificate of this proxy is believed"
+        );
+    }
+    let builder = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(tls::client_config(settings).map_err(Fault::Tls)?)
+        .https_or_http();
+    let name = settings.map(tls::server_name).transpose();
+    let builder = match name.map_err(Fault::Tls)?.flatten() {
+        Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
+        None => builder,
+    };
+    Ok(builder.enable_http1().wrap_connector(tcp))
+}
+
+fn static_headers(proxy: &Proxy) -> Result<HeaderMap, Fault> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &proxy.static_headers {
+        let named = || name.as_str().to_owned();
+        let name = HeaderName::from_bytes(named().as_bytes());
+        let name = name.map_err(|_| Fault::StaticHeader(named()))?;
+        let value = HeaderValue::from_str(value.expose());
+        let mut value = value.map_err(|_| Fault::StaticHeader(named()))?;
+        value.set_sensitive(true);
+        if FRAMING.contains(&name) {
+            return Err(Fault::StaticHeader(named()));
+        }
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
