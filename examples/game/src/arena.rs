@@ -119,11 +119,8 @@ impl Handlers for Arena {
         if session.wire().encoding() != Encoding::Protobuf {
             return Err(binary_only().into());
         }
-        let data = Some(self.enter(session.client())?);
-        Ok(Verdict::Allowed(Grant {
-            data,
-            ..Grant::default()
-        }))
+        let start = self.enter(session.client())?;
+        Ok(Verdict::Allowed(Grant::as_configured().with_data(start)))
     }
 
     /// The keys that a player holds from now on.
