@@ -17,7 +17,7 @@ test:
 # Published SDKs and a browser against the release binary
 e2e:
     e2e/install.sh
-    cargo build --release -p campanile
+    cargo build --release -p campanile -p game
     CAMPANILE_BIN="$(just target)/release/campanile" e2e/run.sh
 
 # One fuzz target for so many seconds (nightly and cargo-fuzz; `cd fuzz && cargo fuzz list` names them)

@@ -23,7 +23,7 @@ use crate::wire::{Command, ConnectRequest, Reply, SendRequest, SubscribeRequest}
 /// Ticks for which a bot holds the same keys.
 const TICKS_PER_TURN: u64 = 10;
 
-/// Time between two bots that come: hundreds at once are no crowd but a collapse.
+/// Time between two bots that come: how a server bears all of them at once is another question.
 const ARRIVAL: Duration = Duration::from_millis(2);
 
 /// Time between the last one's coming and the first tick that counts.
