@@ -64,7 +64,7 @@ struct Serve {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8000")]
     address: SocketAddr,
-    /// Where else the page may come from, such as https://game.example.
+    /// Where else the page may come from, such as `https://game.example`.
     #[arg(long)]
     origin: Vec<String>,
     /// Players at a time.
