@@ -23,7 +23,11 @@ use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
 
 /// Everything that was configured.
+///
+/// Made by reading a text or a file, which says what is wrong with it; what is changed by hand
+/// afterwards nobody checks.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Where and how to listen.
     pub http_server: HttpServer,
