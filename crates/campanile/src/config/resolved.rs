@@ -75,6 +75,20 @@ pub struct Config {
     pub admin: Admin,
 }
 
+impl Config {
+    /// Whether there is any client at all that may connect, as far as the configuration decides.
+    #[must_use]
+    pub const fn lets_clients_in(&self) -> bool {
+        let authentication = &self.client.authentication;
+        authentication.token.has_keys()
+            || authentication.allow_anonymous_connect_without_token
+            || authentication.insecure
+            || authentication.insecure_skip_token_signature_verify
+            || authentication.user_id_http_header.is_some()
+            || self.proxies.connect.is_some()
+    }
+}
+
 /// `http_server`
 #[derive(Clone, Debug)]
 pub struct HttpServer {

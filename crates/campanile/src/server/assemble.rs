@@ -147,6 +147,11 @@ struct Asked {
 fn asked(config: &Config, mut all: Vec<Box<dyn Application>>) -> Result<Asked, ServeError> {
     let handlers = all.iter().map(|one| one.interests());
     let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
+    if !config.lets_clients_in() && !handlers.has(Interests::CONNECTING) {
+        tracing::warn!(
+            "no client can connect: set client.token.hmac_secret_key or another key of tokens,              client.allow_anonymous_connect_without_token, or decide by handlers"
+        );
+    }
     let namespaces = Arc::new(namespaces(config, handlers));
     let rules = &config.proxies;
     let (mut proxies, mut background) = (ProxyMetrics::default(), None);
