@@ -123,6 +123,8 @@ pub enum Question {
     Presence(ChannelName),
     /// May it read what was published?
     History(ChannelName),
+    /// Nothing, but to hear that the session is live.
+    Connected,
     /// Does the connection go on?
     Refresh,
     /// Does this subscription go on?
@@ -185,6 +187,8 @@ pub enum Answer {
     Message(Result<(), Disconnect>),
     /// To [`Question::Presence`] and [`Question::History`].
     Reading(Decision<()>),
+    /// To [`Question::Connected`].
+    Told,
     /// To [`Question::Refresh`] and [`Question::SubRefresh`].
     Renewal(Result<Renewal, Lapse>),
     /// To everything else: the reply itself.
@@ -222,9 +226,7 @@ pub enum Tell {
         /// The one that stays.
         client: ClientId,
     },
-    /// The application wants to know that a session is live.
-    Connected(Arc<Caller>),
-    /// The application wants to know that it is over, and why.
+    /// The application wants to know that a session is over, and why.
     Disconnected(Arc<Caller>, Disconnect),
     /// Others want to know that somebody came or left.
     Announce {

@@ -176,8 +176,9 @@ pub trait Application: Send + Sync + 'static {
 
     /// The client has been told that it is connected.
     ///
-    /// Comes before [`Application::disconnected`] of the same session, which waits for its end; in
-    /// no order with questions.
+    /// Comes before [`Application::disconnected`] of the same session, and in no order with
+    /// questions. Is dropped like a question when the session has ended, so that it may take as
+    /// long as that lives; what has to be done in any case belongs into a task of its own.
     fn connected<'a>(&'a self, _: &'a Arc<Caller>) -> BoxFuture<'a, ()> {
         Box::pin(ready(()))
     }
@@ -262,7 +263,8 @@ pub trait Application: Send + Sync + 'static {
 
     /// The session is over, for this reason; [`Disconnect::CONNECTION_CLOSED`] when it was the
     /// client that went. Comes once for every session that was connected, as long as the process
-    /// lives.
+    /// lives, and is never dropped: while [`NOTICES_MAX`](crate::limits::NOTICES_MAX) of these have
+    /// not returned, nobody is let in.
     fn disconnected<'a>(&'a self, _: &'a Arc<Caller>, _: &'a Disconnect) -> BoxFuture<'a, ()> {
         Box::pin(ready(()))
     }

@@ -14,10 +14,15 @@ use campanile_protocol::{Disconnect, Refusal};
 use futures_util::future::{Either, select};
 
 use super::Node;
-use crate::application::{Application, Arrival, Caller, Decision, Interests, Lapse, Verdict};
+use crate::application::{Arrival, Caller, Decision, Interests, Lapse, Verdict};
 use crate::ask::{Abandoned, Answer, Question};
 use crate::authority::Credentials;
 use crate::broker::BoxFuture;
+use crate::limits::NOTICES_MAX;
+use crate::throttle::Throttle;
+
+/// That clients have to wait, in the log: as often as one of them comes.
+static CROWDS: Throttle = Throttle::per_second(1);
 
 /// Why the application has not answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,9 +51,18 @@ impl Node {
             return Ok(Verdict::AsConfigured);
         };
         let interests = self.settings.interests;
-        if interests.has(Interests::CONNECTED | Interests::DISCONNECTED) {
-            // Who is let in will be the cause of more notices, and none may be lost: so nobody is
-            // while notices wait. The semaphore is fair, and never closed.
+        if interests.has(Interests::DISCONNECTED) {
+            // Who is let in will leave, which the application has to be told: so nobody is let in
+            // while too many ends wait to be told. The semaphore is fair, and never closed.
+            if self.notices.available_permits() == 0
+                && let Some(unsaid) = CROWDS.pass()
+            {
+                let (waiting, client) = (NOTICES_MAX, arrival.client);
+                tracing::warn!(
+                    waiting, %client, unsaid,
+                    "nobody can connect before the application's `disconnected` returns"
+                );
+            }
             drop(unless(&mut abandoned, self.notices.acquire()).await?);
         }
         if !interests.has(Interests::CONNECTING) {
@@ -91,6 +105,12 @@ impl Node {
                 let call = || app.history(caller, channel.as_str());
                 Answer::Reading(flat(answer(call, abandoned).await))
             }
+            Question::Connected => {
+                // There are as many of these as sessions at most: each ends with its own.
+                let _turn = self.notifying.take(caller.client).await;
+                let _ = answer(|| app.connected(caller), abandoned).await;
+                Answer::Told
+            }
             Question::Refresh => {
                 let said = answer(|| app.refresh(caller), abandoned).await;
                 Answer::Renewal(said.unwrap_or(Err(Lapse::Unavailable)))
@@ -103,25 +123,19 @@ impl Node {
         }
     }
 
-    /// Returns when the application has been told everything that it had to be told until now. To be
-    /// called when all sessions have ended, before the process does.
+    /// Returns when the application has been told of every end until now. To be called when all
+    /// sessions have ended, before the process does.
     pub async fn finish_telling(&self) {
         drop(self.telling.write().await);
     }
 
-    /// Tells the application that a session is live, or with a reason that it is over: one after
-    /// the other for each session.
-    pub(super) async fn notify(&self, caller: Arc<Caller>, end: Option<Disconnect>) {
+    /// Tells the application that a session is over: behind what it was told of its beginning.
+    pub(super) async fn mourn(&self, caller: &Arc<Caller>, end: &Disconnect) {
         let _telling = self.telling.read().await;
         let _turn = self.notifying.take(caller.client).await;
         let _notice = self.notices.acquire().await;
-        let app: &dyn Application = &*self.application;
-        let call = || match &end {
-            None => app.connected(&caller),
-            Some(disconnect) => app.disconnected(&caller, disconnect),
-        };
         // That it panicked is in the log; nobody waits for more.
-        let _ = caught(call).await;
+        let _ = caught(|| self.application.disconnected(caller, end)).await;
     }
 }
 

@@ -91,11 +91,11 @@ pub struct Node {
     turns: Turns<(ShardId, ChannelName)>,
     /// Whose connects are being made the only ones.
     superseding: Turns<UserId>,
-    /// Of whom the application is told something.
+    /// Of whom the application is told that they came or left.
     notifying: Turns<ClientId>,
-    /// How much more it may be told at the same time.
+    /// Of how many more ends it may be told at the same time.
     notices: Semaphore,
-    /// Held by every notice, from when it is first polled to its end.
+    /// Held while it is told of an end, from when that is first polled.
     telling: RwLock<()>,
 }
 
@@ -275,8 +275,7 @@ impl Node {
     /// Does what a session of `shard` wants done.
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
         match tell {
-            Tell::Connected(caller) => self.notify(caller, None).await,
-            Tell::Disconnected(caller, end) => self.notify(caller, Some(end)).await,
+            Tell::Disconnected(caller, end) => self.mourn(&caller, &end).await,
             Tell::Supersede { user, client } => self.supersede(&user, client).await,
             Tell::Unsubscribe { channel } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;

@@ -16,7 +16,7 @@ use super::plan::Plan;
 use super::subscribe::check_delta;
 use super::{Context, Effect, Notice, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::application::Interests;
-use crate::ask::{Ask, Joined, Tell, Wanted};
+use crate::ask::{Ask, Joined, Question, Tell, Wanted};
 use crate::authority::{Credentials, Grant};
 use crate::channel::permission::Requester;
 use crate::headers::{Headers, HeadersFull};
@@ -38,9 +38,8 @@ impl Session {
             Ok(headers) => (!headers.is_empty()).then(|| Arc::new(headers)),
             Err(refusal) => return self.reject_connect(context, id, refusal.into(), effects),
         };
-        // Those who will be announced to the application may have to wait for that.
-        let has_interest =
-            context.asks(Interests::CONNECTING | Interests::CONNECTED | Interests::DISCONNECTED);
+        // Those of whose end the application will be told may have to wait for other ends.
+        let has_interest = context.asks(Interests::CONNECTING | Interests::DISCONNECTED);
         let (wanted, abandoned) = has_interest.then(Wanted::new).unzip();
         let ask = Ask::Connect {
             client: self.client,
@@ -276,7 +275,7 @@ impl Session {
             self.enter(context, &plan, membership, effects);
         }
         if context.asks(Interests::CONNECTED) {
-            effects.push(Effect::Tell(Tell::Connected(self.caller())));
+            self.consult(Pending::Connected, Question::Connected, effects);
         }
         if settings.has_one_connection && !self.info.user.is_anonymous() {
             effects.push(Effect::Tell(Tell::Supersede {

@@ -68,7 +68,7 @@ impl Session {
                 self.publishing(context, id, (channel, data), decision, effects);
             }
             (Pending::Rpc { id }, Answer::Rpc(decision)) => self.called(id, decision, effects),
-            (Pending::Message, Answer::Message(Ok(()))) => {}
+            (Pending::Connected, Answer::Told) | (Pending::Message, Answer::Message(Ok(()))) => {}
             (Pending::Message, Answer::Message(Err(end))) => self.close(end, effects),
             (
                 Pending::Presence {

@@ -72,6 +72,7 @@ pub(super) enum Pending {
         id: u32,
     },
     Message,
+    Connected,
     Renewal,
     SubRenewal(ChannelName),
     Reply {
@@ -84,7 +85,7 @@ impl Pending {
     pub(super) fn holds_commands(&self) -> bool {
         !matches!(
             self,
-            Self::OrderedJoin { .. } | Self::Renewal | Self::SubRenewal(_)
+            Self::OrderedJoin { .. } | Self::Connected | Self::Renewal | Self::SubRenewal(_)
         )
     }
 

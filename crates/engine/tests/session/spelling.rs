@@ -91,6 +91,7 @@ fn spell_question(question: &Question) -> String {
         Question::Message(_) => "message".into(),
         Question::Presence(channel) => format!("whether to tell presence {}", channel.as_str()),
         Question::History(channel) => format!("whether to tell history {}", channel.as_str()),
+        Question::Connected => "no more than to listen".into(),
         Question::Refresh => "renewal".into(),
         Question::SubRefresh(channel) => format!("renewal of {}", channel.as_str()),
     }
@@ -100,7 +101,6 @@ pub(super) fn spell_tell(tell: &Tell) -> String {
     match tell {
         Tell::Unsubscribe { channel } => format!("unsubscribe {}", channel.as_str()),
         Tell::RemovePresence { channel, .. } => format!("absent {}", channel.as_str()),
-        Tell::Connected(caller) => format!("connected {}", caller.user.as_str()),
         Tell::Disconnected(caller, end) => {
             format!("disconnected {} {}", caller.user.as_str(), end.code)
         }

@@ -383,7 +383,9 @@ fn the_application_is_told_who_came_and_left_once_each() {
     desk.ask(Request::Connect(Box::default()));
     let said = desk.answer(connected(credentials()));
     assert!(said[1].starts_with("1: connect"), "{said:?}");
-    assert_eq!(said[2], "connected 42");
+    assert_eq!(said[2], "ask no more than to listen about 42");
+    assert!(!desk.is_waiting(), "nothing of the client waits for it");
+    assert_eq!(desk.answer(Answer::Told), [""; 0]);
     desk.ask(subscribe("c"));
     desk.answer(joined(0));
     assert_eq!(

@@ -213,7 +213,10 @@ impl Application for Stub {
         caller: &'a Arc<Caller>,
         disconnect: &'a Disconnect,
     ) -> BoxFuture<'a, ()> {
-        Box::pin(async {
+        Box::pin(async move {
+            if caller.user.as_str() == "mourned" {
+                self.gate().await;
+            }
             self.tell(format!("{} left {}", caller.user.as_str(), disconnect.code));
         })
     }
