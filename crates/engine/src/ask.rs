@@ -103,6 +103,8 @@ pub enum Ask {
 pub enum Question {
     /// May it subscribe?
     Subscribe(Box<SubscribeRequest>),
+    /// Which of the channels that it wished for when it connected may it have?
+    Wishes(Vec<SubscribeRequest>),
     /// May it publish?
     Publish {
         /// Where.
@@ -179,6 +181,8 @@ pub enum Answer {
     Join(Result<Vec<Joined>, Refusal>),
     /// To [`Question::Subscribe`].
     Subscribing(Box<SubscribeRequest>, Decision<Grant>),
+    /// To [`Question::Wishes`], in their order.
+    Wishes(Vec<(SubscribeRequest, Decision<Grant>)>),
     /// To [`Question::Publish`].
     Publishing(ChannelName, Payload, Decision<Revision>),
     /// To [`Question::Rpc`].

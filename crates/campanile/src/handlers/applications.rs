@@ -78,6 +78,14 @@ impl Application for Applications {
         self.decide(Interests::SUBSCRIBE, |one| one.subscribe(caller, wanted))
     }
 
+    fn wish<'a>(
+        &'a self,
+        caller: &'a Arc<Caller>,
+        wanted: &'a SubscribeRequest,
+    ) -> BoxFuture<'a, Decision<Grant>> {
+        self.decide(Interests::SUBSCRIBE, |one| one.wish(caller, wanted))
+    }
+
     fn sub_refresh<'a>(
         &'a self,
         caller: &'a Arc<Caller>,

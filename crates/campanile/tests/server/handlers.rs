@@ -332,6 +332,22 @@ fn every_end_is_told_before_the_server_has_stopped() {
     );
 }
 
+/// Decides nothing at all.
+struct Shrug;
+
+impl Handlers for Shrug {}
+
+#[test]
+fn handlers_that_decide_nothing_change_nothing() {
+    let embedded = Embedded::start(json!({}), |server| server.handlers(Shrug));
+    let mut client = embedded.client(WEBSOCKET);
+    let wishes = json!({"room": {}, "$private": {}});
+    let reply = client.command(&json!({"id": 1, "connect": {"subs": wishes}}));
+    assert_eq!(reply["connect"]["subs"], json!({"room": {}}), "{reply}");
+    client.expect_error(&json!({"id": 2, "rpc": {"data": 1}}), 108, "not available");
+    embedded.stop();
+}
+
 /// Decides nothing about rooms, but renews.
 struct Renewals;
 

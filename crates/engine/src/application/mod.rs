@@ -169,7 +169,7 @@ pub trait Application: Send + Sync + 'static {
     /// that decides only about clients without one leaves the others alone.
     ///
     /// Channels of [`ConnectRequest::subs`] that are not among the credentials' are considered only
-    /// if these say so.
+    /// if these say so: see [`Application::wish`].
     fn connecting<'a>(&'a self, _: Arrival<'a>) -> BoxFuture<'a, Decision<Credentials>> {
         as_configured()
     }
@@ -201,6 +201,21 @@ pub trait Application: Send + Sync + 'static {
         _: &'a SubscribeRequest,
     ) -> BoxFuture<'a, Decision<Grant>> {
         as_configured()
+    }
+
+    /// May it have this channel, for which it wishes when it connects, as clients do that have no
+    /// other way to ask? By default it may if it may subscribe to it. Asked where
+    /// [`Application::subscribe`] is, with the name in [`SubscribeRequest::channel`], of all of
+    /// these channels at the same time.
+    ///
+    /// What is allowed becomes a server-side subscription; what is refused is passed over, unless
+    /// the refusal is temporary, which is one of the whole connection.
+    fn wish<'a>(
+        &'a self,
+        caller: &'a Arc<Caller>,
+        request: &'a SubscribeRequest,
+    ) -> BoxFuture<'a, Decision<Grant>> {
+        self.subscribe(caller, request)
     }
 
     /// The subscription to this channel has run out. What then? It goes on until the answer.

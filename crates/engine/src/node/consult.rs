@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{Disconnect, Refusal};
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 
 use super::Node;
 use crate::application::{Arrival, Caller, Decision, Interests, Lapse, Verdict};
@@ -83,6 +83,13 @@ impl Node {
             Question::Subscribe(request) => {
                 let said = answer(|| app.subscribe(caller, &request), abandoned).await;
                 Answer::Subscribing(request, flat(said))
+            }
+            Question::Wishes(wishes) => {
+                let ask = |wish| caught(move || app.wish(caller, wish));
+                let all = join_all(wishes.iter().map(ask));
+                let said = unless(abandoned, all).await.unwrap_or_default();
+                let said = said.into_iter().map(flat);
+                Answer::Wishes(wishes.into_iter().zip(said).collect())
             }
             Question::Publish { channel, data } => {
                 let call = || app.publish(caller, channel.as_str(), &data);

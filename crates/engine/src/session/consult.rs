@@ -61,6 +61,9 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         match (pending, answer) {
+            (Pending::Wishes { id, plans, data }, Answer::Wishes(decided)) => {
+                self.wished(context, id, (plans, data), decided, effects);
+            }
             (Pending::Subscribe { id }, Answer::Subscribing(request, decision)) => {
                 self.subscribing(context, id, request, decision, effects);
             }

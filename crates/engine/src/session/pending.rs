@@ -34,6 +34,13 @@ pub(super) enum Pending {
         /// What the client is told with the result.
         data: Option<Payload>,
     },
+    /// What the client wishes for is the application's to grant.
+    Wishes {
+        id: u32,
+        /// What it has anyway.
+        plans: Vec<Plan>,
+        data: Option<Payload>,
+    },
     Refresh {
         id: u32,
     },

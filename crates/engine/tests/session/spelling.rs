@@ -86,6 +86,10 @@ pub(super) fn spell_ask(ask: &Ask) -> String {
 fn spell_question(question: &Question) -> String {
     match question {
         Question::Subscribe(request) => format!("whether to subscribe {}", request.channel),
+        Question::Wishes(wishes) => {
+            let names = wishes.iter().map(|wish| wish.channel.as_str());
+            format!("for the wishes {}", names.collect::<Vec<_>>().join(", "))
+        }
         Question::Publish { channel, .. } => format!("whether to publish {}", channel.as_str()),
         Question::Rpc { method, .. } => format!("rpc {method}"),
         Question::Message(_) => "message".into(),

@@ -366,17 +366,6 @@ fn the_result_of_a_connect_brings_what_the_application_has_to_say() {
 }
 
 #[test]
-fn wishes_are_not_considered_where_the_application_is_asked() {
-    let wish = || connect_with(&[("c", None)]);
-    let mut unasked = Desk::new(plain());
-    unasked.ask(wish());
-    assert_eq!(unasked.answer(connected(credentials()))[0], "await c");
-    let mut asked = Desk::with(asking(Interests::SUBSCRIBE), plain());
-    asked.ask(wish());
-    assert_eq!(asked.answer(connected(credentials()))[0], "enroll 42");
-}
-
-#[test]
 fn the_application_is_told_who_came_and_left_once_each() {
     let interests = Interests::CONNECTED | Interests::DISCONNECTED;
     let mut desk = Desk::with(asking(interests), plain());

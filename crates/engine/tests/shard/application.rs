@@ -185,6 +185,31 @@ fn who_the_application_lets_in_is_subscribed() {
 }
 
 #[test]
+fn what_clients_wish_for_is_asked_about_all_at_the_same_time() {
+    let setup = Setup {
+        options: ChannelOptions::default(),
+        ..Setup::default()
+    };
+    let mut stage = Stage::with(Interests::SUBSCRIBE | Interests::CONNECTING, setup);
+    let connect = |stage: &mut Stage, subs: &str| {
+        let mut peer = stage.driver.open(0);
+        let connect = format!(r#"{{"id":1,"connect":{{"name":"wishful","subs":{{{subs}}}}}}}"#);
+        stage.driver.send(&mut peer, &connect);
+        stage.run();
+        (stage.driver.read(&mut peer), peer)
+    };
+    let (said, _) = connect(&mut stage, r#""c":{},"open":{}"#);
+    assert!(said[0].contains(r#""subs":{"open":{}}"#), "{said:?}");
+    let (said, _) = connect(&mut stage, r#""open":{},"panic":{}"#);
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let (said, slow) = connect(&mut stage, r#""slow":{},"open":{}"#);
+    assert!(said.is_empty());
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (1, 1));
+    stage.release(&slow);
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (0, 0));
+}
+
+#[test]
 fn a_connection_that_has_run_out_is_the_applications_to_end() {
     let mut stage = Stage::new(Interests::CONNECTING | Interests::REFRESH);
     let mut peer = stage.arrive("short");

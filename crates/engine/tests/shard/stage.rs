@@ -94,6 +94,7 @@ impl Application for Stub {
                     };
                     return Ok(Verdict::Allowed(credentials));
                 }
+                "wishful" => return Ok(Verdict::Allowed(Credentials::of("wishful"))),
                 "panic" => panic!("as told"),
                 _ => {}
             }
@@ -121,6 +122,11 @@ impl Application for Stub {
     ) -> BoxFuture<'a, Decision<Grant>> {
         Box::pin(async {
             match request.channel.as_str() {
+                "slow" => {
+                    self.gate().await;
+                    Ok(Verdict::AsConfigured)
+                }
+                "panic" => panic!("as told"),
                 "open" => Ok(Verdict::Allowed(Grant::default())),
                 _ => Ok(Verdict::AsConfigured),
             }
