@@ -13,7 +13,7 @@ use campanile_protocol::{
 };
 use tokio::sync::oneshot;
 
-use crate::application::{Caller, Decision, Lapse, Renewal, Revision};
+use crate::application::{Caller, Decision, Lapse, Renewal, Revision, Verdict};
 use crate::authority::{Credentials, Grant, Handshake, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
 use crate::channel::ChannelName;
@@ -188,7 +188,7 @@ pub enum Answer {
     /// To [`Question::Rpc`].
     Rpc(Decision<Payload>),
     /// To [`Question::Message`].
-    Message(Result<(), Disconnect>),
+    Message(Result<Verdict<()>, Disconnect>),
     /// To [`Question::Presence`] and [`Question::History`].
     Reading(Decision<()>),
     /// To [`Question::Connected`].

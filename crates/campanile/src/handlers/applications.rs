@@ -119,12 +119,14 @@ impl Application for Applications {
         &'a self,
         caller: &'a Arc<Caller>,
         data: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
+    ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
         Box::pin(async move {
             for one in self.wanting(Interests::MESSAGE) {
-                one.message(caller, data).await?;
+                if let taken @ Verdict::Allowed(()) = one.message(caller, data).await? {
+                    return Ok(taken);
+                }
             }
-            Ok(())
+            Ok(Verdict::AsConfigured)
         })
     }
 

@@ -250,7 +250,8 @@ pub trait Application: Send + Sync + 'static {
         as_configured()
     }
 
-    /// A message, which has no answer.
+    /// A message, which has no answer. As configured, there are none, and the connection ends with
+    /// [`Disconnect::NOT_AVAILABLE`].
     ///
     /// # Errors
     /// The connection is to end.
@@ -258,8 +259,8 @@ pub trait Application: Send + Sync + 'static {
         &'a self,
         _: &'a Arc<Caller>,
         _payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
-        Box::pin(ready(Ok(())))
+    ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
+        Box::pin(ready(Ok(Verdict::AsConfigured)))
     }
 
     /// May it know who is in this channel, or how many?

@@ -102,7 +102,7 @@ impl Node {
             }
             Question::Message(data) => {
                 let said = answer(|| app.message(caller, &data), abandoned).await;
-                Answer::Message(said.unwrap_or(Ok(())))
+                Answer::Message(said.unwrap_or(Ok(Verdict::Allowed(()))))
             }
             Question::Presence(channel) => {
                 let call = || app.presence(caller, channel.as_str());

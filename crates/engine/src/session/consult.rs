@@ -71,8 +71,12 @@ impl Session {
                 self.publishing(context, id, (channel, data), decision, effects);
             }
             (Pending::Rpc { id }, Answer::Rpc(decision)) => self.called(id, decision, effects),
-            (Pending::Connected, Answer::Told) | (Pending::Message, Answer::Message(Ok(()))) => {}
-            (Pending::Message, Answer::Message(Err(end))) => self.close(end, effects),
+            (Pending::Connected, Answer::Told) => {}
+            (Pending::Message, Answer::Message(outcome)) => match outcome {
+                Ok(Verdict::Allowed(())) => {}
+                Ok(Verdict::AsConfigured) => self.close(Disconnect::NOT_AVAILABLE, effects),
+                Err(end) => self.close(end, effects),
+            },
             (
                 Pending::Presence {
                     id,

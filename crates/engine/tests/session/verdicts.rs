@@ -305,11 +305,20 @@ fn a_message_is_not_answered_but_holds_up_what_follows() {
     let mut desk = live(Interests::MESSAGE, plain());
     assert_eq!(desk.command(send()), ["ask message about 42"]);
     assert!(desk.is_waiting());
-    assert_eq!(desk.answer(Answer::Message(Ok(()))), [""; 0]);
+    let taken = Answer::Message(Ok(Verdict::Allowed(())));
+    assert_eq!(desk.answer(taken), [""; 0]);
     assert!(!desk.is_waiting());
     desk.command(send());
     let end = Answer::Message(Err(Disconnect::FORCE_DISCONNECT));
     assert_eq!(desk.answer(end), ["close 3503"]);
+    let mut desk = live(Interests::MESSAGE, plain());
+    desk.command(send());
+    let left = Answer::Message(Ok(Verdict::AsConfigured));
+    assert_eq!(
+        desk.answer(left),
+        ["close 3508"],
+        "as without an application"
+    );
 }
 
 #[test]

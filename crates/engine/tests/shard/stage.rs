@@ -207,10 +207,10 @@ impl Application for Stub {
         &'a self,
         _: &'a Arc<Caller>,
         payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
+    ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
         Box::pin(async {
             self.tell(String::from_utf8_lossy(payload).into());
-            Ok(())
+            Ok(Verdict::Allowed(()))
         })
     }
 
