@@ -74,7 +74,10 @@ pub enum Verdict<T> {
 
 /// A verdict, or the application's no: an error for the client, or the end of its connection.
 ///
-/// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999.
+/// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999; those below,
+/// from 100 and from 3000 on, mean to clients what the protocol says. Any other code, or no text, is
+/// a mistake: the log has it, and the client is told [`Refusal::INTERNAL`](campanile_protocol::Refusal::INTERNAL)
+/// or [`Disconnect::INTERNAL`].
 pub type Decision<T> = Result<Verdict<T>, Rejection>;
 
 /// How an allowed publication differs from what the client sent; by default it does not.

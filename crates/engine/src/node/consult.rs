@@ -14,6 +14,7 @@ use campanile_protocol::{Disconnect, Refusal};
 use futures_util::future::{Either, join_all, select};
 
 use super::Node;
+use super::codes::{tellable, tellable_end};
 use crate::application::{Arrival, Caller, Decision, Interests, Lapse, Verdict};
 use crate::ask::{Abandoned, Answer, Question};
 use crate::authority::Credentials;
@@ -69,7 +70,7 @@ impl Node {
             return Ok(Verdict::AsConfigured);
         }
         let call = || self.application.connecting(arrival);
-        answer(call, &mut abandoned).await?
+        flat(answer(call, &mut abandoned).await)
     }
 
     pub(super) async fn consult(
@@ -102,7 +103,8 @@ impl Node {
             }
             Question::Message(data) => {
                 let said = answer(|| app.message(caller, &data), abandoned).await;
-                Answer::Message(said.unwrap_or(Ok(Verdict::Allowed(()))))
+                let said = said.unwrap_or(Ok(Verdict::Allowed(())));
+                Answer::Message(said.map_err(tellable_end))
             }
             Question::Presence(channel) => {
                 let call = || app.presence(caller, channel.as_str());
@@ -147,7 +149,7 @@ impl Node {
 }
 
 fn flat<T>(said: Result<Decision<T>, Silence>) -> Decision<T> {
-    said?
+    said?.map_err(tellable)
 }
 
 /// The application's answer, unless there is none or nobody wants it.

@@ -6,6 +6,7 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
+mod codes;
 mod consult;
 mod emulation;
 mod seats;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use campanile_engine::application::Interests;
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::limits::NOTICES_MAX;
+use campanile_engine::shard::Target;
 use campanile_engine::testkit::{Peer, Setup};
 use campanile_protocol::Disconnect;
 use futures_util::FutureExt;
@@ -99,6 +100,38 @@ fn a_panic_costs_one_command() {
     let said = stage.driver.read(&mut other);
     assert!(said[0].contains(r#""code":100"#), "{said:?}");
     assert_eq!(stage.driver.workers[0].shard.totals().panics, 0);
+}
+
+#[test]
+fn what_no_client_may_be_told_is_a_failure_of_ours() {
+    let mut stage = Stage::new(Interests::RPC | Interests::CONNECTING | Interests::MESSAGE);
+    let mut refused = stage.arrive("no code");
+    let said = stage.driver.read(&mut refused);
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let said = stage.ask(&mut peer, &rpc(2, "no code"));
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let said = stage.ask(&mut peer, &rpc(3, "no close code"));
+    assert_eq!(said, ["close 3004"]);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let said = stage.ask(&mut peer, r#"{"send":{"data":"no reason"}}"#);
+    assert_eq!(said, ["close 3004"]);
+}
+
+#[test]
+fn an_order_with_a_code_that_ends_no_session_ends_it_as_a_failure_of_ours() {
+    let mut stage = Stage::new(Interests::NONE);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let node = Arc::clone(&stage.driver.node);
+    let end = node.disconnect(Target::user("42"), Disconnect::new(200, "no"));
+    let mut end = std::pin::pin!(end);
+    assert!(end.as_mut().now_or_never().is_none());
+    stage.driver.obey(0);
+    assert_eq!(end.now_or_never(), Some(1));
+    assert_eq!(stage.driver.read(&mut peer), ["close 3004"]);
 }
 
 #[test]

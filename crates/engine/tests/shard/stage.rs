@@ -81,6 +81,7 @@ impl Application for Stub {
                     let theme = arrival.headers.text("x-theme");
                     self.tell(format!("it comes with {theme:?}"));
                 }
+                "no code" => return Err(Refusal::new(0, "no").into()),
                 "refused" => return Err(Disconnect::FORCE_DISCONNECT.into()),
                 "ours" | "short" => {
                     let credentials = Credentials {
@@ -174,6 +175,8 @@ impl Application for Stub {
         Box::pin(async move {
             match method {
                 "slow" => self.gate().await,
+                "no code" => return Err(Refusal::new(0, "no").into()),
+                "no close code" => return Err(Disconnect::new(1005, "no").into()),
                 "panic" => panic!("as told"),
                 "panic later" => {
                     self.gate().await;
@@ -208,8 +211,11 @@ impl Application for Stub {
         _: &'a Arc<Caller>,
         payload: &'a [u8],
     ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
-        Box::pin(async {
+        Box::pin(async move {
             self.tell(String::from_utf8_lossy(payload).into());
+            if payload == br#""no reason""# {
+                return Err(Disconnect::new(4000, ""));
+            }
             Ok(Verdict::Allowed(()))
         })
     }
