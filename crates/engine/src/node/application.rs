@@ -25,7 +25,7 @@ use campanile_protocol::{
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::oneshot;
 
-use super::codes::tellable_end;
+use super::tellable::tellable_end;
 use super::{Control, NameFilter, Node, refusal};
 use crate::authority::Grant;
 use crate::broker::{HistoryPage, HistoryQuery, NewPublication, Published, Version};

@@ -14,7 +14,7 @@ use campanile_protocol::{Disconnect, Refusal};
 use futures_util::future::{Either, join_all, select};
 
 use super::Node;
-use super::codes::{tellable, tellable_end};
+use super::tellable::{Brings, Recipient, tellable_end, tellable_renewal, tellable_to};
 use crate::application::{Arrival, Caller, Decision, Interests, Lapse, Verdict};
 use crate::ask::{Abandoned, Answer, Question};
 use crate::authority::Credentials;
@@ -70,7 +70,7 @@ impl Node {
             return Ok(Verdict::AsConfigured);
         }
         let call = || self.application.connecting(arrival);
-        flat(answer(call, &mut abandoned).await)
+        flat(&arrival, answer(call, &mut abandoned).await)
     }
 
     pub(super) async fn consult(
@@ -83,23 +83,23 @@ impl Node {
         match question {
             Question::Subscribe(request) => {
                 let said = answer(|| app.subscribe(caller, &request), abandoned).await;
-                Answer::Subscribing(request, flat(said))
+                Answer::Subscribing(request, flat(&**caller, said))
             }
             Question::Wishes(wishes) => {
                 let ask = |wish| caught(move || app.wish(caller, wish));
                 let all = join_all(wishes.iter().map(ask));
                 let said = unless(abandoned, all).await.unwrap_or_default();
-                let said = said.into_iter().map(flat);
+                let said = said.into_iter().map(|said| flat(&**caller, said));
                 Answer::Wishes(wishes.into_iter().zip(said).collect())
             }
             Question::Publish { channel, data } => {
                 let call = || app.publish(caller, channel.as_str(), &data);
                 let said = answer(call, abandoned).await;
-                Answer::Publishing(channel, data, flat(said))
+                Answer::Publishing(channel, data, flat(&**caller, said))
             }
             Question::Rpc { method, data } => {
                 let said = answer(|| app.rpc(caller, &method, &data), abandoned).await;
-                Answer::Rpc(flat(said))
+                Answer::Rpc(flat(&**caller, said))
             }
             Question::Message(data) => {
                 let said = answer(|| app.message(caller, &data), abandoned).await;
@@ -108,11 +108,11 @@ impl Node {
             }
             Question::Presence(channel) => {
                 let call = || app.presence(caller, channel.as_str());
-                Answer::Reading(flat(answer(call, abandoned).await))
+                Answer::Reading(flat(&**caller, answer(call, abandoned).await))
             }
             Question::History(channel) => {
                 let call = || app.history(caller, channel.as_str());
-                Answer::Reading(flat(answer(call, abandoned).await))
+                Answer::Reading(flat(&**caller, answer(call, abandoned).await))
             }
             Question::Connected => {
                 // There are as many of these as sessions at most: each ends with its own.
@@ -122,12 +122,14 @@ impl Node {
             }
             Question::Refresh => {
                 let said = answer(|| app.refresh(caller), abandoned).await;
-                Answer::Renewal(said.unwrap_or(Err(Lapse::Unavailable)))
+                let said = said.unwrap_or(Err(Lapse::Unavailable));
+                Answer::Renewal(tellable_renewal((&**caller).into(), said))
             }
             Question::SubRefresh(channel) => {
                 let call = || app.sub_refresh(caller, channel.as_str());
                 let said = answer(call, abandoned).await;
-                Answer::Renewal(said.unwrap_or(Err(Lapse::Unavailable)))
+                let said = said.unwrap_or(Err(Lapse::Unavailable));
+                Answer::Renewal(tellable_renewal((&**caller).into(), said))
             }
         }
     }
@@ -148,8 +150,9 @@ impl Node {
     }
 }
 
-fn flat<T>(said: Result<Decision<T>, Silence>) -> Decision<T> {
-    said?.map_err(tellable)
+/// The application's decision, as far as its client may be told it.
+fn flat<T: Brings>(to: impl Into<Recipient>, said: Result<Decision<T>, Silence>) -> Decision<T> {
+    tellable_to(to.into(), said?)
 }
 
 /// The application's answer, unless there is none or nobody wants it.

@@ -6,12 +6,13 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
-mod codes;
+
 mod consult;
 mod emulation;
 mod seats;
 mod sessions;
 mod sole;
+mod tellable;
 mod turns;
 
 use std::sync::Arc;

@@ -121,6 +121,24 @@ fn what_no_client_may_be_told_is_a_failure_of_ours() {
 }
 
 #[test]
+fn what_a_client_of_json_cannot_be_told_is_a_failure_of_ours() {
+    let interests = Interests::RPC | Interests::CONNECTING | Interests::SUBSCRIBE;
+    let mut stage = Stage::new(interests);
+    let mut refused = stage.arrive("no json");
+    let said = stage.driver.read(&mut refused);
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let subscribe = r#"{"id":3,"subscribe":{"channel":"no json"}}"#;
+    for command in [rpc(2, "no json"), subscribe.into()] {
+        let said = stage.ask(&mut peer, &command);
+        assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    }
+    let said = stage.ask(&mut peer, &rpc(4, "nothing"));
+    assert_eq!(said, [r#"{"id":4,"rpc":{}}"#], "and the session goes on");
+}
+
+#[test]
 fn an_order_with_a_code_that_ends_no_session_ends_it_as_a_failure_of_ours() {
     let mut stage = Stage::new(Interests::NONE);
     let mut peer = stage.connect("42");

@@ -82,6 +82,11 @@ impl Application for Stub {
                     self.tell(format!("it comes with {theme:?}"));
                 }
                 "no code" => return Err(Refusal::new(0, "no").into()),
+                "no json" => {
+                    let mut credentials = Credentials::of("42");
+                    credentials.data = Some(bytes("\0"));
+                    return Ok(Verdict::Allowed(credentials));
+                }
                 "refused" => return Err(Disconnect::FORCE_DISCONNECT.into()),
                 "ours" | "short" => {
                     let credentials = Credentials {
@@ -129,6 +134,10 @@ impl Application for Stub {
                 }
                 "panic" => panic!("as told"),
                 "open" => Ok(Verdict::Allowed(Grant::default())),
+                "no json" => Ok(Verdict::Allowed(Grant {
+                    info: Some(bytes("\0")),
+                    ..Grant::default()
+                })),
                 _ => Ok(Verdict::AsConfigured),
             }
         })
@@ -176,6 +185,8 @@ impl Application for Stub {
             match method {
                 "slow" => self.gate().await,
                 "no code" => return Err(Refusal::new(0, "no").into()),
+                "no json" => return Ok(Verdict::Allowed(bytes("\0"))),
+                "nothing" => return Ok(Verdict::Allowed(bytes(""))),
                 "no close code" => return Err(Disconnect::new(1005, "no").into()),
                 "panic" => panic!("as told"),
                 "panic later" => {
