@@ -76,8 +76,9 @@ pub enum Verdict<T> {
 ///
 /// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999; those below,
 /// from 100 and from 3000 on, mean to clients what the protocol says. Any other code, or no text, is
-/// a mistake, and so is a payload that is no JSON where the client speaks JSON: the log has it, and the client is told [`Refusal::INTERNAL`](campanile_protocol::Refusal::INTERNAL)
-/// or [`Disconnect::INTERNAL`].
+/// a mistake, and so is a payload that is no JSON where the client speaks JSON: the log has it, and
+/// the client is told [`Refusal::INTERNAL`](campanile_protocol::Refusal::INTERNAL) or
+/// [`Disconnect::INTERNAL`].
 pub type Decision<T> = Result<Verdict<T>, Rejection>;
 
 /// How an allowed publication differs from what the client sent; by default it does not.

@@ -8,6 +8,7 @@
 mod application;
 
 mod consult;
+mod contained;
 mod emulation;
 mod seats;
 mod sessions;
