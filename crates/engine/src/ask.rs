@@ -216,6 +216,13 @@ pub enum Tell {
         /// Which.
         channel: ChannelName,
     },
+    /// The session is present with something else to tell about itself.
+    RenewPresence {
+        /// Where.
+        channel: ChannelName,
+        /// What.
+        info: Arc<ClientInfo>,
+    },
     /// The session is no longer present.
     RemovePresence {
         /// Where.

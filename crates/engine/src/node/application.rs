@@ -246,7 +246,7 @@ impl Node {
     }
 
     /// Changes when the credentials of sessions run out (Unix seconds; never, without a value), and
-    /// with `info` what they tell others from now on. Returns how many sessions there were.
+    /// with `info` what they tell others from now on, also where they are present. Returns how many sessions there were.
     pub async fn refresh(
         &self,
         target: Target,

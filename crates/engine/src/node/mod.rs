@@ -284,6 +284,14 @@ impl Node {
                 let _turn = self.turns.take((shard, channel.clone())).await;
                 self.broker.unsubscribe(shard, &channel).await;
             }
+            Tell::RenewPresence { channel, info } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
+                if let Err(error) = self.presence.add(&channel, info).await
+                    && let Some(unsaid) = BROKER_FAULTS.pass()
+                {
+                    tracing::warn!(?channel, %error, unsaid, "presence tells what was before");
+                }
+            }
             Tell::RemovePresence { channel, client } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
                 self.presence.remove(&channel, client).await;

@@ -6,7 +6,7 @@ use campanile_engine::channel::options::RecoveryMode;
 use campanile_engine::recovery::Attempt;
 use campanile_engine::session::{Deltas, Membership, Notice};
 use campanile_protocol::reply::{ConnectResult, Expiry, SubscribeResult};
-use campanile_protocol::{Position, ReplyBody, Wire};
+use campanile_protocol::{Payload, Position, ReplyBody, Wire};
 
 use super::headers;
 
@@ -104,6 +104,14 @@ fn spell_question(question: &Question) -> String {
 pub(super) fn spell_tell(tell: &Tell) -> String {
     match tell {
         Tell::Unsubscribe { channel } => format!("unsubscribe {}", channel.as_str()),
+        Tell::RenewPresence { channel, info } => {
+            let text = |info: &Option<Payload>| {
+                let text = info.as_deref().map(String::from_utf8_lossy);
+                text.unwrap_or_default().into_owned()
+            };
+            let (conn, chan) = (text(&info.conn_info), text(&info.chan_info));
+            format!("present {} ({conn}) {chan}", channel.as_str())
+        }
         Tell::RemovePresence { channel, .. } => format!("absent {}", channel.as_str()),
         Tell::Disconnected(caller, end) => {
             format!("disconnected {} {}", caller.user.as_str(), end.code)

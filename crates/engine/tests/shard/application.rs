@@ -153,6 +153,25 @@ fn an_order_with_a_code_that_ends_no_session_ends_it_as_a_failure_of_ours() {
 }
 
 #[test]
+fn what_a_session_tells_anew_is_what_those_see_who_ask_who_is_there() {
+    let mut stage = Stage::new(Interests::NONE);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    stage.ask(&mut peer, r#"{"id":2,"subscribe":{"channel":"c"}}"#);
+    let node = Arc::clone(&stage.driver.node);
+    let refresh = node.refresh(Target::user("42"), None, Some(Box::from(*b"[7]")));
+    let mut refresh = std::pin::pin!(refresh);
+    assert!(refresh.as_mut().now_or_never().is_none());
+    stage.driver.obey(0);
+    assert_eq!(refresh.now_or_never(), Some(1));
+    stage.go_on(&mut peer);
+    let said = stage.ask(&mut peer, r#"{"id":3,"presence":{"channel":"c"}}"#);
+    assert!(said[0].contains(r#""conn_info":[7]"#), "{said:?}");
+    stage.release(&peer);
+    assert!(stage.driver.presence.is_empty());
+}
+
+#[test]
 fn the_end_of_a_session_ends_what_is_asked_about_it() {
     let mut stage = Stage::new(Interests::RPC | Interests::CONNECTING);
     let mut live = stage.connect("42");
