@@ -13,7 +13,7 @@ use campanile_protocol::{
 };
 use tokio::sync::oneshot;
 
-use crate::application::{Caller, Decision, Lapse, Renewal, Revision};
+use crate::application::{Caller, Decision, Lapse, Renewal, Revision, Verdict};
 use crate::authority::{Credentials, Grant, Handshake, TokenGrant, TokenRefusal};
 use crate::broker::{Attendance, HistoryQuery};
 use crate::channel::ChannelName;
@@ -103,6 +103,8 @@ pub enum Ask {
 pub enum Question {
     /// May it subscribe?
     Subscribe(Box<SubscribeRequest>),
+    /// Which of the channels that it wished for when it connected may it have?
+    Wishes(Vec<SubscribeRequest>),
     /// May it publish?
     Publish {
         /// Where.
@@ -123,6 +125,8 @@ pub enum Question {
     Presence(ChannelName),
     /// May it read what was published?
     History(ChannelName),
+    /// Nothing, but to hear that the session is live.
+    Connected,
     /// Does the connection go on?
     Refresh,
     /// Does this subscription go on?
@@ -177,14 +181,18 @@ pub enum Answer {
     Join(Result<Vec<Joined>, Refusal>),
     /// To [`Question::Subscribe`].
     Subscribing(Box<SubscribeRequest>, Decision<Grant>),
+    /// To [`Question::Wishes`], in their order.
+    Wishes(Vec<(SubscribeRequest, Decision<Grant>)>),
     /// To [`Question::Publish`].
     Publishing(ChannelName, Payload, Decision<Revision>),
     /// To [`Question::Rpc`].
     Rpc(Decision<Payload>),
     /// To [`Question::Message`].
-    Message(Result<(), Disconnect>),
+    Message(Result<Verdict<()>, Disconnect>),
     /// To [`Question::Presence`] and [`Question::History`].
     Reading(Decision<()>),
+    /// To [`Question::Connected`].
+    Told,
     /// To [`Question::Refresh`] and [`Question::SubRefresh`].
     Renewal(Result<Renewal, Lapse>),
     /// To everything else: the reply itself.
@@ -208,6 +216,13 @@ pub enum Tell {
         /// Which.
         channel: ChannelName,
     },
+    /// The session is present with something else to tell about itself.
+    RenewPresence {
+        /// Where.
+        channel: ChannelName,
+        /// What.
+        info: Arc<ClientInfo>,
+    },
     /// The session is no longer present.
     RemovePresence {
         /// Where.
@@ -222,9 +237,7 @@ pub enum Tell {
         /// The one that stays.
         client: ClientId,
     },
-    /// The application wants to know that a session is live.
-    Connected(Arc<Caller>),
-    /// The application wants to know that it is over, and why.
+    /// The application wants to know that a session is over, and why.
     Disconnected(Arc<Caller>, Disconnect),
     /// Others want to know that somebody came or left.
     Announce {

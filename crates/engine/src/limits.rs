@@ -43,8 +43,9 @@ pub const DISK_PATIENCE: Duration = Duration::from_secs(5);
 /// Orders of the application waiting for one shard; the callers beyond wait.
 pub const ORDERS_MAX: usize = 1024;
 
-/// What the application is told at the same time about sessions that came and went. Those beyond
-/// wait, and so does whoever wants to connect: nothing that it has to be told is left out.
+/// Ends of sessions of which the application is told at the same time. Those beyond wait, and so
+/// does whoever wants to connect: nothing that it has to be told is left out. That it is told of
+/// their beginnings is bounded by the sessions, since that ends with them.
 pub const NOTICES_MAX: usize = 1024;
 
 /// Bytes that the application is told of the name of a client's library, and of its version.

@@ -1,6 +1,7 @@
 //! What a client asks. Field meanings follow section 3 of the Centrifuge client protocol.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::{Payload, Position};
 
@@ -80,7 +81,9 @@ pub enum Request {
 }
 
 /// See section 3.3 of the protocol.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+///
+/// Its `Debug` shows neither tokens nor payloads nor values of headers, since that ends in logs.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct ConnectRequest {
     /// Connection token, or empty.
     pub token: String,
@@ -98,7 +101,9 @@ pub struct ConnectRequest {
 }
 
 /// See section 3.5 of the protocol.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+///
+/// Its `Debug` shows neither the token nor the payload.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct SubscribeRequest {
     /// The channel; empty inside [`ConnectRequest::subs`], whose keys are the names.
     pub channel: String,
@@ -177,4 +182,95 @@ pub struct EmulationRequest {
     pub session: String,
     /// One frame, which may hold several commands.
     pub data: Payload,
+}
+
+/// Something that is nobody's business.
+struct Hidden(usize);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.0)
+    }
+}
+
+impl fmt::Debug for ConnectRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            token,
+            data,
+            subs,
+            name,
+            version,
+            headers,
+        } = self;
+        f.debug_struct("ConnectRequest")
+            .field("token", &Hidden(token.len()))
+            .field("data", &Hidden(data.len()))
+            .field("subs", subs)
+            .field("name", name)
+            .field("version", version)
+            .field("headers", &headers.keys())
+            .finish()
+    }
+}
+
+impl fmt::Debug for SubscribeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            channel,
+            token,
+            recover,
+            data,
+            positioned,
+            recoverable,
+            join_leave,
+            delta,
+            filter,
+            flag,
+            kind,
+        } = self;
+        f.debug_struct("SubscribeRequest")
+            .field("channel", channel)
+            .field("token", &Hidden(token.len()))
+            .field("recover", recover)
+            .field("data", &Hidden(data.len()))
+            .field("positioned", positioned)
+            .field("recoverable", recoverable)
+            .field("join_leave", join_leave)
+            .field("delta", delta)
+            .field("filter", filter)
+            .field("flag", flag)
+            .field("kind", kind)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_request_has_no_secret_in_it() {
+        let wish = SubscribeRequest {
+            token: "hush".into(),
+            data: Payload::from(*b"hush"),
+            ..SubscribeRequest::default()
+        };
+        let request = ConnectRequest {
+            token: "hush".into(),
+            data: Payload::from(*b"hush"),
+            subs: [("news".into(), wish)].into(),
+            name: "js".into(),
+            headers: [("authorization".into(), "hush".into())].into(),
+            ..ConnectRequest::default()
+        };
+        let shown = format!("{request:?}");
+        for told in ["news", "js", "authorization", "token: (4 bytes)"] {
+            assert!(shown.contains(told), "{shown}");
+        }
+        assert!(
+            !shown.contains("hush") && !shown.contains("104, 117"),
+            "{shown}"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use campanile_engine::application::{Application, Arrival, Caller, Decision, Interests};
-use campanile_engine::application::{Lapse, Renewal, Revision};
+use campanile_engine::application::{Lapse, Renewal, Revision, Verdict};
 use campanile_engine::authority::{Credentials, Grant};
 use campanile_engine::broker::BoxFuture;
 use campanile_engine::node::{Node, SessionHandle};
@@ -97,7 +97,7 @@ impl<H: Handlers> Application for Adapter<H> {
         &'a self,
         caller: &'a Arc<Caller>,
         data: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
+    ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
         Box::pin(async move { self.handlers.message(&self.session(caller), data).await })
     }
 

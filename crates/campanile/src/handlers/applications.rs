@@ -78,6 +78,14 @@ impl Application for Applications {
         self.decide(Interests::SUBSCRIBE, |one| one.subscribe(caller, wanted))
     }
 
+    fn wish<'a>(
+        &'a self,
+        caller: &'a Arc<Caller>,
+        wanted: &'a SubscribeRequest,
+    ) -> BoxFuture<'a, Decision<Grant>> {
+        self.decide(Interests::SUBSCRIBE, |one| one.wish(caller, wanted))
+    }
+
     fn sub_refresh<'a>(
         &'a self,
         caller: &'a Arc<Caller>,
@@ -111,12 +119,14 @@ impl Application for Applications {
         &'a self,
         caller: &'a Arc<Caller>,
         data: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
+    ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
         Box::pin(async move {
             for one in self.wanting(Interests::MESSAGE) {
-                one.message(caller, data).await?;
+                if let taken @ Verdict::Allowed(()) = one.message(caller, data).await? {
+                    return Ok(taken);
+                }
             }
-            Ok(())
+            Ok(Verdict::AsConfigured)
         })
     }
 

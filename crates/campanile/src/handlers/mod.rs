@@ -175,7 +175,8 @@ pub trait Handlers: Send + Sync + 'static {
         as_configured()
     }
 
-    /// A message that wants no answer (the SDKs' `send`).
+    /// A message that wants no answer (the SDKs' `send`). As configured, there are none, and the
+    /// connection ends with [`Disconnect::NOT_AVAILABLE`].
     ///
     /// # Errors
     /// The connection is to end.
@@ -183,8 +184,8 @@ pub trait Handlers: Send + Sync + 'static {
         &self,
         _: &SessionHandle,
         _data: &[u8],
-    ) -> impl Future<Output = Result<(), Disconnect>> + Send {
-        std::future::ready(Ok(()))
+    ) -> impl Future<Output = Result<Verdict<()>, Disconnect>> + Send {
+        std::future::ready(Ok(Verdict::AsConfigured))
     }
 
     /// May it know who is in this channel, or how many?

@@ -212,6 +212,21 @@ impl Application for ProxyApplication {
         })
     }
 
+    /// Services are asked for what clients wish for when they are asked about the connection
+    /// (client protocol, section 6.4); here it is passed over.
+    fn wish<'a>(
+        &'a self,
+        _: &'a Arc<Caller>,
+        request: &'a SubscribeRequest,
+    ) -> BoxFuture<'a, Decision<Grant>> {
+        let asked = self.in_namespace_of(&request.channel);
+        let is_asked = asked.is_some_and(|asked| asked.subscribe.is_some());
+        Box::pin(std::future::ready(match is_asked {
+            true => Err(Refusal::PERMISSION_DENIED.into()),
+            false => Ok(Verdict::AsConfigured),
+        }))
+    }
+
     fn sub_refresh<'a>(
         &'a self,
         caller: &'a Arc<Caller>,

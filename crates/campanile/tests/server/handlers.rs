@@ -109,12 +109,16 @@ impl Handlers for Club {
         Ok(Verdict::Allowed(answer))
     }
 
-    async fn message(&self, session: &SessionHandle, data: &[u8]) -> Result<(), Disconnect> {
+    async fn message(
+        &self,
+        session: &SessionHandle,
+        data: &[u8],
+    ) -> Result<Verdict<()>, Disconnect> {
         if data == b"\"rude\"" {
             return Err(Disconnect::new(4500, "rude"));
         }
         session.send(data).await;
-        Ok(())
+        Ok(Verdict::Allowed(()))
     }
 
     async fn presence(&self, _: &SessionHandle, channel: &str) -> Decision<()> {
@@ -330,6 +334,24 @@ fn every_end_is_told_before_the_server_has_stopped() {
             "rude left: rude (4500)"
         ]
     );
+}
+
+/// Decides nothing at all.
+struct Shrug;
+
+impl Handlers for Shrug {}
+
+#[test]
+fn handlers_that_decide_nothing_change_nothing() {
+    let embedded = Embedded::start(json!({}), |server| server.handlers(Shrug));
+    let mut client = embedded.client(WEBSOCKET);
+    let wishes = json!({"room": {}, "$private": {}});
+    let reply = client.command(&json!({"id": 1, "connect": {"subs": wishes}}));
+    assert_eq!(reply["connect"]["subs"], json!({"room": {}}), "{reply}");
+    client.expect_error(&json!({"id": 2, "rpc": {"data": 1}}), 108, "not available");
+    client.send_json(&json!({"send": {"data": 1}}));
+    client.expect_close(3508);
+    embedded.stop();
 }
 
 /// Decides nothing about rooms, but renews.

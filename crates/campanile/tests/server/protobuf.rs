@@ -210,7 +210,15 @@ fn a_payload_that_is_not_json_reaches_all_but_clients_of_json() {
     server.publish("news", &json!(1));
     assert!(contains(&message(&mut protobuf), &field(4, b"1")));
     bystander.assert_untouched(&server);
-    server.stop();
+    let log = server.stop();
+    assert!(
+        log.contains("no JSON, for clients that speak nothing else"),
+        "{log}"
+    );
+    assert!(
+        log.contains("a publication") && log.contains("news"),
+        "{log}"
+    );
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -74,7 +74,11 @@ pub enum Verdict<T> {
 
 /// A verdict, or the application's no: an error for the client, or the end of its connection.
 ///
-/// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999.
+/// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999; those below,
+/// from 100 and from 3000 on, mean to clients what the protocol says. Any other code, or no text, is
+/// a mistake, and so is a payload that is no JSON where the client speaks JSON: the log has it, and
+/// the client is told [`Refusal::INTERNAL`](campanile_protocol::Refusal::INTERNAL) or
+/// [`Disconnect::INTERNAL`].
 pub type Decision<T> = Result<Verdict<T>, Rejection>;
 
 /// How an allowed publication differs from what the client sent; by default it does not.
@@ -169,15 +173,16 @@ pub trait Application: Send + Sync + 'static {
     /// that decides only about clients without one leaves the others alone.
     ///
     /// Channels of [`ConnectRequest::subs`] that are not among the credentials' are considered only
-    /// if these say so.
+    /// if these say so: see [`Application::wish`].
     fn connecting<'a>(&'a self, _: Arrival<'a>) -> BoxFuture<'a, Decision<Credentials>> {
         as_configured()
     }
 
     /// The client has been told that it is connected.
     ///
-    /// Comes before [`Application::disconnected`] of the same session, which waits for its end; in
-    /// no order with questions.
+    /// Comes before [`Application::disconnected`] of the same session, and in no order with
+    /// questions. Is dropped like a question when the session has ended, so that it may take as
+    /// long as that lives; what has to be done in any case belongs into a task of its own.
     fn connected<'a>(&'a self, _: &'a Arc<Caller>) -> BoxFuture<'a, ()> {
         Box::pin(ready(()))
     }
@@ -200,6 +205,21 @@ pub trait Application: Send + Sync + 'static {
         _: &'a SubscribeRequest,
     ) -> BoxFuture<'a, Decision<Grant>> {
         as_configured()
+    }
+
+    /// May it have this channel, for which it wishes when it connects, as clients do that have no
+    /// other way to ask? By default it may if it may subscribe to it. Asked where
+    /// [`Application::subscribe`] is, with the name in [`SubscribeRequest::channel`], of all of
+    /// these channels at the same time.
+    ///
+    /// What is allowed becomes a server-side subscription; what is refused is passed over, unless
+    /// the refusal is temporary, which is one of the whole connection.
+    fn wish<'a>(
+        &'a self,
+        caller: &'a Arc<Caller>,
+        request: &'a SubscribeRequest,
+    ) -> BoxFuture<'a, Decision<Grant>> {
+        self.subscribe(caller, request)
     }
 
     /// The subscription to this channel has run out. What then? It goes on until the answer.
@@ -234,7 +254,8 @@ pub trait Application: Send + Sync + 'static {
         as_configured()
     }
 
-    /// A message, which has no answer.
+    /// A message, which has no answer. As configured, there are none, and the connection ends with
+    /// [`Disconnect::NOT_AVAILABLE`].
     ///
     /// # Errors
     /// The connection is to end.
@@ -242,8 +263,8 @@ pub trait Application: Send + Sync + 'static {
         &'a self,
         _: &'a Arc<Caller>,
         _payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
-        Box::pin(ready(Ok(())))
+    ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
+        Box::pin(ready(Ok(Verdict::AsConfigured)))
     }
 
     /// May it know who is in this channel, or how many?
@@ -262,7 +283,8 @@ pub trait Application: Send + Sync + 'static {
 
     /// The session is over, for this reason; [`Disconnect::CONNECTION_CLOSED`] when it was the
     /// client that went. Comes once for every session that was connected, as long as the process
-    /// lives.
+    /// lives, and is never dropped: while [`NOTICES_MAX`](crate::limits::NOTICES_MAX) of these have
+    /// not returned, nobody is let in.
     fn disconnected<'a>(&'a self, _: &'a Arc<Caller>, _: &'a Disconnect) -> BoxFuture<'a, ()> {
         Box::pin(ready(()))
     }

@@ -13,6 +13,7 @@ use campanile_protocol::{
 use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::oneshot;
 
+use super::tellable::tellable_end;
 use super::{Control, NameFilter, Node, refusal};
 use crate::authority::Grant;
 use crate::broker::{HistoryPage, HistoryQuery, NewPublication, Published, Version};
@@ -226,13 +227,15 @@ impl Node {
     }
 
     /// Ends sessions; returns how many there were. Whether their clients come back depends on the
-    /// code: see [`Disconnect::code`].
+    /// code: see [`Disconnect::code`]. One that is not from 3000 to 4999, or without a reason, is a
+    /// mistake: the log has it, and clients are told [`Disconnect::INTERNAL`].
     pub async fn disconnect(&self, target: Target, disconnect: Disconnect) -> usize {
+        let disconnect = tellable_end(disconnect);
         self.order(target, Order::Disconnect(disconnect)).await
     }
 
     /// Changes when the credentials of sessions run out (Unix seconds; never, without a value), and
-    /// with `info` what they tell others from now on. Returns how many sessions there were.
+    /// with `info` what they tell others from now on, also where they are present. Returns how many sessions there were.
     pub async fn refresh(
         &self,
         target: Target,

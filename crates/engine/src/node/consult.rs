@@ -1,39 +1,30 @@
-//! Asking the application, and telling it: what it does to a future of its own.
+//! Asking the application, and telling it.
 //!
-//! Such a future may panic, which costs the one question; it may be of no interest any more, and is
-//! then dropped; and it may take its time, which is nobody else's.
+//! Its futures may panic, which costs the one question (`contained`); they may be of no interest any
+//! more, and are then dropped; they may take their time, which is nobody else's; and they may say
+//! what no client can be told (`tellable`).
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
-use campanile_protocol::codes::Rejection;
-use campanile_protocol::{Disconnect, Refusal};
-use futures_util::future::{Either, select};
+use campanile_protocol::Disconnect;
+use campanile_protocol::command::SubscribeRequest;
+use futures_util::future::{Either, join_all, select};
 
 use super::Node;
-use crate::application::{Application, Arrival, Caller, Decision, Interests, Lapse, Verdict};
+use super::contained::{Contained, Matter, Silence};
+use super::tellable::{Brings, Recipient, tellable_end, tellable_renewal, tellable_to};
+use crate::application::{
+    Application, Arrival, Caller, Decision, Interests, Lapse, Renewal, Verdict,
+};
 use crate::ask::{Abandoned, Answer, Question};
 use crate::authority::Credentials;
 use crate::broker::BoxFuture;
+use crate::limits::NOTICES_MAX;
+use crate::throttle::Throttle;
 
-/// Why the application has not answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Silence {
-    /// It panicked.
-    Panicked,
-    /// Nobody wants to know any more.
-    Abandoned,
-}
-
-/// Nobody is told more than that something failed on our side.
-impl From<Silence> for Rejection {
-    fn from(_: Silence) -> Self {
-        Refusal::INTERNAL.into()
-    }
-}
+/// That clients have to wait, in the log: as often as one of them comes.
+static CROWDS: Throttle = Throttle::per_second(1);
 
 impl Node {
     /// What the application says of somebody who wants to connect.
@@ -46,95 +37,147 @@ impl Node {
             return Ok(Verdict::AsConfigured);
         };
         let interests = self.settings.interests;
-        if interests.has(Interests::CONNECTED | Interests::DISCONNECTED) {
-            // Who is let in will be the cause of more notices, and none may be lost: so nobody is
-            // while notices wait. The semaphore is fair, and never closed.
+        if interests.has(Interests::DISCONNECTED) {
+            // Who is let in will leave, which the application has to be told: so nobody is let in
+            // while too many ends wait to be told. The semaphore is fair, and never closed.
+            if self.notices.available_permits() == 0
+                && let Some(unsaid) = CROWDS.pass()
+            {
+                let (waiting, client) = (NOTICES_MAX, arrival.client);
+                tracing::warn!(
+                    waiting, %client, unsaid,
+                    "nobody can connect before the application's `disconnected` returns"
+                );
+            }
             drop(unless(&mut abandoned, self.notices.acquire()).await?);
         }
         if !interests.has(Interests::CONNECTING) {
             return Ok(Verdict::AsConfigured);
         }
+        let matter = Matter {
+            method: "connecting",
+            client: arrival.client,
+            user: None,
+        };
         let call = || self.application.connecting(arrival);
-        answer(call, &mut abandoned).await?
+        let said = unless(&mut abandoned, Contained::new(matter, call)).await??;
+        tellable_to(Recipient::from(&arrival), said)
     }
 
     pub(super) async fn consult(
         &self,
         caller: &Arc<Caller>,
         question: Question,
-        mut abandoned: Abandoned,
+        abandoned: Abandoned,
     ) -> Answer {
-        let (app, abandoned) = (&*self.application, &mut abandoned);
+        let app = &*self.application;
+        let mut asker = Asker { caller, abandoned };
         match question {
             Question::Subscribe(request) => {
-                let said = answer(|| app.subscribe(caller, &request), abandoned).await;
-                Answer::Subscribing(request, flat(said))
+                let call = || app.subscribe(caller, &request);
+                let said = asker.decision("subscribe", call).await;
+                Answer::Subscribing(request, said)
             }
+            Question::Wishes(wishes) => asker.wishes(app, wishes).await,
             Question::Publish { channel, data } => {
                 let call = || app.publish(caller, channel.as_str(), &data);
-                let said = answer(call, abandoned).await;
-                Answer::Publishing(channel, data, flat(said))
+                let said = asker.decision("publish", call).await;
+                Answer::Publishing(channel, data, said)
             }
             Question::Rpc { method, data } => {
-                let said = answer(|| app.rpc(caller, &method, &data), abandoned).await;
-                Answer::Rpc(flat(said))
+                let call = || app.rpc(caller, &method, &data);
+                Answer::Rpc(asker.decision("rpc", call).await)
             }
             Question::Message(data) => {
-                let said = answer(|| app.message(caller, &data), abandoned).await;
-                Answer::Message(said.unwrap_or(Ok(())))
+                let said = asker.answer("message", || app.message(caller, &data)).await;
+                let said = said.unwrap_or(Ok(Verdict::Allowed(())));
+                Answer::Message(said.map_err(tellable_end))
             }
             Question::Presence(channel) => {
                 let call = || app.presence(caller, channel.as_str());
-                Answer::Reading(flat(answer(call, abandoned).await))
+                Answer::Reading(asker.decision("presence", call).await)
             }
             Question::History(channel) => {
                 let call = || app.history(caller, channel.as_str());
-                Answer::Reading(flat(answer(call, abandoned).await))
+                Answer::Reading(asker.decision("history", call).await)
             }
-            Question::Refresh => {
-                let said = answer(|| app.refresh(caller), abandoned).await;
-                Answer::Renewal(said.unwrap_or(Err(Lapse::Unavailable)))
+            Question::Connected => {
+                // There are as many of these as sessions at most: each ends with its own.
+                let _turn = self.notifying.take(caller.client).await;
+                let _ = asker.answer("connected", || app.connected(caller)).await;
+                Answer::Told
             }
+            Question::Refresh => asker.renewal("refresh", || app.refresh(caller)).await,
             Question::SubRefresh(channel) => {
                 let call = || app.sub_refresh(caller, channel.as_str());
-                let said = answer(call, abandoned).await;
-                Answer::Renewal(said.unwrap_or(Err(Lapse::Unavailable)))
+                asker.renewal("sub_refresh", call).await
             }
         }
     }
 
-    /// Returns when the application has been told everything that it had to be told until now. To be
-    /// called when all sessions have ended, before the process does.
+    /// Returns when the application has been told of every end until now. To be called when all
+    /// sessions have ended, before the process does.
     pub async fn finish_telling(&self) {
         drop(self.telling.write().await);
     }
 
-    /// Tells the application that a session is live, or with a reason that it is over: one after
-    /// the other for each session.
-    pub(super) async fn notify(&self, caller: Arc<Caller>, end: Option<Disconnect>) {
+    /// Tells the application that a session is over: behind what it was told of its beginning.
+    pub(super) async fn mourn(&self, caller: &Arc<Caller>, end: &Disconnect) {
         let _telling = self.telling.read().await;
         let _turn = self.notifying.take(caller.client).await;
         let _notice = self.notices.acquire().await;
-        let app: &dyn Application = &*self.application;
-        let call = || match &end {
-            None => app.connected(&caller),
-            Some(disconnect) => app.disconnected(&caller, disconnect),
-        };
+        let matter = Matter::about(caller, "disconnected");
         // That it panicked is in the log; nobody waits for more.
-        let _ = caught(call).await;
+        let _ = Contained::new(matter, || self.application.disconnected(caller, end)).await;
     }
 }
 
-fn flat<T>(said: Result<Decision<T>, Silence>) -> Decision<T> {
-    said?
+/// Who wants to know something about a live session.
+struct Asker<'a> {
+    caller: &'a Arc<Caller>,
+    abandoned: Abandoned,
 }
 
-/// The application's answer, unless there is none or nobody wants it.
-async fn answer<'a, T>(
-    call: impl FnOnce() -> BoxFuture<'a, T>,
-    abandoned: &mut Abandoned,
-) -> Result<T, Silence> {
-    unless(abandoned, caught(call)).await?
+impl<'a> Asker<'a> {
+    /// The application's answer, unless there is none or nobody wants it.
+    async fn answer<T>(
+        &mut self,
+        method: &'static str,
+        call: impl FnOnce() -> BoxFuture<'a, T>,
+    ) -> Result<T, Silence> {
+        let matter = Matter::about(self.caller, method);
+        unless(&mut self.abandoned, Contained::new(matter, call)).await?
+    }
+
+    async fn decision<T: Brings>(
+        &mut self,
+        method: &'static str,
+        call: impl FnOnce() -> BoxFuture<'a, Decision<T>>,
+    ) -> Decision<T> {
+        let said = self.answer(method, call).await?;
+        tellable_to(Recipient::from(&**self.caller), said)
+    }
+
+    async fn renewal(
+        &mut self,
+        method: &'static str,
+        call: impl FnOnce() -> BoxFuture<'a, Result<Renewal, Lapse>>,
+    ) -> Answer {
+        let said = self.answer(method, call).await;
+        let said = said.unwrap_or(Err(Lapse::Unavailable));
+        Answer::Renewal(tellable_renewal(Recipient::from(&**self.caller), said))
+    }
+
+    /// All wishes at the same time: there are no more than the session may have channels.
+    async fn wishes(&mut self, app: &dyn Application, wishes: Vec<SubscribeRequest>) -> Answer {
+        let caller = self.caller;
+        let (matter, to) = (Matter::about(caller, "wish"), Recipient::from(&**caller));
+        let ask = |wish| Contained::new(matter, move || app.wish(caller, wish));
+        let all = join_all(wishes.iter().map(ask));
+        let said = unless(&mut self.abandoned, all).await.unwrap_or_default();
+        let said = said.into_iter().map(|said| tellable_to(to, said?));
+        Answer::Wishes(wishes.into_iter().zip(said).collect())
+    }
 }
 
 /// What comes of a future, unless nobody wants to know any more.
@@ -148,23 +191,56 @@ async fn unless<T>(
     }
 }
 
-/// Runs what may panic, whether it does so at once, later or in the end.
-async fn caught<'a, T>(call: impl FnOnce() -> BoxFuture<'a, T>) -> Result<T, Silence> {
-    let mut future = unwound(call)?;
-    let said = poll_fn(|context| match unwound(|| future.as_mut().poll(context)) {
-        Ok(poll) => poll.map(Ok),
-        Err(silence) => Poll::Ready(Err(silence)),
-    })
-    .await;
-    // What a future that panicked does when it is dropped is not known either.
-    unwound(|| drop(future))?;
-    said
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::Wanted;
+    use campanile_protocol::ClientId;
+    use futures_util::FutureExt;
+    use std::future::pending;
 
-/// Nothing of ours is in what panics: it is the application's own, and never used again.
-fn unwound<T>(run: impl FnOnce() -> T) -> Result<T, Silence> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|_| {
-        tracing::error!("the application panicked");
-        Silence::Panicked
-    })
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("as told");
+        }
+    }
+
+    /// What panics when it is dropped, which is before it has an answer.
+    fn bomb() -> Contained<'static, ()> {
+        let matter = Matter {
+            method: "rpc",
+            client: ClientId::from_random([1; 16], 0),
+            user: None,
+        };
+        Contained::new(matter, || {
+            let bomb = Bomb;
+            Box::pin(async move {
+                let _bomb = bomb;
+                pending().await
+            })
+        })
+    }
+
+    #[test]
+    fn what_panics_when_it_is_given_up_costs_nothing_else() {
+        let (wanted, mut abandoned) = Wanted::new();
+        drop(wanted);
+        let said = unless(&mut abandoned, bomb()).now_or_never();
+        assert_eq!(said, Some(Err(Silence::Abandoned)), "at its first poll");
+
+        let (wanted, mut abandoned) = Wanted::new();
+        let mut asking = Box::pin(unless(&mut abandoned, bomb()));
+        assert_eq!(asking.as_mut().now_or_never(), None);
+        drop(wanted);
+        let said = asking.as_mut().now_or_never();
+        assert_eq!(said, Some(Err(Silence::Abandoned)), "later");
+
+        let (_wanted, mut abandoned) = Wanted::new();
+        let mut asking = Box::pin(unless(&mut abandoned, bomb()));
+        assert_eq!(asking.as_mut().now_or_never(), None);
+        drop(asking);
+        drop(bomb());
+    }
 }

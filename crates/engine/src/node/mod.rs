@@ -6,11 +6,14 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
+
 mod consult;
+mod contained;
 mod emulation;
 mod seats;
 mod sessions;
 mod sole;
+mod tellable;
 mod turns;
 
 use std::sync::Arc;
@@ -111,11 +114,11 @@ pub struct Node {
     turns: Turns<(ShardId, ChannelName)>,
     /// Whose connects are being made the only ones.
     superseding: Turns<UserId>,
-    /// Of whom the application is told something.
+    /// Of whom the application is told that they came or left.
     notifying: Turns<ClientId>,
-    /// How much more it may be told at the same time.
+    /// Of how many more ends it may be told at the same time.
     notices: Semaphore,
-    /// Held by every notice, from when it is first polled to its end.
+    /// Held while it is told of an end, from when that is first polled.
     telling: RwLock<()>,
 }
 
@@ -299,12 +302,19 @@ impl Node {
     #[doc(hidden)]
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
         match tell {
-            Tell::Connected(caller) => self.notify(caller, None).await,
-            Tell::Disconnected(caller, end) => self.notify(caller, Some(end)).await,
+            Tell::Disconnected(caller, end) => self.mourn(&caller, &end).await,
             Tell::Supersede { user, client } => self.supersede(&user, client).await,
             Tell::Unsubscribe { channel } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
                 self.broker.unsubscribe(shard, &channel).await;
+            }
+            Tell::RenewPresence { channel, info } => {
+                let _turn = self.turns.take((shard, channel.clone())).await;
+                if let Err(error) = self.presence.add(&channel, info).await
+                    && let Some(unsaid) = BROKER_FAULTS.pass()
+                {
+                    tracing::warn!(?channel, %error, unsaid, "presence tells what was before");
+                }
             }
             Tell::RemovePresence { channel, client } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;

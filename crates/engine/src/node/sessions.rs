@@ -108,7 +108,7 @@ impl SessionHandle {
         Ok(found > 0)
     }
 
-    /// Ends it. Returns whether it was there.
+    /// Ends it, as [`Node::disconnect`] does. Returns whether it was there.
     ///
     /// # Cancel safety
     /// A dropped future may have ended it or not.

@@ -16,9 +16,8 @@ use super::plan::Plan;
 use super::subscribe::check_delta;
 use super::{Context, Effect, Notice, Pending, REFUSED_LINGER, Session, State, reply};
 use crate::application::Interests;
-use crate::ask::{Ask, Joined, Tell, Wanted};
+use crate::ask::{Ask, Joined, Question, Tell, Wanted};
 use crate::authority::{Credentials, Grant};
-use crate::channel::permission::Requester;
 use crate::headers::{Headers, HeadersFull};
 use crate::node::UserSeat;
 
@@ -38,9 +37,8 @@ impl Session {
             Ok(headers) => (!headers.is_empty()).then(|| Arc::new(headers)),
             Err(refusal) => return self.reject_connect(context, id, refusal.into(), effects),
         };
-        // Those who will be announced to the application may have to wait for that.
-        let has_interest =
-            context.asks(Interests::CONNECTING | Interests::CONNECTED | Interests::DISCONNECTED);
+        // Those of whose end the application will be told may have to wait for other ends.
+        let has_interest = context.asks(Interests::CONNECTING | Interests::DISCONNECTED);
         let (wanted, abandoned) = has_interest.then(Wanted::new).unzip();
         let ask = Ask::Connect {
             client: self.client,
@@ -74,24 +72,38 @@ impl Session {
         });
         match planned {
             Err(rejection) => self.reject_connect(context, id, rejection, effects),
-            Ok(plans) if plans.is_empty() => {
-                self.go_live(context, id, (Vec::new(), data), effects);
+            Ok((plans, wishes)) if wishes.is_empty() => {
+                self.join_planned(context, id, (plans, data), effects);
                 if self.is_plain() {
                     self.join_only(context, request, effects);
                 }
             }
-            Ok(plans) => {
-                let joins = plans.iter().map(Plan::join_request).collect();
-                for plan in &plans {
-                    self.hold(plan, effects);
-                }
-                self.ask(
-                    Pending::ConnectJoins { id, plans, data },
-                    Ask::Join(joins),
-                    effects,
-                );
+            Ok((plans, wishes)) => {
+                let pending = Pending::Wishes { id, plans, data };
+                self.consult(pending, Question::Wishes(wishes), effects);
             }
         }
+    }
+
+    pub(super) fn join_planned(
+        &mut self,
+        context: &Context<'_>,
+        id: u32,
+        (plans, data): (Vec<Plan>, Option<Payload>),
+        effects: &mut Vec<Effect>,
+    ) {
+        if plans.is_empty() {
+            return self.go_live(context, id, (Vec::new(), data), effects);
+        }
+        let joins = plans.iter().map(Plan::join_request).collect();
+        for plan in &plans {
+            self.hold(plan, effects);
+        }
+        self.ask(
+            Pending::ConnectJoins { id, plans, data },
+            Ask::Join(joins),
+            effects,
+        );
     }
 
     pub(super) fn connect_joined(
@@ -116,21 +128,22 @@ impl Session {
         }
     }
 
-    /// Takes over the credentials and plans the server-side subscriptions (section 6.3).
+    /// Takes over the credentials and plans the server-side subscriptions (section 6.3); about
+    /// those that come second the application has yet to be asked.
     fn accept(
         &mut self,
         context: &Context<'_>,
         credentials: Credentials,
         request: &ConnectRequest,
         headers: Option<Arc<Headers>>,
-    ) -> Result<Vec<Plan>, Rejection> {
+    ) -> Result<(Vec<Plan>, Vec<SubscribeRequest>), Rejection> {
         self.info = Arc::new(ClientInfo {
             user: credentials.user,
             client: self.client,
             conn_info: credentials.info,
             chan_info: None,
         });
-        let mut plans: Vec<Plan> = Vec::new();
+        let (mut plans, mut wishes): (Vec<Plan>, _) = Default::default();
         let mut bequest = Bequest {
             caller: self.introduce(context, request, credentials.meta, headers),
             has_mourner: context.asks(Interests::DISCONNECTED),
@@ -151,11 +164,11 @@ impl Session {
                 plans.push(self.server_plan(context, &channel, Grant::default(), hint)?);
             }
             if credentials.considers_wishes {
-                self.add_wishes(context, request, &mut plans)?;
+                wishes = self.add_wishes(context, request, &mut plans)?;
             }
         }
         self.bequest = bequest.into_option();
-        if plans.len() > context.settings.channel_limit {
+        if plans.len() + wishes.len() > context.settings.channel_limit {
             return Err(Disconnect::CHANNEL_LIMIT.into());
         }
         let expire_at = credentials
@@ -165,7 +178,7 @@ impl Session {
             return Err(Refusal::EXPIRED.into());
         }
         self.expires = Self::expiry(context, expire_at, context.refresh_delay()).0;
-        Ok(plans)
+        Ok((plans, wishes))
     }
 
     fn personal_channel(&self, context: &Context<'_>) -> Option<String> {
@@ -174,40 +187,7 @@ impl Session {
         (!user.is_empty()).then(|| context.namespaces.personal_channel(namespace, user))
     }
 
-    /// Channels that the client wishes for and may have by plain permissions (section 6.4).
-    fn add_wishes(
-        &self,
-        context: &Context<'_>,
-        request: &ConnectRequest,
-        plans: &mut Vec<Plan>,
-    ) -> Result<(), Rejection> {
-        for (channel, hint) in &request.subs {
-            if plans.iter().any(|plan| plan.channel.as_str() == channel) {
-                continue;
-            }
-            let resolved = context
-                .namespaces
-                .resolve(channel)
-                .ok_or(Disconnect::BAD_REQUEST)?;
-            let requester = Requester {
-                is_subscribed: false,
-                ..self.requester(context, channel)
-            };
-            let is_fine = resolved.is_short_enough() && resolved.is_well_formed();
-            // Nobody else may say yes where the application wants to be asked.
-            let is_fine = is_fine && !context.asks_about(resolved.options, Interests::SUBSCRIBE);
-            if is_fine && !resolved.is_private() && requester.may_subscribe(&resolved) {
-                plans.push(self.server_plan(context, channel, Grant::default(), Some(hint))?);
-            }
-            // Each wish is compared with all plans: thousands are not waited for.
-            if plans.len() > context.settings.channel_limit {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn server_plan(
+    pub(super) fn server_plan(
         &self,
         context: &Context<'_>,
         channel: &str,
@@ -276,7 +256,7 @@ impl Session {
             self.enter(context, &plan, membership, effects);
         }
         if context.asks(Interests::CONNECTED) {
-            effects.push(Effect::Tell(Tell::Connected(self.caller())));
+            self.consult(Pending::Connected, Question::Connected, effects);
         }
         if settings.has_one_connection && !self.info.user.is_anonymous() {
             effects.push(Effect::Tell(Tell::Supersede {
@@ -286,7 +266,7 @@ impl Session {
         }
     }
 
-    fn reject_connect(
+    pub(super) fn reject_connect(
         &mut self,
         context: &Context<'_>,
         id: u32,

@@ -61,6 +61,9 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) {
         match (pending, answer) {
+            (Pending::Wishes { id, plans, data }, Answer::Wishes(decided)) => {
+                self.wished(context, id, (plans, data), decided, effects);
+            }
             (Pending::Subscribe { id }, Answer::Subscribing(request, decision)) => {
                 self.subscribing(context, id, request, decision, effects);
             }
@@ -68,8 +71,12 @@ impl Session {
                 self.publishing(context, id, (channel, data), decision, effects);
             }
             (Pending::Rpc { id }, Answer::Rpc(decision)) => self.called(id, decision, effects),
-            (Pending::Message, Answer::Message(Ok(()))) => {}
-            (Pending::Message, Answer::Message(Err(end))) => self.close(end, effects),
+            (Pending::Connected, Answer::Told) => {}
+            (Pending::Message, Answer::Message(outcome)) => match outcome {
+                Ok(Verdict::Allowed(())) => {}
+                Ok(Verdict::AsConfigured) => self.close(Disconnect::NOT_AVAILABLE, effects),
+                Err(end) => self.close(end, effects),
+            },
             (
                 Pending::Presence {
                     id,

@@ -26,6 +26,7 @@ mod refresh;
 mod renew;
 mod subscribe;
 mod timeout;
+mod wishes;
 
 use std::sync::Arc;
 

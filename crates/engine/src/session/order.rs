@@ -161,7 +161,7 @@ impl Session {
         // It has just said what it would be asked.
         self.pending
             .retain(|open| !matches!(open.pending, Pending::Renewal));
-        self.replace_info(info);
+        self.replace_info(info, effects);
         effects.push(Effect::Push(Notice::Refresh(expiry)));
     }
 }

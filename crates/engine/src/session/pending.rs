@@ -34,6 +34,13 @@ pub(super) enum Pending {
         /// What the client is told with the result.
         data: Option<Payload>,
     },
+    /// What the client wishes for is the application's to grant.
+    Wishes {
+        id: u32,
+        /// What it has anyway.
+        plans: Vec<Plan>,
+        data: Option<Payload>,
+    },
     Refresh {
         id: u32,
     },
@@ -72,6 +79,7 @@ pub(super) enum Pending {
         id: u32,
     },
     Message,
+    Connected,
     Renewal,
     SubRenewal(ChannelName),
     Reply {
@@ -84,7 +92,7 @@ impl Pending {
     pub(super) fn holds_commands(&self) -> bool {
         !matches!(
             self,
-            Self::OrderedJoin { .. } | Self::Renewal | Self::SubRenewal(_)
+            Self::OrderedJoin { .. } | Self::Connected | Self::Renewal | Self::SubRenewal(_)
         )
     }
 

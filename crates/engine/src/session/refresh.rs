@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use campanile_protocol::{Disconnect, Payload, Refusal, ReplyBody};
 
+use super::subscribe::Subscription;
 use super::{Context, Effect, Pending, Session, State, reply};
 use crate::application::{Interests, Lapse, Renewal};
-use crate::ask::{Ask, Question};
+use crate::ask::{Ask, Question, Tell};
 use crate::authority::{Credentials, TokenRefusal};
 
 /// How long something goes on about which the application could not be asked.
@@ -67,7 +68,7 @@ impl Session {
         // A token without an expiry ends the old one too.
         let (expires, expiry) = Self::expiry(context, expire_at, context.refresh_delay());
         self.expires = expires;
-        self.replace_info(credentials.info.as_ref());
+        self.replace_info(credentials.info.as_ref(), effects);
         self.replace_meta(credentials.meta);
         effects.push(reply(id, Ok(ReplyBody::Refresh(expiry))));
     }
@@ -105,7 +106,7 @@ impl Session {
             Err(Lapse::Unavailable) => self.expires = Some(context.now.moment + GRACE),
             Ok(renewal) if !is_past(&renewal) => {
                 self.expires = Self::expiry(context, renewal.expire_at, None).0;
-                self.replace_info(renewal.info.as_ref());
+                self.replace_info(renewal.info.as_ref(), effects);
                 if renewal.meta.is_some() {
                     self.replace_meta(renewal.meta);
                 }
@@ -115,13 +116,29 @@ impl Session {
     }
 
     /// Replaces what the connection tells others about itself, where there is something new: also
-    /// in subscriptions that tell something of their own beside it.
-    pub(super) fn replace_info(&mut self, info: Option<&Payload>) {
-        let Some(info) = info else { return };
+    /// in subscriptions that tell something of their own beside it, and wherever it is present.
+    pub(super) fn replace_info(&mut self, info: Option<&Payload>, effects: &mut Vec<Effect>) {
+        let Some(info) = info.filter(|info| self.info.conn_info.as_ref() != Some(*info)) else {
+            return;
+        };
         let own = self.subscriptions.iter_mut();
         let own = own.filter_map(|subscription| subscription.info.as_mut());
         for told in own.chain([&mut self.info]) {
             Arc::make_mut(told).conn_info = Some(info.clone());
         }
+        let held = self.subscriptions.iter();
+        effects.extend(held.filter_map(|held| self.present_anew(held)));
+    }
+
+    /// Shows what a subscription tells now to those who ask who is there. One that is about to begin
+    /// or to end may be among them: its errands keep their order, and the last of them counts.
+    pub(super) fn present_anew(&self, subscription: &Subscription) -> Option<Effect> {
+        let info = subscription.info.as_ref().unwrap_or(&self.info);
+        subscription.keeps_presence.then(|| {
+            Effect::Tell(Tell::RenewPresence {
+                channel: subscription.channel.clone(),
+                info: Arc::clone(info),
+            })
+        })
     }
 }

@@ -85,6 +85,7 @@ impl Session {
                         chan_info: renewal.info,
                         ..(*self.info).clone()
                     }));
+                    effects.extend(self.present_anew(&self.subscriptions[index]));
                 }
             }
             Ok(_) | Err(Lapse::Ended) if subscription.is_server_side => {
@@ -173,7 +174,11 @@ impl Session {
         };
         let subscription = &mut self.subscriptions[index];
         subscription.expires = expires;
+        let before = subscription.info.take();
         subscription.info = info.chan_info.is_some().then(|| Arc::new(info));
+        if subscription.info != before {
+            effects.extend(self.present_anew(&self.subscriptions[index]));
+        }
         effects.push(reply(id, Ok(ReplyBody::SubRefresh(expiry))));
     }
 }

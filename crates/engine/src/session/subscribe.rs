@@ -26,7 +26,7 @@ pub(super) struct Subscription {
     pub(super) expires: Option<Moment>,
     stage: Stage,
     pub(super) is_server_side: bool,
-    keeps_presence: bool,
+    pub(super) keeps_presence: bool,
     announces: bool,
     is_positioned: bool,
 }

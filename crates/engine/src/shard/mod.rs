@@ -11,6 +11,7 @@ mod hearing;
 mod orders;
 mod secrets;
 mod steps;
+mod unfit;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use campanile_protocol::codec::InappropriatePayload;
 use campanile_protocol::{Disconnect, Encoder, ReplyBody, Wire};
 
 use super::frames::{FrameKey, encode_event, encode_notice};
+use super::unfit::Subject;
 use super::{CLOSE_LINGER, Errand, SessionKey, Shard};
 use crate::ask::Tell;
 use crate::channel::ChannelName;
@@ -69,7 +70,10 @@ impl Shard {
                 if let Err(refusal) = &reply.body {
                     *self.codes.refusals.entry(refusal.code).or_default() += 1;
                 }
-                self.encode(key, |encoder, wire, out| encoder.reply(wire, &reply, out));
+                let subject = reply.body.as_ref().map_or(Subject::NOTHING, Subject::reply);
+                self.encode(key, subject, |encoder, wire, out| {
+                    encoder.reply(wire, &reply, out)
+                });
             }
             Effect::Push(mut notice) => {
                 if let Notice::Connect(result) = &mut notice {
@@ -82,11 +86,11 @@ impl Shard {
                         .entry(unsubscribed.code)
                         .or_default() += 1;
                 }
-                self.encode(key, |encoder, wire, out| {
+                self.encode(key, Subject::notice(&notice), |encoder, wire, out| {
                     encode_notice(encoder, wire, &notice, out)
                 });
             }
-            Effect::Ping => self.encode(key, |encoder, wire, out| {
+            Effect::Ping => self.encode(key, Subject::NOTHING, |encoder, wire, out| {
                 encoder.ping(wire, out);
                 Ok(())
             }),
@@ -112,7 +116,7 @@ impl Shard {
 
     fn catch_up(&mut self, key: SessionKey, channel: &ChannelName, backlog: &[(Event, Telling)]) {
         for (event, telling) in backlog {
-            self.encode(key, |encoder, wire, out| {
+            self.encode(key, Subject::event(event, channel), |encoder, wire, out| {
                 encode_event(encoder, wire, channel, event, *telling, out)
             });
         }
@@ -143,7 +147,10 @@ impl Shard {
             };
             let plain = frames.get_or_make(plain_key, || {
                 let mut out = Vec::with_capacity(256);
-                encode_event(&mut self.encoder, wire, channel, event, telling, &mut out)?;
+                let encoder = &mut self.encoder;
+                encode_event(encoder, wire, channel, event, telling, &mut out).inspect_err(
+                    |InappropriatePayload| Subject::event(event, channel).complain(None),
+                )?;
                 Ok(Frame::new(out, &self.held))
             });
             let frame = match (window, plain) {
@@ -185,6 +192,7 @@ impl Shard {
     fn encode(
         &mut self,
         key: SessionKey,
+        subject: Subject<'_>,
         encode: impl FnOnce(&mut Encoder, Wire, &mut Vec<u8>) -> Result<(), InappropriatePayload>,
     ) {
         let Some((wire, window)) = self.slot(key).map(|slot| (slot.wire, slot.window)) else {
@@ -196,7 +204,11 @@ impl Shard {
                 self.totals.compressions += self.deflater.shrink(window, &mut out);
                 self.send_to(key, out);
             }
-            Err(InappropriatePayload) => self.unfit.push(key),
+            Err(InappropriatePayload) => {
+                let session = self.slot(key).and_then(|slot| slot.session.as_ref());
+                subject.complain(session.map(|session| session.client()));
+                self.unfit.push(key);
+            }
         }
     }
 

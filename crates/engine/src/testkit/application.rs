@@ -45,6 +45,11 @@ impl StubApplication {
         here.len()
     }
 
+    fn has_come(&self, client: ClientId) {
+        let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_confused.fetch_or(!here.insert(client), Relaxed);
+    }
+
     async fn hesitation(&self) {
         Hesitation(self.random.below(self.polls_max + 1)).await;
     }
@@ -68,10 +73,9 @@ impl Application for StubApplication {
 
     fn connected<'a>(&'a self, caller: &'a Arc<Caller>) -> BoxFuture<'a, ()> {
         Box::pin(async {
+            // At once: when the session ends, there is no other time.
+            self.has_come(caller.client);
             self.hesitation().await;
-            let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
-            self.is_confused
-                .fetch_or(!here.insert(caller.client), Relaxed);
         })
     }
 

@@ -16,3 +16,4 @@ mod renewals;
 mod spelling;
 mod subscribe;
 mod verdicts;
+mod wishes;

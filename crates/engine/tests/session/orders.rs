@@ -158,10 +158,16 @@ fn an_order_replaces_what_the_connection_tells_about_itself() {
         recover: None,
     });
     desk.answer(joined(0));
-    desk.order(Order::Refresh {
+    let refresh = || Order::Refresh {
         expire_at: None,
         info: Some(b"2".as_slice().into()),
-    });
+    };
+    assert_eq!(
+        desk.order(refresh()),
+        ["present c (2) 9", "push refresh"],
+        "others see it too"
+    );
+    assert_eq!(desk.order(refresh()), ["push refresh"], "nothing is new");
     let publish = |channel: &str| Request::Publish {
         channel: channel.into(),
         data: b"1".as_slice().into(),

@@ -216,7 +216,8 @@ fn a_subscription_that_runs_out_is_asked_about_and_goes_on_meanwhile() {
         info: Some(b"9".as_slice().into()),
         ..until(&desk, 100)
     };
-    assert_eq!(desk.answer(Answer::Renewal(Ok(renewal))), [""; 0]);
+    let said = desk.answer(Answer::Renewal(Ok(renewal)));
+    assert_eq!(said, ["present c () 9"]);
     let publish = Request::Publish {
         channel: "c".into(),
         data: b"1".as_slice().into(),

@@ -6,7 +6,7 @@ use campanile_engine::channel::options::RecoveryMode;
 use campanile_engine::recovery::Attempt;
 use campanile_engine::session::{Deltas, Membership, Notice};
 use campanile_protocol::reply::{ConnectResult, Expiry, SubscribeResult};
-use campanile_protocol::{Position, ReplyBody, Wire};
+use campanile_protocol::{Payload, Position, ReplyBody, Wire};
 
 use super::headers;
 
@@ -86,11 +86,16 @@ pub(super) fn spell_ask(ask: &Ask) -> String {
 fn spell_question(question: &Question) -> String {
     match question {
         Question::Subscribe(request) => format!("whether to subscribe {}", request.channel),
+        Question::Wishes(wishes) => {
+            let names = wishes.iter().map(|wish| wish.channel.as_str());
+            format!("for the wishes {}", names.collect::<Vec<_>>().join(", "))
+        }
         Question::Publish { channel, .. } => format!("whether to publish {}", channel.as_str()),
         Question::Rpc { method, .. } => format!("rpc {method}"),
         Question::Message(_) => "message".into(),
         Question::Presence(channel) => format!("whether to tell presence {}", channel.as_str()),
         Question::History(channel) => format!("whether to tell history {}", channel.as_str()),
+        Question::Connected => "no more than to listen".into(),
         Question::Refresh => "renewal".into(),
         Question::SubRefresh(channel) => format!("renewal of {}", channel.as_str()),
     }
@@ -99,8 +104,15 @@ fn spell_question(question: &Question) -> String {
 pub(super) fn spell_tell(tell: &Tell) -> String {
     match tell {
         Tell::Unsubscribe { channel } => format!("unsubscribe {}", channel.as_str()),
+        Tell::RenewPresence { channel, info } => {
+            let text = |info: &Option<Payload>| {
+                let text = info.as_deref().map(String::from_utf8_lossy);
+                text.unwrap_or_default().into_owned()
+            };
+            let (conn, chan) = (text(&info.conn_info), text(&info.chan_info));
+            format!("present {} ({conn}) {chan}", channel.as_str())
+        }
         Tell::RemovePresence { channel, .. } => format!("absent {}", channel.as_str()),
-        Tell::Connected(caller) => format!("connected {}", caller.user.as_str()),
         Tell::Disconnected(caller, end) => {
             format!("disconnected {} {}", caller.user.as_str(), end.code)
         }

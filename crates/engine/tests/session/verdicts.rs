@@ -305,11 +305,20 @@ fn a_message_is_not_answered_but_holds_up_what_follows() {
     let mut desk = live(Interests::MESSAGE, plain());
     assert_eq!(desk.command(send()), ["ask message about 42"]);
     assert!(desk.is_waiting());
-    assert_eq!(desk.answer(Answer::Message(Ok(()))), [""; 0]);
+    let taken = Answer::Message(Ok(Verdict::Allowed(())));
+    assert_eq!(desk.answer(taken), [""; 0]);
     assert!(!desk.is_waiting());
     desk.command(send());
     let end = Answer::Message(Err(Disconnect::FORCE_DISCONNECT));
     assert_eq!(desk.answer(end), ["close 3503"]);
+    let mut desk = live(Interests::MESSAGE, plain());
+    desk.command(send());
+    let left = Answer::Message(Ok(Verdict::AsConfigured));
+    assert_eq!(
+        desk.answer(left),
+        ["close 3508"],
+        "as without an application"
+    );
 }
 
 #[test]
@@ -366,24 +375,15 @@ fn the_result_of_a_connect_brings_what_the_application_has_to_say() {
 }
 
 #[test]
-fn wishes_are_not_considered_where_the_application_is_asked() {
-    let wish = || connect_with(&[("c", None)]);
-    let mut unasked = Desk::new(plain());
-    unasked.ask(wish());
-    assert_eq!(unasked.answer(connected(credentials()))[0], "await c");
-    let mut asked = Desk::with(asking(Interests::SUBSCRIBE), plain());
-    asked.ask(wish());
-    assert_eq!(asked.answer(connected(credentials()))[0], "enroll 42");
-}
-
-#[test]
 fn the_application_is_told_who_came_and_left_once_each() {
     let interests = Interests::CONNECTED | Interests::DISCONNECTED;
     let mut desk = Desk::with(asking(interests), plain());
     desk.ask(Request::Connect(Box::default()));
     let said = desk.answer(connected(credentials()));
     assert!(said[1].starts_with("1: connect"), "{said:?}");
-    assert_eq!(said[2], "connected 42");
+    assert_eq!(said[2], "ask no more than to listen about 42");
+    assert!(!desk.is_waiting(), "nothing of the client waits for it");
+    assert_eq!(desk.answer(Answer::Told), [""; 0]);
     desk.ask(subscribe("c"));
     desk.answer(joined(0));
     assert_eq!(

@@ -7,7 +7,8 @@ use std::time::Duration;
 use campanile_engine::application::Interests;
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::limits::NOTICES_MAX;
-use campanile_engine::testkit::Setup;
+use campanile_engine::shard::Target;
+use campanile_engine::testkit::{Peer, Setup};
 use campanile_protocol::Disconnect;
 use futures_util::FutureExt;
 
@@ -102,6 +103,75 @@ fn a_panic_costs_one_command() {
 }
 
 #[test]
+fn what_no_client_may_be_told_is_a_failure_of_ours() {
+    let mut stage = Stage::new(Interests::RPC | Interests::CONNECTING | Interests::MESSAGE);
+    let mut refused = stage.arrive("no code");
+    let said = stage.driver.read(&mut refused);
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let said = stage.ask(&mut peer, &rpc(2, "no code"));
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let said = stage.ask(&mut peer, &rpc(3, "no close code"));
+    assert_eq!(said, ["close 3004"]);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let said = stage.ask(&mut peer, r#"{"send":{"data":"no reason"}}"#);
+    assert_eq!(said, ["close 3004"]);
+}
+
+#[test]
+fn what_a_client_of_json_cannot_be_told_is_a_failure_of_ours() {
+    let interests = Interests::RPC | Interests::CONNECTING | Interests::SUBSCRIBE;
+    let mut stage = Stage::new(interests);
+    let mut refused = stage.arrive("no json");
+    let said = stage.driver.read(&mut refused);
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let subscribe = r#"{"id":3,"subscribe":{"channel":"no json"}}"#;
+    for command in [rpc(2, "no json"), subscribe.into()] {
+        let said = stage.ask(&mut peer, &command);
+        assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    }
+    let said = stage.ask(&mut peer, &rpc(4, "nothing"));
+    assert_eq!(said, [r#"{"id":4,"rpc":{}}"#], "and the session goes on");
+}
+
+#[test]
+fn an_order_with_a_code_that_ends_no_session_ends_it_as_a_failure_of_ours() {
+    let mut stage = Stage::new(Interests::NONE);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    let node = Arc::clone(&stage.driver.node);
+    let end = node.disconnect(Target::user("42"), Disconnect::new(200, "no"));
+    let mut end = std::pin::pin!(end);
+    assert!(end.as_mut().now_or_never().is_none());
+    stage.driver.obey(0);
+    assert_eq!(end.now_or_never(), Some(1));
+    assert_eq!(stage.driver.read(&mut peer), ["close 3004"]);
+}
+
+#[test]
+fn what_a_session_tells_anew_is_what_those_see_who_ask_who_is_there() {
+    let mut stage = Stage::new(Interests::NONE);
+    let mut peer = stage.connect("42");
+    stage.driver.read(&mut peer);
+    stage.ask(&mut peer, r#"{"id":2,"subscribe":{"channel":"c"}}"#);
+    let node = Arc::clone(&stage.driver.node);
+    let refresh = node.refresh(Target::user("42"), None, Some(Box::from(*b"[7]")));
+    let mut refresh = std::pin::pin!(refresh);
+    assert!(refresh.as_mut().now_or_never().is_none());
+    stage.driver.obey(0);
+    assert_eq!(refresh.now_or_never(), Some(1));
+    stage.go_on(&mut peer);
+    let said = stage.ask(&mut peer, r#"{"id":3,"presence":{"channel":"c"}}"#);
+    assert!(said[0].contains(r#""conn_info":[7]"#), "{said:?}");
+    stage.release(&peer);
+    assert!(stage.driver.presence.is_empty());
+}
+
+#[test]
 fn the_end_of_a_session_ends_what_is_asked_about_it() {
     let mut stage = Stage::new(Interests::RPC | Interests::CONNECTING);
     let mut live = stage.connect("42");
@@ -185,6 +255,31 @@ fn who_the_application_lets_in_is_subscribed() {
 }
 
 #[test]
+fn what_clients_wish_for_is_asked_about_all_at_the_same_time() {
+    let setup = Setup {
+        options: ChannelOptions::default(),
+        ..Setup::default()
+    };
+    let mut stage = Stage::with(Interests::SUBSCRIBE | Interests::CONNECTING, setup);
+    let connect = |stage: &mut Stage, subs: &str| {
+        let mut peer = stage.driver.open(0);
+        let connect = format!(r#"{{"id":1,"connect":{{"name":"wishful","subs":{{{subs}}}}}}}"#);
+        stage.driver.send(&mut peer, &connect);
+        stage.run();
+        (stage.driver.read(&mut peer), peer)
+    };
+    let (said, _) = connect(&mut stage, r#""c":{},"open":{}"#);
+    assert!(said[0].contains(r#""subs":{"open":{}}"#), "{said:?}");
+    let (said, _) = connect(&mut stage, r#""open":{},"panic":{}"#);
+    assert!(said[0].contains(r#""code":100"#), "{said:?}");
+    let (said, slow) = connect(&mut stage, r#""slow":{},"open":{}"#);
+    assert!(said.is_empty());
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (1, 1));
+    stage.release(&slow);
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (0, 0));
+}
+
+#[test]
 fn a_connection_that_has_run_out_is_the_applications_to_end() {
     let mut stage = Stage::new(Interests::CONNECTING | Interests::REFRESH);
     let mut peer = stage.arrive("short");
@@ -215,50 +310,75 @@ fn notices() -> Interests {
 #[test]
 fn who_left_is_told_behind_who_came_and_waits_for_nobody_else() {
     let mut stage = Stage::new(notices());
-    let slow = stage.connect("slow");
+    let mourned = stage.connect("mourned");
     let quick = stage.connect("quick");
-    stage.release(&slow);
+    stage.release(&mourned);
     stage.driver.close(&quick, Disconnect::FORCE_RECONNECT);
     stage.run();
-    assert_eq!(stage.stub.told(), ["quick came", "quick left 3011"]);
+    let told = ["mourned came", "quick came", "quick left 3011"];
+    assert_eq!(stage.stub.told(), told);
     let node = Arc::clone(&stage.driver.node);
     let mut finish = std::pin::pin!(node.finish_telling());
     assert!(finish.as_mut().now_or_never().is_none());
     stage.open_gate();
     assert!(finish.as_mut().now_or_never().is_some());
-    assert_eq!(stage.stub.told(), ["slow came", "slow left 3000"]);
+    assert_eq!(stage.stub.told(), ["mourned left 3000"]);
     assert_eq!(stage.running(), 0);
 }
 
 #[test]
-fn nobody_is_let_in_while_too_many_notices_wait_and_none_is_lost() {
+fn what_is_told_of_a_beginning_is_dropped_at_the_end() {
     let mut stage = Stage::new(notices());
-    let mut peers: Vec<_> = (0..NOTICES_MAX)
-        .map(|_| {
-            let peer = stage.driver.connect(0, "slow");
-            while stage.driver.workers[0].waiting_count() > 0 {
-                stage.driver.begin(0);
-            }
-            peer
-        })
-        .collect();
-    for peer in &mut peers {
-        assert_eq!(stage.driver.read(peer).len(), 1);
+    let mut slow = stage.connect("slow");
+    stage.driver.read(&mut slow);
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (1, 1));
+    let publish = r#"{"id":2,"publish":{"channel":"c","data":1}}"#;
+    let said = stage.ask(&mut slow, publish);
+    assert_eq!(said, [r#"{"id":2,"publish":{}}"#], "its commands go on");
+    stage.release(&slow);
+    assert_eq!((stage.running(), stage.stub.waiting.load(Relaxed)), (0, 0));
+    assert_eq!(stage.stub.told(), ["slow left 3000"]);
+}
+
+#[test]
+fn beginnings_that_are_slow_to_be_told_keep_nobody_out() {
+    let mut stage = Stage::new(notices());
+    let _peers = connect_many(&mut stage, "slow", NOTICES_MAX + 1);
+    assert_eq!(stage.stub.waiting.load(Relaxed), NOTICES_MAX + 1);
+    let mut next = stage.connect("42");
+    assert_eq!(stage.driver.read(&mut next).len(), 1);
+    assert_eq!(stage.stub.told(), ["42 came"]);
+}
+
+fn connect_many(stage: &mut Stage, token: &str, count: usize) -> Vec<Peer> {
+    let connect = |_| {
+        let peer = stage.driver.connect(0, token);
+        while stage.driver.workers[0].waiting_count() > 0 {
+            stage.driver.begin(0);
+        }
+        peer
+    };
+    (0..count).map(connect).collect()
+}
+
+#[test]
+fn nobody_is_let_in_while_too_many_ends_wait_and_none_is_lost() {
+    let mut stage = Stage::new(notices());
+    for peer in connect_many(&mut stage, "mourned", NOTICES_MAX + 1) {
+        stage.driver.release(&peer);
     }
+    stage.run();
     let running = stage.running();
     let (mut patient, impatient) = (stage.connect("42"), stage.connect("43"));
     assert!(stage.driver.read(&mut patient).is_empty());
     stage.release(&impatient);
     assert_eq!(stage.running(), running + 1, "who went waits no longer");
-    for peer in &peers {
-        stage.driver.release(peer);
-    }
     stage.open_gate();
     assert_eq!(stage.go_on(&mut patient).len(), 1);
     let told = stage.stub.told();
     let count = |what: &str| told.iter().filter(|told| told.as_str() == what).count();
-    assert_eq!(count("slow came"), NOTICES_MAX);
-    assert_eq!(count("slow left 3000"), NOTICES_MAX);
+    assert_eq!(count("mourned came"), NOTICES_MAX + 1);
+    assert_eq!(count("mourned left 3000"), NOTICES_MAX + 1);
     assert_eq!(count("42 came"), 1);
-    assert_eq!(told.len(), 2 * NOTICES_MAX + 1);
+    assert_eq!(told.len(), 2 * NOTICES_MAX + 3);
 }

@@ -81,6 +81,12 @@ impl Application for Stub {
                     let theme = arrival.headers.text("x-theme");
                     self.tell(format!("it comes with {theme:?}"));
                 }
+                "no code" => return Err(Refusal::new(0, "no").into()),
+                "no json" => {
+                    let mut credentials = Credentials::of("42");
+                    credentials.data = Some(bytes("\0"));
+                    return Ok(Verdict::Allowed(credentials));
+                }
                 "refused" => return Err(Disconnect::FORCE_DISCONNECT.into()),
                 "ours" | "short" => {
                     let credentials = Credentials {
@@ -94,6 +100,7 @@ impl Application for Stub {
                     };
                     return Ok(Verdict::Allowed(credentials));
                 }
+                "wishful" => return Ok(Verdict::Allowed(Credentials::of("wishful"))),
                 "panic" => panic!("as told"),
                 _ => {}
             }
@@ -121,7 +128,16 @@ impl Application for Stub {
     ) -> BoxFuture<'a, Decision<Grant>> {
         Box::pin(async {
             match request.channel.as_str() {
+                "slow" => {
+                    self.gate().await;
+                    Ok(Verdict::AsConfigured)
+                }
+                "panic" => panic!("as told"),
                 "open" => Ok(Verdict::Allowed(Grant::default())),
+                "no json" => Ok(Verdict::Allowed(Grant {
+                    info: Some(bytes("\0")),
+                    ..Grant::default()
+                })),
                 _ => Ok(Verdict::AsConfigured),
             }
         })
@@ -168,6 +184,10 @@ impl Application for Stub {
         Box::pin(async move {
             match method {
                 "slow" => self.gate().await,
+                "no code" => return Err(Refusal::new(0, "no").into()),
+                "no json" => return Ok(Verdict::Allowed(bytes("\0"))),
+                "nothing" => return Ok(Verdict::Allowed(bytes(""))),
+                "no close code" => return Err(Disconnect::new(1005, "no").into()),
                 "panic" => panic!("as told"),
                 "panic later" => {
                     self.gate().await;
@@ -201,10 +221,13 @@ impl Application for Stub {
         &'a self,
         _: &'a Arc<Caller>,
         payload: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), Disconnect>> {
-        Box::pin(async {
+    ) -> BoxFuture<'a, Result<Verdict<()>, Disconnect>> {
+        Box::pin(async move {
             self.tell(String::from_utf8_lossy(payload).into());
-            Ok(())
+            if payload == br#""no reason""# {
+                return Err(Disconnect::new(4000, ""));
+            }
+            Ok(Verdict::Allowed(()))
         })
     }
 
@@ -213,7 +236,10 @@ impl Application for Stub {
         caller: &'a Arc<Caller>,
         disconnect: &'a Disconnect,
     ) -> BoxFuture<'a, ()> {
-        Box::pin(async {
+        Box::pin(async move {
+            if caller.user.as_str() == "mourned" {
+                self.gate().await;
+            }
             self.tell(format!("{} left {}", caller.user.as_str(), disconnect.code));
         })
     }

@@ -61,6 +61,9 @@ async fn the_other_questions_tell_about_whom_and_what() {
         data: Box::from(&b"[1]"[..]),
         ..SubscribeRequest::default()
     };
+    let wished = rig.application.wish(&caller(), &request).await;
+    let denied = campanile_protocol::Refusal::PERMISSION_DENIED;
+    assert_eq!(wished, Err(denied.into()), "and nobody is asked");
     let subscribed = rig.application.subscribe(&caller(), &request).await;
     assert!(subscribed.is_ok());
     let user = format!(r#"{{{COMMON},"user":"42""#);
