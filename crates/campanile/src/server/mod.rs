@@ -144,10 +144,15 @@ impl ServeError {
 ///
 /// # Routes of both
 /// Everything is on one port. The server's own routes (`/connection/…`, `/api/…`, `/ready` and
-/// whatever else is configured) come first; the application's may be anything else, WebSocket
-/// routes of its own among them. Handlers get the node as [`web::Data<Node>`](actix_web::web::Data).
+/// whatever else is configured) come first; the application's may be anything else. Handlers get the node as [`web::Data<Node>`](actix_web::web::Data).
 /// Middleware belongs to a scope: `services.service(web::scope("").wrap(…).route(…))`; none of it
 /// sees the server's own routes.
+///
+/// WebSocket routes of the application's own work as they do elsewhere, with `actix-ws` for example.
+/// Each of these sockets has one of the node's places for connections (`client.connection_limit`),
+/// and while there is none is answered 503. They are the application's to end: a server that stops
+/// closes its own with a code, and cuts these off after it. Where their clients are to hear of it,
+/// take the [signals](Server::without_signals), and close them before [`RunningServer::stop`].
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     config: Config,

@@ -264,30 +264,31 @@ where
         // Responses to what was asked in front of the handshake, which are to come before ours.
         let before = parts.write_buf;
         let respond = |head: Vec<u8>| [&before[..], &head].concat();
+        let admit = || upgrades.admission.admit(worker.now().moment);
         match upgrade::judge(&upgrades.paths, &request) {
-            Verdict::Accept(opening) => match upgrades.admission.admit(worker.now().moment) {
-                Some(place) => {
-                    let head = respond(opening.head);
-                    let opening = Opening { head, ..opening };
-                    worker.adopt(io, opening, &mut read, place);
-                }
-                None => {
-                    let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
-                    worker.refuse(io, respond(head));
-                }
-            },
             Verdict::Refuse(head) => worker.refuse(io, respond(head)),
             Verdict::Foreign if !before.is_empty() => {
                 worker.refuse(io, respond(upgrade::response("400 Bad Request", "")));
             }
-            Verdict::Foreign => {
+            Verdict::Accept(opening) if let Some(place) = admit() => {
+                let head = respond(opening.head);
+                let opening = Opening { head, ..opening };
+                worker.adopt(io, opening, &mut read, place);
+            }
+            Verdict::Foreign if let Some(place) = admit() => {
                 let io = io.rewound(foreign::rewind(&request, &read));
                 let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
                 actix_rt::spawn(async move {
+                    // actix counts it no longer.
+                    let _place = place;
                     if let Err(error) = served.await {
                         tracing::debug!(%error, "an upgraded connection failed");
                     }
                 });
+            }
+            Verdict::Accept(_) | Verdict::Foreign => {
+                let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
+                worker.refuse(io, respond(head));
             }
         }
         // Ready at once: an upgrade that waited would keep the connection's dispatcher alive.
