@@ -240,8 +240,12 @@ impl Server {
         self
     }
 
-    /// Leaves SIGTERM, SIGINT and SIGXFSZ to the application. Without this the first two stop the
-    /// server, as [`RunningServer::stop`] does, and at the second time at once.
+    /// Leaves SIGTERM, SIGINT and SIGXFSZ to the application.
+    ///
+    /// Without this the first two stop the server, as [`RunningServer::stop`] does, and at the second
+    /// time at once. Once no server of the process heeds them any more, be it that it has stopped, that
+    /// it could not start or that its runtime has ended, they end the process, whoever else listens for
+    /// them there. A write past the limit to the size of files stays an error.
     pub fn without_signals(mut self) -> Self {
         self.heeds_signals = false;
         self
