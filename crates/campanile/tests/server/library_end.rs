@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::{env, io};
 
 use campanile::engine::broker::MemoryBroker;
-use campanile::{RunningServer, Server};
+use campanile::protocol::Refusal;
+use campanile::{Node, RunningServer, Server};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::embedded::config;
+use crate::support::client::WEBSOCKET;
+use crate::support::embedded::{Embedded, config};
 use crate::support::log::Log;
+use crate::support::server::Home;
 
 /// Which part a process of this test plays.
 const PART: &str = "CAMPANILE_TEST_PART";
@@ -62,6 +65,63 @@ fn server() -> Server {
 
 fn tell() {
     io::stderr().write_all(b"now\n").expect("somebody reads");
+}
+
+fn on_disk(home: &Home) -> Value {
+    json!({
+        "engine": {"type": "disk", "disk": {"path": home.path().join("kept")}},
+        "channel": {"without_namespace": {"history_size": 10, "history_ttl": "1h"}},
+    })
+}
+
+#[test]
+fn a_data_directory_is_free_for_the_next_server_of_the_process() {
+    let home = Home::new();
+    let first = Embedded::start(on_disk(&home), |server| server);
+    let publish = |embedded: &Embedded, node: &Node| {
+        let published = embedded.wait_for(node.publish("news", *b"1"));
+        published.map(|done| done.position.map(|at| at.offset))
+    };
+    assert_eq!(publish(&first, first.node()), Ok(Some(1)));
+    let refused = actix_rt::System::new().block_on(async {
+        let another = Server::new(config(on_disk(&home))).without_signals();
+        another.bind("127.0.0.1:0").run()
+    });
+    let told = refused.expect_err("it is taken").to_string();
+    let reason = "is in use by another process, or by another server of this one";
+    assert!(told.contains(reason), "{told}");
+    let (held, node) = (first.server.clone(), Arc::clone(first.node()));
+    first.stop();
+    let second = Embedded::start(on_disk(&home), |server| server);
+    assert_eq!(publish(&second, &node), Err(Refusal::INTERNAL));
+    assert_eq!(publish(&second, second.node()), Ok(Some(2)));
+    drop(held);
+    second.stop();
+}
+
+#[test]
+fn servers_of_one_process_know_nothing_of_each_other() {
+    let [one, other] = [(); 2].map(|()| Embedded::start(json!({}), |server| server));
+    let subscriber = |embedded: &Embedded| {
+        let mut client = embedded.client(WEBSOCKET);
+        client.log_in();
+        client.subscribe("news");
+        client
+    };
+    let (mut its, mut others) = (subscriber(&one), subscriber(&other));
+    let publish = |embedded: &Embedded, data: &str| {
+        let published = embedded.node().publish("news", data.as_bytes());
+        embedded.wait_for(published).expect("it is");
+    };
+    publish(&one, "1");
+    publish(&other, "2");
+    its.expect_publication("news", &json!(1));
+    others.expect_publication("news", &json!(2));
+    one.stop();
+    its.expect_close(3001);
+    publish(&other, "3");
+    others.expect_publication("news", &json!(3));
+    other.stop();
 }
 
 #[test]
