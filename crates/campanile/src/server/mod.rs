@@ -182,7 +182,8 @@ impl Server {
         }
     }
 
-    /// Adds routes, on the same port. Called once in each worker thread.
+    /// Adds routes, on the same port. Called once in each worker thread: what all of them are to
+    /// share is made outside, as with [`HttpServer::new`](actix_web::HttpServer::new).
     pub fn routes(mut self, routes: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
         self.routes.push(Arc::new(routes));
         self

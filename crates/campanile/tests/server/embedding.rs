@@ -1,6 +1,7 @@
 //! WebSocket routes of an application that embeds the server: upgrades that are not ours go to its
 //! handlers, on the same port and beside ours.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -95,6 +96,28 @@ fn ordinary_pages_and_refusals_of_their_handlers_come_through() {
     let no_version = Upgrade::new("/chat/lobby").without("Sec-WebSocket-Version");
     let no_version = no_version.header("Connection", "upgrade, close");
     assert_eq!(get(no_version.bytes()).status, 400);
+    application.stop();
+}
+
+#[test]
+fn what_is_made_with_the_routes_is_there_for_sockets_and_pages() {
+    let application = Embedded::start(json!({}), |server| {
+        server.routes(|services| {
+            services.app_data(web::Data::new(AtomicUsize::new(0)));
+            let count = async |count: web::Data<AtomicUsize>| count.load(SeqCst).to_string();
+            let join = async |request, body, count: web::Data<AtomicUsize>| {
+                count.fetch_add(1, SeqCst);
+                actix_ws::handle(&request, body).map(|(response, ..)| response)
+            };
+            services.route("/count", web::get().to(count));
+            services.route("/join", web::get().to(join));
+        })
+    });
+    for seen in ["0", "1", "2"] {
+        let count = exchange(application.tcp(), &request("GET", "/count", &[], ""));
+        assert_eq!(Response::parse(&count).body, seen);
+        drop(application.client("/join"));
+    }
     application.stop();
 }
 
