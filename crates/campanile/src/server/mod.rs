@@ -144,10 +144,15 @@ impl ServeError {
 ///
 /// # Routes of both
 /// Everything is on one port. The server's own routes (`/connection/…`, `/api/…`, `/ready` and
-/// whatever else is configured) come first; the application's may be anything else, WebSocket
-/// routes of its own among them. Handlers get the node as [`web::Data<Node>`](actix_web::web::Data).
+/// whatever else is configured) come first; the application's may be anything else. Handlers get the node as [`web::Data<Node>`](actix_web::web::Data).
 /// Middleware belongs to a scope: `services.service(web::scope("").wrap(…).route(…))`; none of it
 /// sees the server's own routes.
+///
+/// WebSocket routes of the application's own work as they do elsewhere, with `actix-ws` for example.
+/// Each of these sockets has one of the node's places for connections (`client.connection_limit`),
+/// and while there is none is answered 503. They are the application's to end: a server that stops
+/// closes its own with a code, and cuts these off after it. Where their clients are to hear of it,
+/// take the [signals](Server::without_signals), and close them before [`RunningServer::stop`].
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     config: Config,
@@ -177,7 +182,8 @@ impl Server {
         }
     }
 
-    /// Adds routes, on the same port. Called once in each worker thread.
+    /// Adds routes, on the same port. Called once in each worker thread: what all of them are to
+    /// share is made outside, as with [`HttpServer::new`](actix_web::HttpServer::new).
     pub fn routes(mut self, routes: impl Fn(&mut ServiceConfig) + Send + Sync + 'static) -> Self {
         self.routes.push(Arc::new(routes));
         self
@@ -235,8 +241,12 @@ impl Server {
         self
     }
 
-    /// Leaves SIGTERM, SIGINT and SIGXFSZ to the application. Without this the first two stop the
-    /// server, as [`RunningServer::stop`] does, and at the second time at once.
+    /// Leaves SIGTERM, SIGINT and SIGXFSZ to the application.
+    ///
+    /// Without this the first two stop the server, as [`RunningServer::stop`] does, and at the second
+    /// time at once. Once no server of the process heeds them any more, be it that it has stopped, that
+    /// it could not start or that its runtime has ended, they end the process, whoever else listens for
+    /// them there. A write past the limit to the size of files stays an error.
     pub fn without_signals(mut self) -> Self {
         self.heeds_signals = false;
         self

@@ -207,6 +207,7 @@ async fn serve(
         () = orders.next() => {}
     }
     let Shutdown { drain, timeout } = doors.shutdown;
+    doors.shut();
     tracing::info!(window = ?drain, "stopping: closing connections; once more ends at once");
     let ended = async {
         let leaving = async {
@@ -254,12 +255,17 @@ impl Orders {
 }
 
 impl Doors {
+    /// Lets nobody in any more, and says so.
+    fn shut(&self) {
+        self.readiness.set(false);
+        self.admission.close();
+    }
+
     /// See [`RunningServer::drain`].
     async fn drain(&self) {
         const LOOK_AGAIN: Duration = Duration::from_millis(20);
         const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
-        self.readiness.set(false);
-        self.admission.close();
+        self.shut();
         self.node.drain(self.shutdown.drain).await;
         // Everybody is told why; whoever does not close its side is not waited for any longer than
         // it takes to read that.

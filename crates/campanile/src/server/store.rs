@@ -54,7 +54,8 @@ impl std::fmt::Display for StoreError {
         match &self.reason {
             Reason::Lock(_) => write!(
                 f,
-                "the data directory {path} is in use by another process: stop that one, or {ELSEWHERE}"
+                "the data directory {path} is in use by another process, or by another server of \
+                 this one: stop that one, or {ELSEWHERE}"
             ),
             Reason::Open(error) => write!(f, "the data directory {path} cannot be used: {error}"),
         }
