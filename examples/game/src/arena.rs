@@ -124,13 +124,17 @@ impl Handlers for Arena {
     }
 
     /// The keys that a player holds from now on.
-    async fn message(&self, session: &SessionHandle, message: &[u8]) -> Result<(), Disconnect> {
+    async fn message(
+        &self,
+        session: &SessionHandle,
+        message: &[u8],
+    ) -> Result<Verdict<()>, Disconnect> {
         let keys = Keys::parse(message).ok_or(Disconnect::BAD_REQUEST)?;
         let state = &mut *self.state();
         if let Some(id) = state.players.get(&session.client()) {
             state.world.steer(*id, keys);
         }
-        Ok(())
+        Ok(Verdict::Allowed(()))
     }
 
     /// `ping` measures the way to here and back, through everything that inputs go through;
