@@ -31,6 +31,7 @@ use crate::transport::{Routes, bind};
 pub use running::RunningServer;
 pub(crate) use store::boot_id;
 pub use store::{BrokerParts, StoreError};
+pub use tls::TlsError;
 
 /// An error of the application's own making.
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,10 +45,15 @@ type MakeBroker = Box<dyn FnOnce(BrokerParts) -> Result<Arc<dyn Broker>, AnyErro
 pub enum ServeError {
     /// There is no tokio runtime around [`Server::run`].
     NoRuntime,
+    /// The runtime has ended in which the server ran, and the server with it.
+    RuntimeEnded,
+    /// The server has stopped, but what was under way was cut off: when `shutdown.timeout` was over,
+    /// when it was told to stop once more, or when the disk took too long.
+    Unfinished,
     /// A certificate or key is no good.
-    Tls(tls::TlsError),
+    Tls(TlsError),
     /// An origin is not a pattern.
-    Origins(globset::Error),
+    Origins(AnyError),
     /// The data directory cannot be used.
     Store(StoreError),
     /// A service that decides about clients cannot be asked.
@@ -69,6 +75,13 @@ impl fmt::Display for ServeError {
                 "there is no runtime to serve in: call run() in a function under \
                  #[actix_web::main] or #[tokio::main]",
             ),
+            Self::RuntimeEnded => {
+                f.write_str("the runtime has ended in which the server was started")
+            }
+            Self::Unfinished => f.write_str(
+                "the server stopped before everything had ended: its time was over \
+                 (shutdown.timeout), or it was told to stop once more",
+            ),
             Self::Tls(error) => write!(f, "http_server.tls: {error}"),
             Self::Origins(error) => write!(f, "client.allowed_origins: {error}"),
             Self::Store(error) => error.fmt(f),
@@ -81,7 +94,20 @@ impl fmt::Display for ServeError {
     }
 }
 
-impl std::error::Error for ServeError {}
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoRuntime | Self::RuntimeEnded | Self::Unfinished => None,
+            Self::Tls(error) => Some(error),
+            Self::Origins(error) | Self::Broker(error) => Some(&**error),
+            Self::Ended(error) => Some(error),
+            // These are told as they are.
+            Self::Store(error) => error.source(),
+            Self::Proxy(error) => error.source(),
+            Self::Bind(error) | Self::Io(error) => error.source(),
+        }
+    }
+}
 
 impl From<ProxyError> for ServeError {
     fn from(error: ProxyError) -> Self {
