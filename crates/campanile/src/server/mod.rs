@@ -228,7 +228,7 @@ impl Server {
     ///
     /// It is made once, on the thread that calls [`Server::run`], and is to hand everything that is
     /// published to the inboxes that it is given: see
-    /// [`Broker`] for the contract.
+    /// [`Broker`] for the contract. Replaces one that was given before.
     pub fn broker<B, E>(
         mut self,
         make: impl FnOnce(BrokerParts) -> Result<Arc<B>, E> + Send + 'static,
@@ -246,6 +246,10 @@ impl Server {
 
     /// Listens there, rather than at `http_server.address` and `port`: at the first of the
     /// addresses that can be bound. Port 0 is any free one. An error is told by [`Server::run`].
+    ///
+    /// There is one socket, other than with [`HttpServer`](actix_web::HttpServer::bind): of several
+    /// calls of this and of [`Server::listen`] the last one counts, and a name that has several
+    /// addresses, as `localhost` may, is listened to at one of them.
     pub fn bind(mut self, addresses: impl ToSocketAddrs) -> Self {
         self.socket = Some(bind(addresses).map_err(|error| {
             let told = format!("cannot listen where bind() says: {error}");
@@ -255,13 +259,15 @@ impl Server {
     }
 
     /// Serves a socket that listens already: one that a supervisor handed over, for example.
+    /// Replaces what [`Server::bind`] said before.
     pub fn listen(mut self, socket: TcpListener) -> Self {
         self.socket = Some(Ok(socket));
         self
     }
 
     /// Speaks TLS as the application does elsewhere, rather than as `http_server.tls` says. Its
-    /// list of protocols (ALPN) becomes `http/1.1` alone, with which a WebSocket begins.
+    /// list of protocols (ALPN) becomes `http/1.1` alone, with which a WebSocket begins. Replaces
+    /// what was given before.
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
         self
