@@ -52,7 +52,8 @@ pub(super) struct Assembled {
 /// Puts together what is to listen at `local`.
 pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
     let config = &server.config;
-    let origins = Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?;
+    let origins = Origins::new(&config.client.allowed_origins);
+    let origins = origins.map_err(|error| ServeError::Origins(error.into()))?;
     let tls = match server.tls {
         Some(tls) => Some(tls::over_http(&tls)),
         None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
