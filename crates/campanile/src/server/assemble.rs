@@ -150,7 +150,7 @@ fn asked(config: &Config, mut all: Vec<Box<dyn Application>>) -> Result<Asked, S
     let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
     if !config.lets_clients_in() && !handlers.has(Interests::CONNECTING) {
         tracing::warn!(
-            "no client can connect: set client.token.hmac_secret_key or another key of tokens,              client.allow_anonymous_connect_without_token, or decide by handlers"
+            "no client can connect: set client.token.hmac_secret_key or another key of tokens, client.allow_anonymous_connect_without_token, or decide by handlers"
         );
     }
     let namespaces = Arc::new(namespaces(config, handlers));

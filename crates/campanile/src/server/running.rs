@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_server::{Server as ActixServer, ServerHandle};
 use campanile_engine::broker::DiskBroker;
@@ -288,9 +288,15 @@ impl Doors {
         const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
         self.shut();
         self.node.drain(self.shutdown.drain).await;
-        // Everybody is told why; whoever does not close its side is not waited for any longer than
-        // it takes to read that.
-        while self.node.report().await.stats.clients > 0 {
+        // Everybody is told why, also those who are only about to connect; whoever does not close
+        // its side is not waited for any longer than it takes to read that.
+        let until = Instant::now() + self.shutdown.drain;
+        loop {
+            let stats = self.node.report().await.stats;
+            let may_be_told = stats.connections > 0 && Instant::now() < until;
+            if stats.clients == 0 && !may_be_told {
+                break;
+            }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let all_left = async {

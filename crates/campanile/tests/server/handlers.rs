@@ -447,3 +447,29 @@ fn later_handlers_decide_what_the_first_leave_open() {
     assert_eq!(client.command(&call("echo"))["rpc"]["data"], 1);
     embedded.stop();
 }
+
+/// Never decides.
+struct Undecided;
+
+impl Handlers for Undecided {
+    async fn connecting(&self, _: Arrival<'_>) -> Decision<Credentials> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn who_is_still_being_decided_about_is_told_of_the_end_too() {
+    let changes = json!({"shutdown": {"drain": "2s"}});
+    let embedded = Embedded::start(changes, |server| server.handlers(Undecided));
+    let mut clients: Vec<_> = (0..20).map(|_| embedded.client(WEBSOCKET)).collect();
+    for client in &mut clients {
+        client.send_json(&json!({"id": 1, "connect": {}}));
+    }
+    let told = std::thread::spawn(move || {
+        for client in &mut clients {
+            client.expect_close(3001);
+        }
+    });
+    embedded.stop();
+    told.join().expect("everybody is told");
+}
