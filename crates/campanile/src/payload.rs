@@ -4,7 +4,9 @@
 //! out of its message without looking inside, histories and brokers keep it so, and it is put into
 //! messages as it is. So the one time that it is parsed is here, and only where somebody wants to
 //! know what it says. What is not JSON is left alone: the bytes themselves are a payload, which
-//! clients of the Protobuf protocol get as they are.
+//! clients of the Protobuf protocol get as they are. A client of the JSON protocol cannot be told what
+//! is no JSON, and is closed with 3506 when such a payload is published in a channel of its; a
+//! namespace's `publication_data_format` refuses it before.
 //!
 //! ```
 //! use campanile::handlers::{Decision, Handlers, SessionHandle, Verdict};
@@ -52,7 +54,11 @@ pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Payload, EncodeError> {
         .map_err(EncodeError)
 }
 
-/// The value that a payload of JSON is. Texts may be borrowed from it.
+/// The value that a payload of JSON is.
+///
+/// A text that is borrowed (`&str`) can only be one without escapes: a line break or a quotation
+/// mark in it is an error. `String` takes all of them, and so does a `Cow` in a field under
+/// `#[serde(borrow)]`.
 ///
 /// # Errors
 /// It is not JSON, or not of this type. In a handler `?` makes it the answer 107, bad request.

@@ -225,6 +225,22 @@ fn links_of_the_documents_lead_somewhere() {
     }
 }
 
+/// What the README shows of the library is what the library's own documentation compiles.
+#[test]
+fn the_program_of_the_readme_is_one_that_compiles() {
+    let (_, rest) = read("README.md")
+        .split_once("\n```rust\n")
+        .map(|(before, after)| (before.to_owned(), after.to_owned()))
+        .expect("the README shows a program");
+    let (program, _) = rest.split_once("```").expect("it ends");
+    let documented: String = read("crates/campanile/src/lib.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .collect();
+    assert!(documented.contains(program), "{program}");
+}
+
 #[test]
 fn every_decision_is_in_the_index() {
     let index = read("docs/adr/README.md");

@@ -30,13 +30,7 @@ impl fmt::Display for MissingSecrets {
 /// Refuses to start a server that could only refuse everyone.
 pub(super) fn require(config: &Config) -> Result<(), MissingSecrets> {
     let mut missing = Vec::new();
-    let authentication = &config.client.authentication;
-    let lets_in_others = authentication.allow_anonymous_connect_without_token
-        || authentication.insecure
-        || authentication.insecure_skip_token_signature_verify
-        || authentication.user_id_http_header.is_some()
-        || config.proxies.connect.is_some();
-    if !authentication.token.has_keys() && !lets_in_others {
+    if !config.lets_clients_in() {
         missing.push((
             "client.token.hmac_secret_key",
             "signs the tokens of clients; not needed with a public key, with \

@@ -23,7 +23,11 @@ use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
 
 /// Everything that was configured.
+///
+/// Made by reading a text or a file, which says what is wrong with it; what is changed by hand
+/// afterwards nobody checks.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Where and how to listen.
     pub http_server: HttpServer,
@@ -69,6 +73,20 @@ pub struct Config {
     pub prometheus: Endpoint,
     /// The admin page.
     pub admin: Admin,
+}
+
+impl Config {
+    /// Whether there is any client at all that may connect, as far as the configuration decides.
+    #[must_use]
+    pub const fn lets_clients_in(&self) -> bool {
+        let authentication = &self.client.authentication;
+        authentication.token.has_keys()
+            || authentication.allow_anonymous_connect_without_token
+            || authentication.insecure
+            || authentication.insecure_skip_token_signature_verify
+            || authentication.user_id_http_header.is_some()
+            || self.proxies.connect.is_some()
+    }
 }
 
 /// `http_server`

@@ -76,8 +76,10 @@ pub trait Handlers: Send + Sync + 'static {
     /// What is asked at all; called once, when the server is made.
     ///
     /// Everything but the renewals: who names [`Interests::REFRESH`] or [`Interests::SUB_REFRESH`]
-    /// takes these over from the clients, which then bring no new tokens any more. Name less to
-    /// save the sessions' memory for [`Caller`] and the calls of defaults.
+    /// takes these over from the clients, which then bring no new tokens any more.
+    /// [`refresh`](Self::refresh) and [`sub_refresh`](Self::sub_refresh) are therefore not called
+    /// unless they are named here. Name less to save the sessions' memory for [`Caller`] and the
+    /// calls of defaults.
     fn interests(&self) -> Interests {
         Interests::ALL.without(Interests::REFRESH | Interests::SUB_REFRESH)
     }
@@ -97,7 +99,10 @@ pub trait Handlers: Send + Sync + 'static {
     }
 
     /// The client has been told that it is connected. Comes before
-    /// [`disconnected`](Self::disconnected), which waits for its end.
+    /// [`disconnected`](Self::disconnected). No place for what takes as long as the session does:
+    /// spawn that, with a clone of the handle.
+    ///
+    /// A plain socket is connected before it is in its channel.
     fn connected(&self, _: &SessionHandle) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
@@ -115,7 +120,8 @@ pub trait Handlers: Send + Sync + 'static {
     /// list of users decides.
     ///
     /// An allowed subscription has what the namespace and the grant say of recovery, positioning,
-    /// joins and leaves, whatever the client asks for.
+    /// joins and leaves, whatever the client asks for. The grant's data is made before the
+    /// subscription begins: what is published in between comes as a publication.
     ///
     /// # Errors
     /// It may not.
@@ -140,6 +146,9 @@ pub trait Handlers: Send + Sync + 'static {
     }
 
     /// May it publish this? The answer may change what is published.
+    ///
+    /// An allowed publication needs neither a subscription nor a permission of the configuration:
+    /// look at the channel before you allow.
     ///
     /// # Errors
     /// It may not.
@@ -203,7 +212,7 @@ pub trait Handlers: Send + Sync + 'static {
         as_configured()
     }
 
-    /// The session is over. [`Disconnect::CONNECTION_CLOSED`] says that it was the client that
+    /// The session is over, and with it its subscriptions. [`Disconnect::CONNECTION_CLOSED`] says that it was the client that
     /// went. Comes once for each session that was connected; a server that stops waits for it.
     fn disconnected(&self, _: &SessionHandle, _: &Disconnect) -> impl Future<Output = ()> + Send {
         std::future::ready(())

@@ -52,7 +52,8 @@ pub(super) struct Assembled {
 /// Puts together what is to listen at `local`.
 pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
     let config = &server.config;
-    let origins = Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?;
+    let origins = Origins::new(&config.client.allowed_origins);
+    let origins = origins.map_err(|error| ServeError::Origins(error.into()))?;
     let tls = match server.tls {
         Some(tls) => Some(tls::over_http(&tls)),
         None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
@@ -147,6 +148,11 @@ struct Asked {
 fn asked(config: &Config, mut all: Vec<Box<dyn Application>>) -> Result<Asked, ServeError> {
     let handlers = all.iter().map(|one| one.interests());
     let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
+    if !config.lets_clients_in() && !handlers.has(Interests::CONNECTING) {
+        tracing::warn!(
+            "no client can connect: set client.token.hmac_secret_key or another key of tokens,              client.allow_anonymous_connect_without_token, or decide by handlers"
+        );
+    }
     let namespaces = Arc::new(namespaces(config, handlers));
     let rules = &config.proxies;
     let (mut proxies, mut background) = (ProxyMetrics::default(), None);

@@ -7,9 +7,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use actix_http::Extensions;
+use actix_http::body::BoxBody;
+use actix_http::{Extensions, Request, Response};
 use actix_server::GracefulShutdownSignal;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpRequest;
 use tokio::sync::Notify;
 
 use super::line::Line;
@@ -56,15 +57,20 @@ impl HangUps {
 }
 
 /// Refuses a request, and never answers another one on its connection.
-pub(super) async fn refuse(request: HttpRequest) -> HttpResponse {
-    hang_up(&request).await;
-    HttpResponse::BadRequest().body("expected a WebSocket handshake without a body\n")
+pub(super) async fn refuse(request: Request) -> Response<BoxBody> {
+    end_behind(request.conn_data()).await;
+    let told = "expected a WebSocket handshake without a body\n";
+    Response::bad_request().set_body(BoxBody::new(told))
 }
 
 /// Makes this request the last one that is carried out on its connection. To be waited for before
 /// the request is answered in any way.
 pub(super) async fn hang_up(request: &HttpRequest) {
-    if let Some(HangUp(signal)) = request.conn_data() {
+    end_behind(request.conn_data()).await;
+}
+
+async fn end_behind(connection: Option<&HangUp>) {
+    if let Some(HangUp(signal)) = connection {
         let (wanted, heard) = &**signal;
         wanted.notify_one();
         // A response before that would still be followed by others.

@@ -10,16 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::Framed;
-use actix_http::{HttpService, Protocol, Request, h1};
+use actix_http::body::BoxBody;
+use actix_http::{HttpService, Protocol, Request, Response, h1};
 use actix_server::{GracefulShutdownSignal, Server, ServerHandle};
 use actix_service::{
-    Service, ServiceFactory as _, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
+    Service, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_factory, fn_service,
+    map_config,
 };
-use actix_web::dev::AppConfig;
+use actix_web::HttpResponse;
+use actix_web::dev::{AppConfig, ServiceResponse};
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpResponse, guard};
+use futures_util::future::Either;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::Admission;
@@ -83,15 +88,6 @@ struct Upgrades {
     admission: Arc<Admission>,
 }
 
-/// The `App` as a service. A macro, since the type of an `App` has no name that fits on a page.
-macro_rules! app {
-    ($routes:expr) => {{
-        let routes = Arc::clone(&$routes);
-        let app = actix_web::App::new().configure(move |services| routes(services));
-        map_config(app, |_| AppConfig::default())
-    }};
-}
-
 /// A socket that listens at the first of these addresses that can be had.
 ///
 /// # Errors
@@ -123,15 +119,17 @@ pub fn listen(listener: Listener, socket: TcpListener) -> io::Result<(Server, Se
         admission: listener.admission,
     });
     let tls = listener.tls.map(TlsAcceptor::from);
-    let routes = with_streams(listener.streams, &upgrades, &listener.routes);
-    let guarded = guarded(&upgrades.paths, &routes);
+    let routes = with_endpoints(listener.streams, &upgrades, listener.routes);
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
     let service = move || {
         // The thread's shard is there before its first connection.
         let worker = upgrades.workers.worker();
         let upgrades = Arc::clone(&upgrades);
-        let tls = tls.clone();
+        let (tls, routes) = (tls.clone(), Arc::clone(&routes));
+        // One for ordinary requests and for upgrades that are not ours: they share what is in it.
+        let app = actix_web::App::new().configure(move |services| routes(services));
+        let app = once(map_config(app, |()| AppConfig::default()));
         let announced = HangUps::new(stopping.clone());
         let hang_ups = announced.clone();
         let http = HttpService::build()
@@ -142,19 +140,19 @@ pub fn listen(listener: Listener, socket: TcpListener) -> io::Result<(Server, Se
             })
             .graceful_shutdown_signal(move || hang_ups.signal())
             .upgrade(fn_factory({
-                let (routes, stopping) = (Arc::clone(&routes), stopping.clone());
+                let (app, stopping) = (app.clone(), stopping.clone());
                 move || {
                     let (upgrades, worker) = (Arc::clone(&upgrades), Rc::clone(&worker));
                     let stopping = stopping.clone();
                     let plain = HttpService::build()
                         .client_request_timeout(HANDSHAKE_TIMEOUT)
                         .graceful_shutdown_signal(move || notified(stopping.clone()))
-                        .finish(app!(routes))
+                        .finish(app.clone())
                         .new_service(());
                     async move { Ok::<_, ()>(upgrade_service(upgrades, worker, plain.await?)) }
                 }
             }))
-            .finish(app!(guarded));
+            .finish(apply_fn_factory(app, unless_smuggled));
         fn_service(move |stream: TcpStream| accept(tls.clone(), stream))
             .map(|(io, protocol, peer)| (Line::new(io), protocol, peer))
             .and_then(http.map_err(|error| tracing::debug!(%error, "a connection failed")))
@@ -163,17 +161,24 @@ pub fn listen(listener: Listener, socket: TcpListener) -> io::Result<(Server, Se
         .workers(listener.worker_count)
         .max_concurrent_connections(listener.requests_max / listener.worker_count)
         .disable_signals()
-        .shutdown_timeout(listener.shutdown_timeout.as_secs())
+        // In whole seconds, and not before ours is over, which tells what was cut off.
+        .shutdown_timeout(listener.shutdown_timeout.as_secs().saturating_add(1))
         .listen("campanile", socket, service)?
         .run();
     let handle = server.handle();
     Ok((server, handle))
 }
 
-/// The routes, behind those of the endpoints whose sessions are bodies.
-fn with_streams(streams: StreamEndpoints, upgrades: &Arc<Upgrades>, routes: &Routes) -> Routes {
-    let (upgrades, routes) = (Arc::clone(upgrades), Arc::clone(routes));
+/// The application's routes, behind those of the endpoints.
+fn with_endpoints(streams: StreamEndpoints, upgrades: &Arc<Upgrades>, routes: Routes) -> Routes {
+    let upgrades = Arc::clone(upgrades);
     Arc::new(move |services| {
+        // What is a handshake comes to the [upgrade service](upgrade_service) instead.
+        let no_handshake =
+            || async { HttpResponse::BadRequest().body("expected a WebSocket handshake\n") };
+        for path in upgrades.paths.patterns() {
+            services.service(web::resource(path).to(no_handshake));
+        }
         let door = Door {
             workers: Arc::clone(&upgrades.workers),
             admission: Arc::clone(&upgrades.admission),
@@ -185,33 +190,46 @@ fn with_streams(streams: StreamEndpoints, upgrades: &Arc<Upgrades>, routes: &Rou
     })
 }
 
-/// The routes, behind those for requests that look like handshakes and are none: what is a
-/// handshake comes to the [upgrade service](upgrade_service) instead.
-fn guarded(paths: &Paths, routes: &Routes) -> Routes {
-    let routes = Arc::clone(routes);
-    let plain = paths.plain.iter();
-    let plain = plain.map(|prefix| format!("{prefix}/{{channel:.+}}"));
-    let ours: Vec<_> = paths
-        .websocket
-        .iter()
-        .chain(&paths.uni_websocket)
-        .chain([&paths.echo])
-        .cloned()
-        .chain(plain)
-        .collect();
-    Arc::new(move |services| {
-        // One that comes with a body. A proxy that goes by the upgrade sees frames in that body.
-        let smuggled = web::resource("/{path:.*}").guard(guard::fn_guard(|context| {
-            upgrade::has_token(context.head().headers(), header::UPGRADE, "websocket")
-        }));
-        services.service(smuggled.to(hang_up::refuse));
-        for path in &ours {
-            let refuse =
-                || async { HttpResponse::BadRequest().body("expected a WebSocket handshake\n") };
-            services.service(web::resource(path.as_str()).to(refuse));
+/// A service that is made once, by whoever of its thread makes it first.
+fn once<F>(
+    factory: F,
+) -> impl ServiceFactory<
+    Request,
+    Config = (),
+    Response = F::Response,
+    Error = F::Error,
+    InitError = F::InitError,
+    Service = Rc<F::Service>,
+    Future: 'static,
+> + Clone
+where
+    F: ServiceFactory<Request, Config = ()> + 'static,
+{
+    let kept = Rc::new((factory, OnceCell::new()));
+    fn_factory(move || {
+        let kept = Rc::clone(&kept);
+        async move {
+            let (factory, service) = &*kept;
+            let made = service.get_or_try_init(|| factory.new_service(()).map_ok(Rc::new));
+            made.await.cloned()
         }
-        routes(services);
     })
+}
+
+/// Carries out a request, unless it asks for an upgrade and comes with a body: a proxy that goes by
+/// the upgrade sees frames in that body.
+fn unless_smuggled<S, E>(
+    request: Request,
+    app: &S,
+) -> impl Future<Output = Result<Response<BoxBody>, E>> + use<S, E>
+where
+    S: Service<Request, Response = ServiceResponse, Error = E>,
+{
+    if upgrade::has_token(request.head().headers(), header::UPGRADE, "websocket") {
+        Either::Left(hang_up::refuse(request).map(Ok))
+    } else {
+        Either::Right(app.call(request).map_ok(Response::from))
+    }
 }
 
 async fn notified(signal: GracefulShutdownSignal) {
@@ -264,30 +282,31 @@ where
         // Responses to what was asked in front of the handshake, which are to come before ours.
         let before = parts.write_buf;
         let respond = |head: Vec<u8>| [&before[..], &head].concat();
+        let admit = || upgrades.admission.admit(worker.now().moment);
         match upgrade::judge(&upgrades.paths, &request) {
-            Verdict::Accept(opening) => match upgrades.admission.admit(worker.now().moment) {
-                Some(place) => {
-                    let head = respond(opening.head);
-                    let opening = Opening { head, ..opening };
-                    worker.adopt(io, opening, &mut read, place);
-                }
-                None => {
-                    let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
-                    worker.refuse(io, respond(head));
-                }
-            },
             Verdict::Refuse(head) => worker.refuse(io, respond(head)),
             Verdict::Foreign if !before.is_empty() => {
                 worker.refuse(io, respond(upgrade::response("400 Bad Request", "")));
             }
-            Verdict::Foreign => {
+            Verdict::Accept(opening) if let Some(place) = admit() => {
+                let head = respond(opening.head);
+                let opening = Opening { head, ..opening };
+                worker.adopt(io, opening, &mut read, place);
+            }
+            Verdict::Foreign if let Some(place) = admit() => {
                 let io = io.rewound(foreign::rewind(&request, &read));
                 let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
                 actix_rt::spawn(async move {
+                    // actix counts it no longer.
+                    let _place = place;
                     if let Err(error) = served.await {
                         tracing::debug!(%error, "an upgraded connection failed");
                     }
                 });
+            }
+            Verdict::Accept(_) | Verdict::Foreign => {
+                let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
+                worker.refuse(io, respond(head));
             }
         }
         // Ready at once: an upgrade that waited would keep the connection's dispatcher alive.

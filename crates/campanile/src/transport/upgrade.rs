@@ -31,6 +31,16 @@ pub(super) struct Paths {
     pub(super) compresses: bool,
 }
 
+impl Paths {
+    /// Of routes.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
+        let plain = self.plain.iter();
+        let plain = plain.map(|prefix| format!("{prefix}/{{channel:.+}}"));
+        let sessions = self.websocket.iter().chain(&self.uni_websocket);
+        sessions.chain([&self.echo]).cloned().chain(plain)
+    }
+}
+
 /// What becomes of a request for an upgrade.
 #[derive(Debug)]
 pub(super) enum Verdict {

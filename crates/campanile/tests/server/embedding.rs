@@ -1,19 +1,27 @@
 //! WebSocket routes of an application that embeds the server: upgrades that are not ours go to its
 //! handlers, on the same port and beside ours.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::Message;
 use campanile::protocol::ws::Opcode;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
 use crate::support::client::{Client, ECHO, Received, masked};
 use crate::support::embedded::Embedded;
-use crate::support::http::{Response, Upgrade, exchange, request};
+use crate::support::http::{Response, Upgrade, exchange, exchange_bytes, request};
 
 const CHAT: &str = "/chat/{room}";
 
 fn start() -> Embedded {
-    Embedded::start(json!({}), |server| {
+    start_with(json!({}))
+}
+
+fn start_with(changes: Value) -> Embedded {
+    Embedded::start(changes, |server| {
         server.routes(|services| {
             services.route(CHAT, web::get().to(chat));
             services.route("/page", web::get().to(|| async { "a page" }));
@@ -88,5 +96,54 @@ fn ordinary_pages_and_refusals_of_their_handlers_come_through() {
     let no_version = Upgrade::new("/chat/lobby").without("Sec-WebSocket-Version");
     let no_version = no_version.header("Connection", "upgrade, close");
     assert_eq!(get(no_version.bytes()).status, 400);
+    application.stop();
+}
+
+#[test]
+fn what_is_made_with_the_routes_is_there_for_sockets_and_pages() {
+    let application = Embedded::start(json!({}), |server| {
+        server.routes(|services| {
+            services.app_data(web::Data::new(AtomicUsize::new(0)));
+            let count = async |count: web::Data<AtomicUsize>| count.load(SeqCst).to_string();
+            let join = async |request, body, count: web::Data<AtomicUsize>| {
+                count.fetch_add(1, SeqCst);
+                actix_ws::handle(&request, body).map(|(response, ..)| response)
+            };
+            services.route("/count", web::get().to(count));
+            services.route("/join", web::get().to(join));
+        })
+    });
+    for seen in ["0", "1", "2"] {
+        let count = exchange(application.tcp(), &request("GET", "/count", &[], ""));
+        assert_eq!(Response::parse(&count).body, seen);
+        drop(application.client("/join"));
+    }
+    application.stop();
+}
+
+#[test]
+fn sockets_of_both_count_against_one_limit() {
+    let application = start_with(json!({"client": {"connection_limit": 2}}));
+    let mut theirs = application.client("/chat/lobby");
+    let ours = application.client(ECHO);
+    for path in ["/chat/lobby", ECHO] {
+        let answer = exchange(application.tcp(), &Upgrade::new(path).bytes());
+        assert_eq!(Response::parse(&answer).status, 503, "{path}");
+    }
+    let page = exchange(application.tcp(), &request("GET", "/page", &[], ""));
+    assert_eq!(Response::parse(&page).status, 200);
+    theirs.send(Opcode::Close, b"\x03\xE8");
+    theirs.expect_close(1000);
+    // Its place is free a moment after its end.
+    let deadline = Instant::now() + PATIENCE;
+    let is_full = || {
+        let last_word = b"\x88\x80\0\0\0\0";
+        let answer = [&Upgrade::new("/chat/lobby").bytes()[..], last_word].concat();
+        exchange_bytes(application.tcp(), &answer).starts_with(b"HTTP/1.1 503 ")
+    };
+    while is_full() {
+        assert!(Instant::now() < deadline, "its place stays taken");
+    }
+    drop(ours);
     application.stop();
 }

@@ -21,6 +21,7 @@ mod handshake;
 mod headers;
 mod identity;
 mod library;
+mod library_end;
 mod limits;
 mod logging;
 mod plain_sockets;

@@ -1,19 +1,7 @@
 //! The application's way in: what the server API and embedding programs can have done.
 //!
 //! Names are checked for their namespace only; the application may use any channel, whatever is
-//! configured for clients. Everything here may be called from any thread and any runtime: nothing
-//! of it needs timers or sockets.
-//!
-//! # Cancel safety
-//! All futures may be dropped. What was asked may then have been done or not, as a whole for one
-//! channel or session; nothing is left half done.
-//!
-//! # Cost
-//! A publish takes the lock of one channel's stripe for as long as it takes to enter the stream;
-//! with the disk broker it crosses to the commit thread and back. What is done to sessions goes to
-//! the queue of every shard, or of the one that has them where only that one can, and waits for
-//! their workers: some microseconds on an idle node. A user's sessions are found by the user's
-//! name, everybody's by looking at each.
+//! configured for clients. What holds for all of it is said at [`Node`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,6 +95,7 @@ pub struct HistoryRequest {
 
 /// A node, as others see it.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct NodeInfo {
     /// Its identity.
     pub id: String,
@@ -366,6 +355,7 @@ impl Node {
 
     /// Closes every session within `pace`, evenly, so that they do not all come back at once.
     /// Returns when every shard has begun.
+    #[doc(hidden)] // A server that runs has one that shuts its doors too.
     pub async fn drain(&self, pace: Duration) {
         for shard in &self.controls {
             // A shard that has stopped has nothing to drain.

@@ -75,7 +75,27 @@ pub struct Parts {
     pub name: String,
 }
 
-/// See the [module](self).
+/// One running server: the application's way to its sessions, channels and histories.
+///
+/// Held as `Arc<Node>`, which is cheap to clone. Everything may be called from any thread and in any
+/// runtime: nothing of it needs timers or sockets. Names of channels are checked for their
+/// namespace only; what clients may do there is not asked for the application itself.
+///
+/// # Cancel safety
+/// All futures may be dropped. What was asked may then have been done or not, as a whole for one
+/// channel or session; nothing is left half done.
+///
+/// # Cost
+/// A publish takes the lock of one channel's stripe for as long as it takes to enter the stream;
+/// with the disk broker it crosses to the commit thread and back. It waits for room where the
+/// deliveries of others fill the shards' inboxes. What is done to sessions goes to the queue of
+/// every shard, or of the one that has them where only that one can, and waits for their workers:
+/// some microseconds on an idle node. A user's sessions are found by the user's name, everybody's by
+/// looking at each.
+///
+/// # After the end
+/// Once the server has stopped there are no sessions, and what is done to them is done to nobody.
+/// The disk broker refuses what enters a history, with 100; the memory broker still takes it.
 pub struct Node {
     id: String,
     name: String,
@@ -141,6 +161,7 @@ impl std::fmt::Debug for NameFilter {
 
 impl Node {
     /// A node, and the seats of its shards: one for each inbox.
+    #[doc(hidden)] // For whoever runs the shards, like those below.
     #[must_use]
     pub fn new(parts: Parts) -> (Arc<Self>, Vec<ShardSeat>) {
         debug_assert_eq!(parts.settings.interests, parts.application.interests());
@@ -213,6 +234,7 @@ impl Node {
     }
 
     /// Forgets what is past its time; to be called about once a second.
+    #[doc(hidden)]
     pub fn sweep(&self) {
         self.broker.sweep();
     }
@@ -224,6 +246,7 @@ impl Node {
     ///
     /// # Cancel safety
     /// What was asked may have been done or not; see [`Broker::publish`].
+    #[doc(hidden)]
     pub async fn ask(&self, shard: ShardId, ask: Ask) -> Answer {
         match ask {
             Ask::Connect {
@@ -276,6 +299,7 @@ impl Node {
     }
 
     /// Does what a session of `shard` wants done.
+    #[doc(hidden)]
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
         match tell {
             Tell::Disconnected(caller, end) => self.mourn(&caller, &end).await,
@@ -308,6 +332,7 @@ impl Node {
     }
 
     /// Reads what a shard is missing in `channel` behind `position`.
+    #[doc(hidden)]
     pub async fn read_gap(&self, channel: &ChannelName, position: Position) -> Option<HistoryPage> {
         let query = HistoryQuery {
             since: Some(position.offset),

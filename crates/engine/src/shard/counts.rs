@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 /// Counts of a shard, for whoever watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct ShardStats {
     /// Live sessions.
     pub clients: usize,
@@ -17,6 +18,7 @@ pub struct ShardStats {
 
 /// Counts that only grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct ShardTotals {
     /// Publications and announcements put into outboxes.
     pub deliveries: u64,
@@ -52,6 +54,7 @@ pub struct CodeTotals {
 
 /// Everything that a shard, or several together, can tell about themselves.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct ShardReport {
     /// What is there now.
     pub stats: ShardStats,

@@ -11,6 +11,7 @@ use crate::time::Now;
 
 /// Whom an order is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Target {
     /// Every live session.
     Everybody,

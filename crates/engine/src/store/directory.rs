@@ -55,6 +55,9 @@ pub trait Directory: Send + Sync + 'static {
     /// The disk's.
     fn sync(&self) -> io::Result<()>;
 
+    /// Lets another store have the directory from here on. This one touches it no more.
+    fn release(&self) {}
+
     /// Where it is, for messages to people.
     fn path(&self) -> &Path;
 }
@@ -105,19 +108,19 @@ pub trait DataFile: Send + Sync + 'static {
 /// lost its name would protect nobody.
 pub(super) const LOCK_FILE: &str = "lock";
 
-/// A directory of this machine, locked for as long as this lives.
+/// A directory of this machine, locked until it is released or dropped.
 #[derive(Debug)]
 pub struct OsDirectory {
     path: PathBuf,
     /// Opened once: what is synced is the directory that was locked.
     handle: File,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a directory could not be had.
 #[derive(Debug)]
 pub enum LockError {
-    /// Another process has it.
+    /// Another process has it, or another store of this one.
     InUse,
     /// The operating system refused something.
     Io(io::Error),
@@ -131,10 +134,10 @@ impl From<io::Error> for LockError {
 
 impl OsDirectory {
     /// Creates the directory at `path` where there is none, readable for its owner only, and locks
-    /// it against other processes.
+    /// it against everybody else, in this process and in others.
     ///
     /// # Errors
-    /// Another process has it, or the operating system refused.
+    /// Somebody else has it, or the operating system refused.
     pub fn lock(path: &Path) -> Result<Self, LockError> {
         let is_new = !path.exists();
         if is_new {
@@ -154,11 +157,7 @@ impl OsDirectory {
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
         let handle = File::open(&path)?;
-        Ok(Self {
-            path,
-            handle,
-            _lock: lock,
-        })
+        Ok(Self { path, handle, lock })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -204,6 +203,12 @@ impl Directory for OsDirectory {
 
     fn sync(&self) -> io::Result<()> {
         self.handle.sync_all()
+    }
+
+    fn release(&self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the data directory stays locked until nobody holds its broker");
+        }
     }
 
     fn path(&self) -> &Path {

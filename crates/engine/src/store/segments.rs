@@ -213,6 +213,11 @@ impl Segments {
         Ok(())
     }
 
+    /// Gives the directory away. To be called when nothing writes any more.
+    pub(crate) fn release(&self) {
+        self.directory.release();
+    }
+
     /// Makes the names of the directory durable.
     pub(super) fn sync_names(&self) -> io::Result<()> {
         let _turn = self.syncing();

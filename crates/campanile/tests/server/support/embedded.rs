@@ -28,6 +28,13 @@ fn base() -> Value {
     })
 }
 
+/// The same with changes.
+pub(crate) fn config(changes: Value) -> Config {
+    let mut config = base();
+    merge(&mut config, changes);
+    Config::from_json(&config.to_string()).expect("it is a configuration")
+}
+
 /// A running server; stopped when it is dropped.
 pub(crate) struct Embedded {
     pub(crate) server: RunningServer,
@@ -40,9 +47,7 @@ impl Embedded {
         changes: Value,
         add: impl FnOnce(Server) -> Server + Send + 'static,
     ) -> Self {
-        let mut config = base();
-        merge(&mut config, changes);
-        let config = Config::from_json(&config.to_string()).expect("it is a configuration");
+        let config = config(changes);
         let (started, running) = mpsc::channel();
         let thread = thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
