@@ -335,7 +335,7 @@ fn every_end_is_told_before_the_server_has_stopped() {
     let embedded = place.embedded;
     embedded.wait_for(embedded.server.drain());
     quiet.expect_close(3001);
-    drop(quiet);
+    drop((rude, quiet));
     // Nobody is connected any more: a server that waited for nothing else would have stopped now.
     let (server, moment) = (embedded.server.clone(), Duration::from_millis(300));
     let early = embedded.wait_for(async { tokio::time::timeout(moment, server.stop()).await });

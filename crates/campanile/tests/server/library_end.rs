@@ -146,7 +146,7 @@ struct Endless;
 
 impl Handlers for Endless {
     async fn disconnected(&self, _: &SessionHandle, _: &Disconnect) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
