@@ -216,7 +216,8 @@ impl Server {
     }
 
     /// Adds code that decides what clients may do. Of several, each decides what those before it
-    /// leave to the configuration, and the HTTP proxies that are configured come last.
+    /// leave to the configuration, and the HTTP proxies that are configured come last. Renewals are
+    /// asked of the first that names them, and a message goes to the first that takes it.
     pub fn handlers(mut self, handlers: impl Handlers) -> Self {
         self.headers.extend(handlers.headers());
         let adapter = Adapter::new(handlers, Arc::clone(&self.node));
