@@ -392,6 +392,11 @@ test('run.sh starts both and stops both, and the command of the README notifies'
   const options = { env: { ...process.env, NOTIFY_KEY: key }, encoding: 'utf8', stdio: 'pipe' };
   assert.equal(execFileSync('sh', ['-c', command.replace(':3000', `:${PORT}`)], options), '{"id": 1}');
 
+  const processes = () => [...example.output.matchAll(/the server is process (\d+)/g)].map(([, id]) => Number(id));
+  process.kill(processes()[0], 'SIGKILL');
+  await example.ready(() => processes().length === 2, 'another process of the server', 20_000);
+  await example.answers(`http://127.0.0.1:${CAMPANILE_PORT}/ready`);
+
   await example.stop('SIGINT');
   await assert.rejects(fetch(`http://127.0.0.1:${PORT}/`));
   await assert.rejects(fetch(`http://127.0.0.1:${CAMPANILE_PORT}/ready`));
