@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { launch } from '../lib/browser.mjs';
@@ -277,6 +278,22 @@ test('a client can neither speak for others nor read what is theirs', async (t) 
   const refused = once(screen, 'unsubscribed');
   screen.subscribe();
   assert.equal((await within(refused, 'refusal'))[0].code, 103);
+});
+
+test('the page may come from every address of the server, and from nowhere else', async (t) => {
+  const hasIpv6 = Object.values(networkInterfaces()).flat().some(({ address }) => address === '::1');
+  for (const [host, address] of [['0.0.0.0', '127.0.0.1'], ...(hasIpv6 ? [['::1', '[::1]']] : [])]) {
+    const on = await freePort();
+    const program = new Process('chat', exampleBinary('chat'), ['--port', `${on}`, '--address', host]);
+    await program.answers(`http://${address}:${on}`);
+    const url = `ws://${address}:${on}/connection/websocket`;
+    const own = new WebSocket(url, { origin: `http://${address}:${on}` });
+    t.after(() => own.terminate());
+    await within(once(own, 'open'), `connection of a page of ${address}`);
+    const foreign = new WebSocket(url, { origin: `http://${address}:${on + 1}` });
+    assert.match(`${(await within(once(foreign, 'error'), 'refusal'))[0]}`, /403/);
+    await program.stop();
+  }
 });
 
 test('a name is needed to come in', async (t) => {

@@ -194,9 +194,10 @@ test('who signs out while connecting is not left connected', async (t) => {
 
 test('an upgrade from another origin is refused with 403, whatever its cookie', async () => {
   const Cookie = await cookieOf('dave');
-  const upgrade = async (from) => {
+  const upgrade = async (from, host = `127.0.0.1:${port}`) => {
     const headers = {
       Cookie,
+      Host: host,
       Origin: from,
       Connection: 'Upgrade',
       Upgrade: 'websocket',
@@ -209,6 +210,7 @@ test('an upgrade from another origin is refused with 403, whatever its cookie', 
     return within(Promise.race([taken, refused]), 'answer');
   };
   assert.equal(await upgrade(origin), 101);
+  assert.equal(await upgrade(`http://192.0.2.7:${port}`, `192.0.2.7:${port}`), 101);
   for (const foreign of ['https://evil.example', `http://127.0.0.1:${port + 1}`, `${origin}.evil.example`, 'null']) {
     assert.equal(await upgrade(foreign), 403, foreign);
   }
