@@ -7,7 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { launch } from '../lib/browser.mjs';
-import { newClient, subscribed } from '../lib/client.mjs';
+import { collect, newClient, subscribed } from '../lib/client.mjs';
 import { Process, exampleBinary, scene } from '../lib/example.mjs';
 import { freePort } from '../lib/server.mjs';
 import { until, within } from '../lib/wait.mjs';
@@ -278,6 +278,25 @@ test('a client can neither speak for others nor read what is theirs', async (t) 
   const refused = once(screen, 'unsubscribed');
   screen.subscribe();
   assert.equal((await within(refused, 'refusal'))[0].code, 103);
+});
+
+test('pages are made to ask who is there by those only who are in the room and have another name', async (t) => {
+  const [ann, eve, room] = [fresh('ann'), fresh('eve'), fresh('room')];
+  const enter = async (name) => {
+    const client = newClient(t, `ws://127.0.0.1:${port}/connection/websocket`, { data: { name } });
+    const welcome = once(client, 'connected');
+    client.connect();
+    await within(welcome, `connection of ${name}`);
+    return client;
+  };
+  const [inside, outside] = [await enter(ann), await enter(eve)];
+  const { sub } = await subscribed(inside, `room:${room}`);
+  const { seen } = collect(sub, ({ data }) => data.type);
+  for (let n = 0; n < 20; n++) await outside.rpc('name', { name: `eve-${n}`, room });
+  for (const name of [ann, 'queen', 'queen']) await inside.rpc('name', { name, room });
+  await sub.publish({ text: 'the last' });
+  await until(() => seen.includes('text'), 'message');
+  assert.deepEqual(seen, ['people', 'text']);
 });
 
 test('the page may come from every address of the server, and from nowhere else', async (t) => {
