@@ -272,6 +272,8 @@ test('a client can neither speak for others nor read what is theirs', async (t) 
 
   const denied = { code: 103 };
   await assert.rejects(client.publish(`terminal:${bob}`, { text: 'x' }), denied);
+  await assert.rejects(client.publish(`room:${room}-2`, { text: 'x' }), denied);
+  await assert.rejects(client.publish(`room:${room}-2`, 'typing'), denied);
   await assert.rejects(client.history(`room:${room}-2`, { limit: 1 }), denied);
   await assert.rejects(client.rpc('no-such-method', {}), { code: 104 });
   const screen = client.newSubscription(`terminal:${bob}`);
