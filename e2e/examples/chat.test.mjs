@@ -282,16 +282,18 @@ test('a client can neither speak for others nor read what is theirs', async (t) 
   assert.equal((await within(refused, 'refusal'))[0].code, 103);
 });
 
+/** A client of the SDK that has come in. */
+async function enter(t, name) {
+  const client = newClient(t, `ws://127.0.0.1:${port}/connection/websocket`, { data: { name } });
+  const welcome = once(client, 'connected');
+  client.connect();
+  await within(welcome, `connection of ${name}`);
+  return client;
+}
+
 test('pages are made to ask who is there by those only who are in the room and have another name', async (t) => {
   const [ann, eve, room] = [fresh('ann'), fresh('eve'), fresh('room')];
-  const enter = async (name) => {
-    const client = newClient(t, `ws://127.0.0.1:${port}/connection/websocket`, { data: { name } });
-    const welcome = once(client, 'connected');
-    client.connect();
-    await within(welcome, `connection of ${name}`);
-    return client;
-  };
-  const [inside, outside] = [await enter(ann), await enter(eve)];
+  const [inside, outside] = [await enter(t, ann), await enter(t, eve)];
   const { sub } = await subscribed(inside, `room:${room}`);
   const { seen } = collect(sub, ({ data }) => data.type);
   for (let n = 0; n < 20; n++) await outside.rpc('name', { name: `eve-${n}`, room });
@@ -299,6 +301,26 @@ test('pages are made to ask who is there by those only who are in the room and h
   await sub.publish({ text: 'the last' });
   await until(() => seen.includes('text'), 'message');
   assert.deepEqual(seen, ['people', 'text']);
+});
+
+act('a page does not ask once for each of many changes', async (device, t) => {
+  const [ann, bob, room] = [fresh('ann'), fresh('bob'), fresh('room')];
+  let questions = 0;
+  const counted = async (label) => {
+    const its = await device(label);
+    its.context.on('page', (page) => page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => {
+      if (payload.includes('"members"')) questions += 1;
+    })));
+    return its;
+  };
+  const { page } = await entered(counted, bob, room);
+  const inside = await enter(t, ann);
+  await subscribed(inside, `room:${room}`);
+  await shows(members, page, [ann, bob]);
+  const before = questions;
+  for (let n = 1; n <= 300; n++) await inside.rpc('name', { name: `ann_${n}`, room });
+  await shows(members, page, [`ann_300 (${ann})`, bob]);
+  assert.ok(questions - before <= 60, `${questions - before} questions`);
 });
 
 test('the page may come from every address of the server, and from nowhere else', async (t) => {
