@@ -28,10 +28,13 @@ use crate::config::Proxy;
 
 /// Questions to one proxy that are on their way; those beyond wait, and that counts as well
 /// towards their time.
-pub const INFLIGHT_MAX: usize = 4096;
+const INFLIGHT_MAX: usize = 4096;
 
 /// Connections to one proxy that are kept while nobody uses them.
 const IDLE_MAX: usize = 256;
+
+/// Connections to one proxy.
+pub const SOCKETS_MAX: usize = INFLIGHT_MAX + IDLE_MAX;
 
 /// How long. Common servers close theirs after five seconds, and a question that meets that is
 /// lost: it must not be sent twice.
@@ -63,17 +66,19 @@ impl Client {
     pub(super) fn new(
         proxy: &Arc<Proxy>,
         background: Spawner,
-        inflight_max: usize,
+        sockets_max: usize,
     ) -> Result<Self, Fault> {
         let endpoint: Uri = proxy.endpoint.parse().map_err(|_| Fault::Endpoint)?;
         let is_http = matches!(endpoint.scheme_str(), Some("http" | "https"));
         if !is_http || endpoint.host().is_none() {
             return Err(Fault::Endpoint);
         }
+        let idle_max = IDLE_MAX.min(sockets_max / 2);
+        let inflight_max = INFLIGHT_MAX.min(sockets_max - idle_max);
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_MAX)
+            .pool_max_idle_per_host(idle_max)
             .build(connector(proxy)?);
         Ok(Self {
             proxy: Arc::clone(proxy),

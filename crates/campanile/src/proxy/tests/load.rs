@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
+use super::super::count;
 use super::super::metrics::Kind;
 use super::*;
 
-/// One proxy for all calls, with so many places.
+/// One proxy for all calls, over so many connections.
 fn narrow(
     backend: &Backend,
     timeout: Duration,
-    inflight_max: usize,
+    sockets_max: usize,
 ) -> (ProxyApplication, Background) {
     let proxies = everything(Proxy {
         timeout,
         ..proxy(backend.url())
     });
     let background = Background::start().unwrap();
-    let application =
-        ProxyApplication::with_places(&proxies, namespaces(), &background, inflight_max);
+    let application = ProxyApplication::new(&proxies, namespaces(), &background, sockets_max);
     (application.unwrap(), background)
 }
 
@@ -77,10 +77,10 @@ async fn hundreds_of_questions_are_under_way_at_once() {
 }
 
 #[tokio::test]
-async fn no_more_questions_are_sent_than_there_are_places() {
+async fn no_more_questions_are_sent_than_there_are_connections_for() {
     let backend = Backend::start();
     backend.close();
-    let (application, _background) = narrow(&backend, PATIENCE, 4);
+    let (application, _background) = narrow(&backend, PATIENCE, 8);
     let caller = caller();
     let questions = join_all((0..20).map(|_| application.rpc(&caller, "add", b"")));
     let open = async {
@@ -98,6 +98,18 @@ async fn no_more_questions_are_sent_than_there_are_places() {
         .map(|asked| asked.peer)
         .collect();
     assert!(peers.len() <= 8, "{}", peers.len());
+}
+
+#[test]
+fn a_service_that_is_asked_many_things_counts_once() {
+    let same = everything(proxy("http://localhost"));
+    assert_eq!(count(&same), 1);
+    let other = Some(Arc::new(proxy("http://localhost")));
+    let two = Proxies {
+        connect: other,
+        ..same
+    };
+    assert_eq!(count(&two), 2);
 }
 
 #[tokio::test]
