@@ -162,6 +162,11 @@ impl ProxyApplication {
             service.complain("a channel of a namespace that is not configured");
             return Err(Refusal::UNKNOWN_CHANNEL.into());
         }
+        let is_short = |(channel, _): &(String, Grant)| self.namespaces.allows_length_of(channel);
+        if !credentials.subscriptions.iter().all(is_short) {
+            service.complain("a channel whose name is longer than channel.max_length");
+            return Err(Refusal::BAD_REQUEST.into());
+        }
         Ok(Verdict::Allowed(credentials))
     }
 }
