@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::error::Category;
 
@@ -25,6 +26,8 @@ pub(super) enum Failure {
     ErrorCode(i64),
     /// Nor this one for a disconnect.
     DisconnectCode(i64),
+    /// The client has gone, or the server, after so long.
+    GivenUp(Duration),
     /// The server stops.
     Unfinished,
 }
@@ -56,6 +59,13 @@ impl fmt::Display for Failure {
                 write!(
                     f,
                     "a disconnect with code {code}, which is not from 4000 to 4999"
+                )
+            }
+            Self::GivenUp(took) => {
+                let seconds = took.as_secs_f64();
+                write!(
+                    f,
+                    "no answer when nobody waited any more, after {seconds:.1} s"
                 )
             }
             Self::Unfinished => f.write_str("the server stops"),

@@ -78,9 +78,10 @@ impl Service {
         read: impl FnOnce(Bytes) -> Result<T, Failure>,
         instead: impl FnOnce(Rejection) -> T,
     ) -> Result<T, Failed> {
-        let (in_flight, began) = (self.meter.begin(), Instant::now());
+        let mut under_way = UnderWay::begin(self);
         let reply = self.client.ask(question, headers).await;
-        in_flight.ended(began.elapsed());
+        under_way.is_over = true;
+        drop(under_way);
         let answer = match reply {
             Ok(Reply::Body(json)) => read(json),
             Ok(Reply::Instead(rejection)) => Ok(instead(rejection)),
@@ -100,6 +101,36 @@ impl Service {
         if let Some(unsaid) = self.faults.pass() {
             let (proxy, question) = (&self.proxy().name, self.kind.name());
             tracing::warn!(proxy, question, cause, unsaid, "a proxy failed");
+        }
+    }
+}
+
+/// A question under way. One that is dropped before it is over has been given up, with its client
+/// or with the server: that is how a proxy that hangs looks when all the others have less patience,
+/// and it must not look like nothing.
+struct UnderWay<'a> {
+    service: &'a Service,
+    began: Instant,
+    is_over: bool,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(service: &'a Service) -> Self {
+        service.meter.began();
+        Self {
+            service,
+            began: Instant::now(),
+            is_over: false,
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        self.service.meter.ended(took);
+        if !self.is_over {
+            self.service.failed(&Failure::GivenUp(took));
         }
     }
 }
