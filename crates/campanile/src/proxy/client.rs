@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::{ANSWER_BYTES_MAX, Failure};
 use super::headers::FRAMING;
+use super::lookup::Lookup;
 use super::{Fault, tls};
 use crate::background::Spawner;
 use crate::config::Proxy;
@@ -57,7 +58,7 @@ pub(super) struct Client {
     proxy: Arc<Proxy>,
     endpoint: Uri,
     static_headers: HeaderMap,
-    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Pool<HttpsConnector<HttpConnector<Lookup>>, Full<Bytes>>,
     places: Arc<Semaphore>,
     background: Spawner,
 }
@@ -134,7 +135,7 @@ impl Client {
 }
 
 async fn exchange(
-    pool: &Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: &Pool<HttpsConnector<HttpConnector<Lookup>>, Full<Bytes>>,
     proxy: &Proxy,
     request: Request<Full<Bytes>>,
 ) -> Result<Reply, Failure> {
@@ -160,8 +161,8 @@ async fn exchange(
     }
 }
 
-fn connector(proxy: &Proxy) -> Result<HttpsConnector<HttpConnector>, Fault> {
-    let mut tcp = HttpConnector::new();
+fn connector(proxy: &Proxy) -> Result<HttpsConnector<HttpConnector<Lookup>>, Fault> {
+    let mut tcp = HttpConnector::new_with_resolver(Lookup::of_the_system());
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     // A connection that nobody waits for any more is made to the end, for the next question.

@@ -22,6 +22,7 @@ mod answer;
 mod client;
 mod failure;
 mod headers;
+mod lookup;
 mod metrics;
 mod request;
 mod service;
