@@ -20,6 +20,8 @@ pub(super) enum Failure {
     Status(u16),
     /// The answer is longer than [`ANSWER_BYTES_MAX`].
     TooLong,
+    /// Other answers of the proxy have taken all the room there is for answers.
+    Crowded,
     /// The answer is no JSON, or not what was expected of it.
     Malformed(serde_json::Error),
     /// Applications may not use this code for an error.
@@ -39,6 +41,7 @@ impl fmt::Display for Failure {
             Self::Network(error) => write!(f, "{}", Chain(&**error)),
             Self::Status(status) => write!(f, "status {status}, where only 200 is an answer"),
             Self::TooLong => write!(f, "an answer of more than {ANSWER_BYTES_MAX} bytes"),
+            Self::Crowded => f.write_str("too many bytes of answers under way"),
             // Its own words may quote what was found.
             Self::Malformed(error) => {
                 let what = match error.classify() {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use campanile_engine::application::{Lapse, Renewal};
 use campanile_engine::throttle::Throttle;
 use campanile_protocol::Refusal;
@@ -50,7 +49,7 @@ impl Service {
         question: &Request<'_>,
         headers: HeaderMap,
     ) -> Result<Option<T>, Rejection> {
-        let read = |json: Bytes| answer::read(&json);
+        let read = |json: &[u8]| answer::read(json);
         match self.ask(question, headers, read, Answer::No).await {
             Ok(Answer::Result(result)) => Ok(result),
             Ok(Answer::No(rejection)) => Err(rejection),
@@ -64,7 +63,7 @@ impl Service {
         question: &Request<'_>,
         headers: HeaderMap,
     ) -> Result<Renewal, Lapse> {
-        let read = |json: Bytes| answer::read_renewal(&json);
+        let read = |json: &[u8]| answer::read_renewal(json);
         let fields = self.ask(question, headers, read, |_| None).await;
         let fields = fields.map_err(|Failed| Lapse::Unavailable)?;
         let renewal = fields.and_then(|fields| fields.renewal(unix_seconds()));
@@ -75,7 +74,7 @@ impl Service {
         &self,
         question: &Request<'_>,
         headers: HeaderMap,
-        read: impl FnOnce(Bytes) -> Result<T, Failure>,
+        read: impl FnOnce(&[u8]) -> Result<T, Failure>,
         instead: impl FnOnce(Rejection) -> T,
     ) -> Result<T, Failed> {
         let mut under_way = UnderWay::begin(self);
@@ -83,7 +82,7 @@ impl Service {
         under_way.is_over = true;
         drop(under_way);
         let answer = match reply {
-            Ok(Reply::Body(json)) => read(json),
+            Ok(Reply::Body(body)) => read(&body.bytes),
             Ok(Reply::Instead(rejection)) => Ok(instead(rejection)),
             Err(failure) => Err(failure),
         };

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
 
 use super::super::count;
 use super::super::metrics::Kind;
@@ -120,6 +123,34 @@ async fn waiting_for_a_place_takes_from_the_time() {
     assert_eq!(refusal(decision), internal());
     assert!(backend.asked().is_empty());
     assert_eq!(counts(&application, Kind::Rpc), (0, 1));
+}
+
+#[tokio::test]
+async fn answers_that_stall_do_not_take_all_memory() {
+    let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n".to_vec();
+    answer.resize(answer.len() + 1024 * 1024 - 1, b' ');
+    let (url, served) = wire::stalls(answer).await;
+    let rig = Rig::new(Proxy {
+        timeout: 20 * PATIENCE,
+        ..proxy(&url)
+    });
+    // There is room for 64 of them.
+    let mut questions: FuturesUnordered<_> = (0..70).map(|_| rig.rpc("add", "")).collect();
+    for _ in 0..6 {
+        let decision = timeout(PATIENCE, questions.next()).await;
+        assert_eq!(refusal(decision.unwrap().unwrap()), internal());
+    }
+    served.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_was_read_gives_its_room_back() {
+    let backend = Backend::start();
+    let rig = Rig::asking(&backend);
+    backend.answer(200, "{}".to_owned() + &" ".repeat(1024 * 1024 - 2));
+    for _ in 0..70 {
+        assert!(rig.rpc("add", "").await.is_ok());
+    }
 }
 
 #[tokio::test]
