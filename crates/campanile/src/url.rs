@@ -35,7 +35,8 @@ pub fn check(text: &str) -> Result<(), UrlError> {
 /// Whether a URL that [`check`] found good is spoken over TLS.
 #[must_use]
 pub fn is_https(url: &str) -> bool {
-    url.starts_with("https:")
+    url.split_once(':')
+        .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("https"))
 }
 
 /// Whether there is an at sign between `scheme://` and the path.
