@@ -47,6 +47,9 @@ impl Resolver<'_> {
             let reason = "has no effect, as the endpoint is not https";
             self.warn_in(place, "http.tls.enabled", reason);
         }
+        if !tls.enabled {
+            self.unused_tls(place, tls);
+        }
         let proxy = Proxy {
             name: name.to_owned(),
             endpoint: raw.endpoint.clone(),
@@ -214,6 +217,21 @@ impl Resolver<'_> {
             server_name: non_empty(raw.server_name.clone()),
             client: certificate.zip(key),
             insecure_skip_verify: raw.insecure_skip_verify,
+        }
+    }
+
+    /// Whoever wrote one of these believes that it is obeyed.
+    fn unused_tls(&mut self, place: &Place<'_>, raw: &raw::ProxyTls) {
+        let set = [
+            ("cert_pem", !raw.cert_pem.is_empty()),
+            ("key_pem", !raw.key_pem.is_empty()),
+            ("server_ca_pem", !raw.server_ca_pem.is_empty()),
+            ("server_name", !raw.server_name.is_empty()),
+            ("insecure_skip_verify", raw.insecure_skip_verify),
+        ];
+        for (option, _) in set.iter().filter(|(_, is_set)| *is_set) {
+            let reason = "has no effect, as http.tls.enabled is false";
+            self.warn_in(place, &format!("http.tls.{option}"), reason);
         }
     }
 

@@ -3,9 +3,31 @@
 use super::super::warnings;
 use super::connect;
 
+const KEY: &str = "client.proxy.connect";
+
 #[test]
 fn https_is_https_in_capitals_too() {
     let tls = "[client.proxy.connect.http.tls]\nenabled = true";
     let text = connect(tls).replace("https:", "HTTPS:");
     assert!(warnings(&text).is_empty(), "{:?}", warnings(&text));
+}
+
+#[test]
+fn tls_that_is_not_enabled_has_no_effect() {
+    let tls = |lines: &str| {
+        let lines = format!("[client.proxy.connect.http.tls]\n{lines}");
+        warnings(&connect(&lines))
+    };
+    let told = |line: usize, option: &str| {
+        let reason = "has no effect, as http.tls.enabled is false";
+        format!("campanile.toml:{line}:1: {KEY}.http.tls.{option}: {reason}")
+    };
+    assert_eq!(
+        tls("server_ca_pem = '/no/such'\ninsecure_skip_verify = true"),
+        [told(5, "server_ca_pem"), told(6, "insecure_skip_verify")]
+    );
+    for option in ["cert_pem", "key_pem", "server_name"] {
+        assert_eq!(tls(&format!("{option} = 'a'")), [told(5, option)]);
+    }
+    assert!(tls("enabled = false\nserver_name = ''\ninsecure_skip_verify = false").is_empty());
 }
