@@ -15,6 +15,7 @@ use crate::config::raw;
 use crate::config::resolved::PemSource;
 use crate::config::secret::Secret;
 use crate::config::tree::{Origin, Value};
+use crate::proxy;
 use crate::url;
 
 /// How Centrifugo tells a service that speaks gRPC.
@@ -109,6 +110,9 @@ impl Resolver<'_> {
                 Err(_) => "no name of a header",
                 // The value is not quoted: it may be a key with a line break too many.
                 Ok(_) if HeaderValue::from_str(value.expose()).is_err() => "no value of a header",
+                Ok(name) if proxy::is_framing(name.as_str()) => {
+                    "says how a question travels, and cannot be set"
+                }
                 Ok(name) if headers.iter().any(|(other, _)| *other == name) => {
                     "stands here twice, as case does not count"
                 }

@@ -1,7 +1,7 @@
 //! What looks as if it did something and would not, or would only show when the server starts.
 
-use super::super::warnings;
-use super::connect;
+use super::super::{errors, warnings};
+use super::{connect, connect_of};
 
 const KEY: &str = "client.proxy.connect";
 
@@ -30,4 +30,20 @@ fn tls_that_is_not_enabled_has_no_effect() {
         assert_eq!(tls(&format!("{option} = 'a'")), [told(5, option)]);
     }
     assert!(tls("enabled = false\nserver_name = ''\ninsecure_skip_verify = false").is_empty());
+}
+
+#[test]
+fn headers_that_say_how_a_question_travels_cannot_be_set() {
+    for name in ["Connection", "content-length", "Transfer-Encoding"] {
+        let text = connect(&format!("http.static_headers = {{ {name} = '1' }}"));
+        assert_eq!(
+            errors(&text),
+            [format!(
+                "campanile.toml:4:25: {KEY}.http.static_headers.{name}: says how a question \
+                 travels, and cannot be set"
+            )]
+        );
+    }
+    let host = connect_of(&connect("http.static_headers = { Host = 'b' }"));
+    assert_eq!(host.static_headers.len(), 1);
 }
