@@ -51,7 +51,7 @@ use service::Service;
 use services::{Assembly, Callee, ChannelServices, Services};
 
 pub use client::INFLIGHT_MAX;
-pub(crate) use headers::is_framing;
+pub(crate) use headers::{is_framing, is_own};
 #[cfg(test)]
 pub(crate) use metrics::Kind;
 pub use metrics::ProxyMetrics;

@@ -85,13 +85,17 @@ impl Resolver<'_> {
     ) -> Vec<HeaderName> {
         let mut names = Vec::with_capacity(given.len());
         for (index, text) in given.iter().enumerate() {
+            let origin = || listed_origin(place, option, index);
+            let key = || format!("{}.{option}[{index}]", place.key);
             match text.parse::<HeaderName>() {
                 Ok(name) if names.contains(&name) => {}
+                Ok(name) if proxy::is_own(name.as_str()) => {
+                    let reason = "is never passed on: a question has its own";
+                    self.warn_at(origin(), key(), reason);
+                }
                 Ok(name) => names.push(name),
                 Err(_) => {
-                    let origin = self.listed_origin(place, option, index);
-                    let key = format!("{}.{option}[{index}]", place.key);
-                    self.invalid_at(origin, key, format!("{text:?} is no name of a header"));
+                    self.invalid_at(origin(), key(), format!("{text:?} is no name of a header"));
                 }
             }
         }
@@ -247,20 +251,25 @@ impl Resolver<'_> {
             .ok()
     }
 
-    /// Where an item of a list came from.
-    fn listed_origin(&self, place: &Place<'_>, option: &str, index: usize) -> Origin {
-        let list = place.table.and_then(|table| table.get(option));
-        let item = match list.map(|list| &list.value) {
-            Some(Value::List(items)) => items.get(index),
-            _ => None,
-        };
-        item.map(|item| item.origin.clone()).unwrap_or_default()
-    }
-
-    fn invalid_at(&mut self, origin: Origin, key: String, reason: impl Into<String>) {
+    pub(super) fn invalid_at(&mut self, origin: Origin, key: String, reason: impl Into<String>) {
         let kind = ProblemKind::Invalid(reason.into());
         self.problems.push(Problem::error(origin, key, kind));
     }
+
+    pub(super) fn warn_at(&mut self, origin: Origin, key: String, reason: impl Into<String>) {
+        let kind = ProblemKind::Invalid(reason.into());
+        self.problems.push(Problem::warning(origin, key, kind));
+    }
+}
+
+/// Where an item of a list came from.
+pub(super) fn listed_origin(place: &Place<'_>, option: &str, index: usize) -> Origin {
+    let list = place.table.and_then(|table| table.get(option));
+    let item = match list.map(|list| &list.value) {
+        Some(Value::List(items)) => items.get(index),
+        _ => None,
+    };
+    item.map(|item| item.origin.clone()).unwrap_or_default()
 }
 
 fn expected(codes: &RangeInclusive<u64>) -> String {

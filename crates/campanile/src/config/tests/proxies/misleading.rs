@@ -47,3 +47,19 @@ fn headers_that_say_how_a_question_travels_cannot_be_set() {
     let host = connect_of(&connect("http.static_headers = { Host = 'b' }"));
     assert_eq!(host.static_headers.len(), 1);
 }
+
+#[test]
+fn headers_of_the_question_itself_are_not_passed_on() {
+    let text = connect("http_headers = ['Cookie', 'Host']\nemulated_headers = ['content-type']");
+    let told = |place: &str| {
+        let reason = "is never passed on: a question has its own";
+        format!("campanile.toml:{place}: {reason}")
+    };
+    assert_eq!(
+        warnings(&text),
+        [
+            told("4:27: client.proxy.connect.http_headers[1]"),
+            told("5:21: client.proxy.connect.emulated_headers[0]"),
+        ]
+    );
+}
