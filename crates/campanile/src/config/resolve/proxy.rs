@@ -143,13 +143,18 @@ impl Resolver<'_> {
             },
             None => &[],
         };
-        let mut transforms = Vec::with_capacity(raw.len());
+        let mut transforms: Vec<(u16, Rejection)> = Vec::with_capacity(raw.len());
         for (index, (raw, item)) in raw.iter().zip(items).enumerate() {
             let place = Place {
                 key: format!("{}.{TRANSFORMS}[{index}]", place.key),
                 table: Some(item),
             };
-            transforms.extend(self.transform(&place, raw));
+            match self.transform(&place, raw) {
+                Some((status, _)) if transforms.iter().any(|(other, _)| *other == status) => {
+                    self.invalid_in(&place, "status_code", "stands here twice");
+                }
+                transform => transforms.extend(transform),
+            }
         }
         transforms
     }

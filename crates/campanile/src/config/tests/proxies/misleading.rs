@@ -63,3 +63,19 @@ fn headers_of_the_question_itself_are_not_passed_on() {
         ]
     );
 }
+
+#[test]
+fn a_status_has_one_transform() {
+    let text = connect(
+        "http.status_to_code_transforms = [\n\
+         { status_code = 404, to_error = { code = 404 } },\n\
+         { status_code = 403, to_error = { code = 403 } },\n\
+         { status_code = 404, to_disconnect = { code = 4404 } }]",
+    );
+    let found = errors(&text);
+    let told = format!("{KEY}.http.status_to_code_transforms[2].status_code: stands here twice");
+    assert!(
+        found.len() == 1 && found[0].starts_with("campanile.toml:7:") && found[0].ends_with(&told),
+        "{found:?}"
+    );
+}
