@@ -79,3 +79,25 @@ fn a_status_has_one_transform() {
         "{found:?}"
     );
 }
+
+#[test]
+fn an_answer_may_not_take_longer_than_a_client_may_stay_unknown() {
+    let told = |line: usize, key: &str| {
+        let reason = format!(
+            "a client is gone after client.stale_close_delay, before {KEY}.timeout is over"
+        );
+        [format!("campanile.toml:{line}:1: {key}: {reason}")]
+    };
+    let long = connect("timeout = '30s'");
+    assert_eq!(warnings(&long), told(4, &format!("{KEY}.timeout")));
+    let short = format!("{}[client]\nstale_close_delay = '500ms'", connect(""));
+    assert_eq!(warnings(&short), told(6, "client.stale_close_delay"));
+    assert!(warnings(&connect("timeout = '2s'")).is_empty());
+    let both = format!(
+        "{}[client]\nstale_close_delay = '40s'",
+        connect("timeout = '30s'")
+    );
+    assert!(warnings(&both).is_empty());
+    let unused = connect("timeout = '30s'").replace("enabled = true", "enabled = false");
+    assert!(warnings(&unused).is_empty());
+}
