@@ -164,7 +164,7 @@ fn connector(proxy: &Proxy) -> Result<HttpsConnector<HttpConnector>, Fault> {
     let settings = proxy.tls.as_ref();
     if settings.is_some_and(|tls| tls.insecure_skip_verify) {
         tracing::warn!(
-            proxy = proxy.name,
+            proxy = proxy.section,
             "any certificate of this proxy is believed"
         );
     }

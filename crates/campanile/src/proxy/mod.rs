@@ -67,8 +67,8 @@ pub struct ProxyApplication {
 /// A proxy that cannot be asked anything, and why.
 #[derive(Debug)]
 pub struct ProxyError {
-    /// Its name.
-    pub proxy: String,
+    /// Where it is configured.
+    pub section: String,
     /// What is wrong with it.
     pub fault: Fault,
 }
@@ -87,7 +87,7 @@ pub enum Fault {
 impl ProxyError {
     fn new(proxy: &Proxy, fault: Fault) -> Self {
         Self {
-            proxy: proxy.name.clone(),
+            section: proxy.section.clone(),
             fault,
         }
     }
@@ -95,11 +95,11 @@ impl ProxyError {
 
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "proxy {:?}: ", self.proxy)?;
+        write!(f, "{}: ", self.section)?;
         match &self.fault {
             Fault::Endpoint => f.write_str("the endpoint is no http or https URL"),
             Fault::StaticHeader(name) => write!(f, "the header {name} cannot be set like that"),
-            Fault::Tls(fault) => write!(f, "TLS: {fault}"),
+            Fault::Tls(fault) => write!(f, "http.tls: {fault}"),
         }
     }
 }

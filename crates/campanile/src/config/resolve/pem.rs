@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::config::resolved::PemSource;
 use crate::config::secret::Secret;
 
-/// Told apart as Centrifugo does: a PEM text, base64 of one, else a path. Otherwise says why it is
-/// none of them.
+/// Told apart as Centrifugo does: a PEM text, base64 of one, else the path of a file of it.
+/// Otherwise says why it is none of them.
 pub(super) fn source(given: Secret) -> Result<PemSource, String> {
     const BEGIN: &str = "-----BEGIN";
     if given.expose().contains(BEGIN) {
@@ -24,8 +24,19 @@ pub(super) fn source(given: Secret) -> Result<PemSource, String> {
     }
     let file = PathBuf::from(given.expose());
     // The value is not quoted: it may be a damaged key.
-    match fs::metadata(&file) {
-        Ok(_) => Ok(PemSource::File(file)),
-        Err(error) => Err(format!("neither PEM nor a file that is there: {error}")),
+    let found = fs::metadata(&file)
+        .map_err(|error| format!("neither PEM nor a file that is there: {error}"))?;
+    // A pipe would be empty at the second look, and one that nobody writes to has no end.
+    if !found.is_file() {
+        return Err("names what is no file".to_owned());
     }
+    let text =
+        fs::read(&file).map_err(|error| format!("names a file that cannot be read: {error}"))?;
+    if !text
+        .windows(BEGIN.len())
+        .any(|part| part == BEGIN.as_bytes())
+    {
+        return Err("names a file without PEM".to_owned());
+    }
+    Ok(PemSource::File(file))
 }

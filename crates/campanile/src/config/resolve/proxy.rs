@@ -53,6 +53,7 @@ impl Resolver<'_> {
         }
         let proxy = Proxy {
             name: name.to_owned(),
+            section: place.key.clone(),
             endpoint: raw.endpoint.clone(),
             timeout: raw.timeout,
             http_headers: self.header_names(place, "http_headers", &raw.http_headers),

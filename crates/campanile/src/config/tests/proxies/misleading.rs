@@ -101,3 +101,24 @@ fn an_answer_may_not_take_longer_than_a_client_may_stay_unknown() {
     let unused = connect("timeout = '30s'").replace("enabled = true", "enabled = false");
     assert!(warnings(&unused).is_empty());
 }
+
+#[test]
+fn what_is_named_as_a_file_of_pem_is_one() {
+    let text = |path: &str| {
+        connect(&format!(
+            "[client.proxy.connect.http.tls]\nenabled = true\nserver_ca_pem = '{path}'"
+        ))
+    };
+    let place = format!("campanile.toml:6:1: {KEY}.http.tls.server_ca_pem: ");
+    let directory = env!("CARGO_MANIFEST_DIR");
+    for (path, told) in [
+        (directory.to_owned(), "names what is no file"),
+        ("/dev/null".to_owned(), "names what is no file"),
+        (
+            format!("{directory}/Cargo.toml"),
+            "names a file without PEM",
+        ),
+    ] {
+        assert_eq!(errors(&text(&path)), [format!("{place}{told}")]);
+    }
+}
