@@ -8,6 +8,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{Disconnect, Refusal};
 
+use super::pem::Content;
 use super::{Place, Resolver, non_empty, pem};
 use crate::config::problem::{Problem, ProblemKind};
 use crate::config::proxies::{Proxy, ProxyTls};
@@ -224,12 +225,15 @@ impl Resolver<'_> {
                 );
             }
         }
-        let certificate = self.proxy_pem(place, "cert_pem", Secret::new(&raw.cert_pem));
-        let key = self.proxy_pem(place, "key_pem", raw.key_pem.clone());
+        let certificate = |text: &str| (Content::Certificate, Secret::new(text));
+        let server_ca = self.proxy_pem(place, "server_ca_pem", certificate(&raw.server_ca_pem));
+        let chain = self.proxy_pem(place, "cert_pem", certificate(&raw.cert_pem));
+        let key = (Content::PrivateKey, raw.key_pem.clone());
+        let key = self.proxy_pem(place, "key_pem", key);
         ProxyTls {
-            server_ca: self.proxy_pem(place, "server_ca_pem", Secret::new(&raw.server_ca_pem)),
+            server_ca,
             server_name: non_empty(raw.server_name.clone()),
-            client: certificate.zip(key),
+            client: chain.zip(key),
             insecure_skip_verify: raw.insecure_skip_verify,
         }
     }
@@ -250,8 +254,13 @@ impl Resolver<'_> {
     }
 
     /// `None` for none, and for one that was reported.
-    fn proxy_pem(&mut self, place: &Place<'_>, name: &str, given: Secret) -> Option<PemSource> {
-        let source = pem::source(given.into_option()?);
+    fn proxy_pem(
+        &mut self,
+        place: &Place<'_>,
+        name: &str,
+        (content, given): (Content, Secret),
+    ) -> Option<PemSource> {
+        let source = pem::source_of(content, given.into_option()?);
         source
             .map_err(|reason| self.invalid_in(place, &format!("http.tls.{name}"), reason))
             .ok()

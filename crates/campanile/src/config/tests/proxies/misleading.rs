@@ -1,5 +1,7 @@
 //! What looks as if it did something and would not, or would only show when the server starts.
 
+use rcgen::generate_simple_self_signed;
+
 use super::super::{errors, warnings};
 use super::{connect, connect_of};
 
@@ -121,4 +123,14 @@ fn what_is_named_as_a_file_of_pem_is_one() {
     ] {
         assert_eq!(errors(&text(&path)), [format!("{place}{told}")]);
     }
+    let pair = generate_simple_self_signed(["a".into()]).unwrap();
+    let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+    let tls = format!("enabled = true\ncert_pem = '''{key}'''\nkey_pem = '''{certificate}'''");
+    let found = errors(&connect(&format!("[client.proxy.connect.http.tls]\n{tls}")));
+    let [first, second] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(first.ends_with("cert_pem: no certificate in it"), "{first}");
+    let told = "key_pem: no private key in it, or one with a password";
+    assert!(second.ends_with(told), "{second}");
 }
