@@ -57,6 +57,9 @@ pub struct Proxy {
     /// What the configuration calls it: `default` for those of a section, otherwise its name in
     /// `proxies`.
     pub name: String,
+    /// Where it is configured, as in `client.proxy.connect` and `proxies.NAME`: sections share a
+    /// name.
+    pub section: String,
     /// An `http` or `https` URL without a user or a password.
     pub endpoint: String,
     /// How long an answer may take, connecting included.

@@ -3,6 +3,7 @@
 //! Everything found is told with the place of the setting to change.
 
 mod engine;
+mod origins;
 mod paths;
 mod pem;
 mod proxies;
@@ -41,6 +42,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         problems: Vec::new(),
     };
     let proxies = resolver.proxies(&raw);
+    resolver.origins(&raw.client.allowed_origins);
     let channel = resolver.channel(raw.channel, &proxies);
     let config = Config {
         http_server: resolver.http_server(raw.http_server),

@@ -212,7 +212,7 @@ fn connector(proxy: &Proxy) -> Result<HttpsConnector<HttpConnector<Lookup>>, Fau
     let settings = proxy.tls.as_ref();
     if settings.is_some_and(|tls| tls.insecure_skip_verify) {
         tracing::warn!(
-            proxy = proxy.name,
+            proxy = proxy.section,
             "any certificate of this proxy is believed"
         );
     }

@@ -27,6 +27,16 @@ const OWN: [HeaderName; 11] = [
 /// What not even the configuration may set: the length and the end of the question.
 pub(super) const FRAMING: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
 
+/// Whether a header of this name, in lower case, cannot be set by the configuration.
+pub(crate) fn is_framing(name: &str) -> bool {
+    FRAMING.iter().any(|framing| framing.as_str() == name)
+}
+
+/// Whether a header of this name, in lower case, is never passed on.
+pub(crate) fn is_own(name: &str) -> bool {
+    OWN.iter().any(|own| own.as_str() == name)
+}
+
 /// Of the headers of a client, those that are passed on to `proxy`. One of its request wins over
 /// one of the same name in its connect command.
 pub(super) fn forwarded(proxy: &Proxy, of_client: &Headers) -> HeaderMap {

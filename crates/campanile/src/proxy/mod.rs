@@ -54,6 +54,7 @@ use service::Service;
 use services::{Assembly, Callee, ChannelServices, Services};
 
 pub use client::SOCKETS_MAX;
+pub(crate) use headers::{is_framing, is_own};
 #[cfg(test)]
 pub(crate) use metrics::Kind;
 pub use metrics::ProxyMetrics;
@@ -75,8 +76,8 @@ pub struct ProxyApplication {
 /// A proxy that cannot be asked anything, and why.
 #[derive(Debug)]
 pub struct ProxyError {
-    /// Its name.
-    pub proxy: String,
+    /// Where it is configured.
+    pub section: String,
     /// What is wrong with it.
     pub fault: Fault,
 }
@@ -95,7 +96,7 @@ pub enum Fault {
 impl ProxyError {
     fn new(proxy: &Proxy, fault: Fault) -> Self {
         Self {
-            proxy: proxy.name.clone(),
+            section: proxy.section.clone(),
             fault,
         }
     }
@@ -103,11 +104,11 @@ impl ProxyError {
 
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "proxy {:?}: ", self.proxy)?;
+        write!(f, "{}: ", self.section)?;
         match &self.fault {
             Fault::Endpoint => f.write_str("the endpoint is no http or https URL"),
             Fault::StaticHeader(name) => write!(f, "the header {name} cannot be set like that"),
-            Fault::Tls(fault) => write!(f, "TLS: {fault}"),
+            Fault::Tls(fault) => write!(f, "http.tls: {fault}"),
         }
     }
 }

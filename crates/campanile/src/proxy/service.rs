@@ -98,7 +98,7 @@ impl Service {
     /// Tells the log what is wrong with the proxy, unless it has just been told.
     pub(super) fn complain(&self, cause: &str) {
         if let Some(unsaid) = self.faults.pass() {
-            let (proxy, question) = (&self.proxy().name, self.kind.name());
+            let (proxy, question) = (&self.proxy().section, self.kind.name());
             tracing::warn!(proxy, question, cause, unsaid, "a proxy failed");
         }
     }

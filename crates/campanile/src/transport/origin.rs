@@ -37,6 +37,28 @@ impl Origins {
         })
     }
 
+    /// Why no browser sends an origin that fits this pattern, where that is certain. Classes and
+    /// alternatives are not looked into.
+    pub(crate) fn flaw(pattern: &str) -> Option<&'static str> {
+        let pattern = pattern.to_lowercase();
+        if [SAME_ORIGIN, "null"].contains(&pattern.as_str()) || pattern.contains(['[', '{', '\\']) {
+            return None;
+        }
+        if !has_scheme(&pattern) {
+            return Some("has no scheme");
+        }
+        // Those of `scheme://`, which some send with nothing behind it.
+        let is_open = pattern.ends_with('/') && !pattern.ends_with("://");
+        if is_open || pattern.matches('/').count() > 2 {
+            return Some("has a path");
+        }
+        let is_default = |scheme, port| pattern.starts_with(scheme) && pattern.ends_with(port);
+        if is_default("http://", ":80") || is_default("https://", ":443") {
+            return Some("has the port that browsers leave out");
+        }
+        None
+    }
+
     /// Whether a request with these headers, `Origin` and `Host`, may connect. Without an origin it
     /// does not come from a page.
     #[must_use]
@@ -53,6 +75,18 @@ impl Origins {
         };
         self.patterns.is_match(origin.to_lowercase()) || (self.allows_own && is_own())
     }
+}
+
+/// Whether a pattern in lower case begins with a scheme, or with what may stand for one.
+fn has_scheme(pattern: &str) -> bool {
+    let Some((scheme, rest)) = pattern.split_once(':') else {
+        return pattern.contains('*');
+    };
+    let may_be = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '?');
+    let is_one = !scheme.is_empty() && scheme.chars().all(may_be);
+    // A host with any port looks like a scheme.
+    let is_web = matches!(scheme, "http" | "https") && rest.starts_with('*');
+    scheme.contains('*') || is_web || (is_one && rest.starts_with("//"))
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Place, Resolver};
 use crate::config::proxies::{ChannelProxies, Proxies, Proxy, RpcProxies};
 use crate::config::raw::{self, Raw};
+use crate::config::tree::Origin;
 
 /// The name that stands for the service of a section.
 const DEFAULT: &str = "default";
@@ -52,10 +54,24 @@ impl<'a> Resolver<'a> {
             channels: self.of_channels(&raw.channel, &mut named),
             rpc: self.of_calls(&raw.rpc, &mut named),
         };
+        self.patience(raw.client.stale_close_delay, proxies.connect.as_deref());
         for service in named.values_mut().filter(|service| service.made.is_none()) {
             self.unused(service);
         }
         proxies
+    }
+
+    /// A client about which a service is asked is unknown for so long.
+    fn patience(&mut self, delay: Duration, connect: Option<&Proxy>) {
+        const TIMEOUT: &str = "client.proxy.connect.timeout";
+        const DELAY: &str = "client.stale_close_delay";
+        if connect.is_none_or(|connect| connect.timeout < delay) {
+            return;
+        }
+        let timeout = self.tree.get(TIMEOUT);
+        let is_set = timeout.is_some_and(|item| item.origin != Origin::Default);
+        let reason = format!("a client is gone after {DELAY}, before {TIMEOUT} is over");
+        self.warn(if is_set { TIMEOUT } else { DELAY }, reason);
     }
 
     fn named<'r>(&self, raw: &'r [raw::Entry<raw::Proxy>]) -> Named<'r>

@@ -8,6 +8,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{Disconnect, Refusal};
 
+use super::pem::Content;
 use super::{Place, Resolver, non_empty, pem};
 use crate::config::problem::{Problem, ProblemKind};
 use crate::config::proxies::{Proxy, ProxyTls};
@@ -15,6 +16,7 @@ use crate::config::raw;
 use crate::config::resolved::PemSource;
 use crate::config::secret::Secret;
 use crate::config::tree::{Origin, Value};
+use crate::proxy;
 use crate::url;
 
 /// How Centrifugo tells a service that speaks gRPC.
@@ -47,8 +49,12 @@ impl Resolver<'_> {
             let reason = "has no effect, as the endpoint is not https";
             self.warn_in(place, "http.tls.enabled", reason);
         }
+        if !tls.enabled {
+            self.unused_tls(place, tls);
+        }
         let proxy = Proxy {
             name: name.to_owned(),
+            section: place.key.clone(),
             endpoint: raw.endpoint.clone(),
             timeout: raw.timeout,
             http_headers: self.header_names(place, "http_headers", &raw.http_headers),
@@ -81,13 +87,17 @@ impl Resolver<'_> {
     ) -> Vec<HeaderName> {
         let mut names = Vec::with_capacity(given.len());
         for (index, text) in given.iter().enumerate() {
+            let origin = || listed_origin(place, option, index);
+            let key = || format!("{}.{option}[{index}]", place.key);
             match text.parse::<HeaderName>() {
                 Ok(name) if names.contains(&name) => {}
+                Ok(name) if proxy::is_own(name.as_str()) => {
+                    let reason = "is never passed on: a question has its own";
+                    self.warn_at(origin(), key(), reason);
+                }
                 Ok(name) => names.push(name),
                 Err(_) => {
-                    let origin = self.listed_origin(place, option, index);
-                    let key = format!("{}.{option}[{index}]", place.key);
-                    self.invalid_at(origin, key, format!("{text:?} is no name of a header"));
+                    self.invalid_at(origin(), key(), format!("{text:?} is no name of a header"));
                 }
             }
         }
@@ -106,6 +116,9 @@ impl Resolver<'_> {
                 Err(_) => "no name of a header",
                 // The value is not quoted: it may be a key with a line break too many.
                 Ok(_) if HeaderValue::from_str(value.expose()).is_err() => "no value of a header",
+                Ok(name) if proxy::is_framing(name.as_str()) => {
+                    "says how a question travels, and cannot be set"
+                }
                 Ok(name) if headers.iter().any(|(other, _)| *other == name) => {
                     "stands here twice, as case does not count"
                 }
@@ -132,13 +145,18 @@ impl Resolver<'_> {
             },
             None => &[],
         };
-        let mut transforms = Vec::with_capacity(raw.len());
+        let mut transforms: Vec<(u16, Rejection)> = Vec::with_capacity(raw.len());
         for (index, (raw, item)) in raw.iter().zip(items).enumerate() {
             let place = Place {
                 key: format!("{}.{TRANSFORMS}[{index}]", place.key),
                 table: Some(item),
             };
-            transforms.extend(self.transform(&place, raw));
+            match self.transform(&place, raw) {
+                Some((status, _)) if transforms.iter().any(|(other, _)| *other == status) => {
+                    self.invalid_in(&place, "status_code", "stands here twice");
+                }
+                transform => transforms.extend(transform),
+            }
         }
         transforms
     }
@@ -207,38 +225,66 @@ impl Resolver<'_> {
                 );
             }
         }
-        let certificate = self.proxy_pem(place, "cert_pem", Secret::new(&raw.cert_pem));
-        let key = self.proxy_pem(place, "key_pem", raw.key_pem.clone());
+        let certificate = |text: &str| (Content::Certificate, Secret::new(text));
+        let server_ca = self.proxy_pem(place, "server_ca_pem", certificate(&raw.server_ca_pem));
+        let chain = self.proxy_pem(place, "cert_pem", certificate(&raw.cert_pem));
+        let key = (Content::PrivateKey, raw.key_pem.clone());
+        let key = self.proxy_pem(place, "key_pem", key);
         ProxyTls {
-            server_ca: self.proxy_pem(place, "server_ca_pem", Secret::new(&raw.server_ca_pem)),
+            server_ca,
             server_name: non_empty(raw.server_name.clone()),
-            client: certificate.zip(key),
+            client: chain.zip(key),
             insecure_skip_verify: raw.insecure_skip_verify,
         }
     }
 
+    /// Whoever wrote one of these believes that it is obeyed.
+    fn unused_tls(&mut self, place: &Place<'_>, raw: &raw::ProxyTls) {
+        let set = [
+            ("cert_pem", !raw.cert_pem.is_empty()),
+            ("key_pem", !raw.key_pem.is_empty()),
+            ("server_ca_pem", !raw.server_ca_pem.is_empty()),
+            ("server_name", !raw.server_name.is_empty()),
+            ("insecure_skip_verify", raw.insecure_skip_verify),
+        ];
+        for (option, _) in set.iter().filter(|(_, is_set)| *is_set) {
+            let reason = "has no effect, as http.tls.enabled is false";
+            self.warn_in(place, &format!("http.tls.{option}"), reason);
+        }
+    }
+
     /// `None` for none, and for one that was reported.
-    fn proxy_pem(&mut self, place: &Place<'_>, name: &str, given: Secret) -> Option<PemSource> {
-        let source = pem::source(given.into_option()?);
+    fn proxy_pem(
+        &mut self,
+        place: &Place<'_>,
+        name: &str,
+        (content, given): (Content, Secret),
+    ) -> Option<PemSource> {
+        let source = pem::source_of(content, given.into_option()?);
         source
             .map_err(|reason| self.invalid_in(place, &format!("http.tls.{name}"), reason))
             .ok()
     }
 
-    /// Where an item of a list came from.
-    fn listed_origin(&self, place: &Place<'_>, option: &str, index: usize) -> Origin {
-        let list = place.table.and_then(|table| table.get(option));
-        let item = match list.map(|list| &list.value) {
-            Some(Value::List(items)) => items.get(index),
-            _ => None,
-        };
-        item.map(|item| item.origin.clone()).unwrap_or_default()
-    }
-
-    fn invalid_at(&mut self, origin: Origin, key: String, reason: impl Into<String>) {
+    pub(super) fn invalid_at(&mut self, origin: Origin, key: String, reason: impl Into<String>) {
         let kind = ProblemKind::Invalid(reason.into());
         self.problems.push(Problem::error(origin, key, kind));
     }
+
+    pub(super) fn warn_at(&mut self, origin: Origin, key: String, reason: impl Into<String>) {
+        let kind = ProblemKind::Invalid(reason.into());
+        self.problems.push(Problem::warning(origin, key, kind));
+    }
+}
+
+/// Where an item of a list came from.
+pub(super) fn listed_origin(place: &Place<'_>, option: &str, index: usize) -> Origin {
+    let list = place.table.and_then(|table| table.get(option));
+    let item = match list.map(|list| &list.value) {
+        Some(Value::List(items)) => items.get(index),
+        _ => None,
+    };
+    item.map(|item| item.origin.clone()).unwrap_or_default()
 }
 
 fn expected(codes: &RangeInclusive<u64>) -> String {

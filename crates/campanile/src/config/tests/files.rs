@@ -416,8 +416,9 @@ fn certificates_are_texts_or_files_that_are_there() {
     let tls_settings = config.http_server.tls.unwrap();
     assert_eq!(tls_settings.certificates.read().unwrap(), pem.as_bytes());
     assert_eq!(tls_settings.key.read().unwrap(), pem.as_bytes());
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    let config = tls(file, pem).unwrap().config;
+    let path = std::env::temp_dir().join(format!("campanile-{}-cert.pem", std::process::id()));
+    std::fs::write(&path, pem).unwrap();
+    let config = tls(&path.display().to_string(), pem).unwrap().config;
     assert!(
         !config
             .http_server
@@ -428,6 +429,7 @@ fn certificates_are_texts_or_files_that_are_there() {
             .unwrap()
             .is_empty()
     );
+    std::fs::remove_file(path).unwrap();
     let error = tls(pem, "damaged-key").unwrap_err().to_string();
     assert!(error.contains("key_pem: neither PEM nor a file"), "{error}");
     assert!(!error.contains("damaged-key"), "{error}");

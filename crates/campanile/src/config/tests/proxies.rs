@@ -1,5 +1,6 @@
 //! Services that are asked: who, about what, and how.
 
+mod misleading;
 mod refused;
 
 use std::sync::Arc;

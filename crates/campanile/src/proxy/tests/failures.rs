@@ -211,7 +211,7 @@ async fn the_log_names_the_proxy_and_the_cause_and_no_secret() {
     let _logging = tracing::subscriber::set_default(subscriber);
     let backend = Backend::start();
     let with_secrets = |url: &str| Proxy {
-        name: "billing".into(),
+        section: "proxies.billing".into(),
         static_headers: vec![("x-key".parse().unwrap(), Secret::new("hush"))],
         ..proxy(&format!("{url}/hush?key=hush"))
     };
@@ -267,7 +267,7 @@ fn assert_logged(log: &Log, cause: &str) {
     let line = String::from_utf8(mem::take(&mut *log.0.lock().unwrap())).unwrap();
     assert_eq!(line.lines().count(), 1, "{line}");
     assert!(
-        line.contains(r#"proxy="billing""#) && line.contains(cause),
+        line.contains(r#"proxy="proxies.billing""#) && line.contains(cause),
         "{line}"
     );
     assert!(!line.contains("hush"), "{line}");

@@ -38,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn proxy(endpoint: &str) -> Proxy {
     Proxy {
         name: "default".into(),
+        section: "rpc.proxy".into(),
         endpoint: endpoint.into(),
         timeout: PATIENCE,
         http_headers: Vec::new(),

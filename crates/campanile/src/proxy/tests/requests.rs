@@ -243,7 +243,7 @@ async fn clients_do_not_replace_static_headers() {
 #[test]
 fn a_proxy_that_cannot_be_asked_is_refused_at_the_start() {
     let complaint = |proxy: Proxy| Rig::of(&everything(proxy)).err().unwrap().to_string();
-    let endpoint = r#"proxy "default": the endpoint is no http or https URL"#;
+    let endpoint = "rpc.proxy: the endpoint is no http or https URL";
     assert_eq!(complaint(proxy("grpc://localhost:1")), endpoint);
     assert_eq!(complaint(proxy("/path")), endpoint);
     let name = HeaderName::from_static("content-length");

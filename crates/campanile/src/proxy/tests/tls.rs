@@ -136,10 +136,7 @@ fn what_is_no_certificate_is_refused_at_the_start() {
         server_ca: Some(pem("x".into())),
         ..ProxyTls::default()
     });
-    assert_eq!(
-        no_certificate,
-        r#"proxy "default": TLS: no certificate in it"#
-    );
+    assert_eq!(no_certificate, "rpc.proxy: http.tls: no certificate in it");
     let no_name = complaint(ProxyTls {
         server_name: Some("not a name".into()),
         ..trusting(&issuer())

@@ -83,6 +83,10 @@ fn an_endpoint_is_an_http_url_without_a_user() {
         ("a/b", "expected an http or https URL"),
         ("https://", "expected an http or https URL"),
         ("", "expected an http or https URL"),
+        ("http://b:99999/x", "expected a port from 1 to 65535"),
+        ("http://[::1]:0", "expected a port from 1 to 65535"),
+        ("https://b:/", "expected a port from 1 to 65535"),
+        ("https://b/x#y", "must not have a fragment"),
         (
             "https://user:pw@a/b",
             "must not have a user name or password",
