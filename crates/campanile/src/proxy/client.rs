@@ -124,7 +124,7 @@ impl Client {
         let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.map_err(|_| Failure::Timeout)?;
         let place = place.map_err(|_| Failure::Unfinished)?;
-        let body = serde_json::to_vec(question).map_err(Failure::Malformed)?;
+        let body = serde_json::to_vec(question).map_err(|_| Failure::Unwritten)?;
         let request = self.request(body, headers);
         let (pool, proxy) = (self.pool.clone(), Arc::clone(&self.proxy));
         let room = Arc::clone(&self.room);

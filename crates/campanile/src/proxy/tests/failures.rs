@@ -224,8 +224,17 @@ async fn the_log_names_the_proxy_and_the_cause_and_no_secret() {
     for (body, cause) in [
         (
             r#"{"result":{"version":"hush"}}"#,
-            "a field of a wrong type at line 1 column 27",
+            "a field of a wrong type, or one twice, at result.version, line 1 column 27",
         ),
+        (
+            r#"{"result":{"tags":{"hush":1}}}"#,
+            "a field of a wrong type, or one twice, at result.tags.*, line 1",
+        ),
+        (
+            r#"{"result":{"version":1,"version":2}}"#,
+            "a field of a wrong type, or one twice, at result, line 1",
+        ),
+        ("[]", "an answer of a wrong type at"),
         (
             r#"{"result":{"b64data":"hush!"}}"#,
             "a field of a wrong type",
