@@ -15,6 +15,7 @@ use campanile_protocol::{Disconnect, Payload, Refusal, Tags};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use serde_path_to_error::Segment;
 
 use super::failure::Failure;
 use crate::overrides::OverrideFields;
@@ -76,9 +77,37 @@ pub(super) fn read_renewal(json: &[u8]) -> Result<Option<RenewalFields>, Failure
 /// An array is no object, though `serde` would take one for its fields in order.
 fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Failure> {
     if json.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Failure::Malformed(serde_json::Error::custom("an array")));
+        let path = String::new();
+        return Err(Failure::Malformed(
+            serde_json::Error::custom("an array"),
+            path,
+        ));
     }
-    serde_json::from_slice(json).map_err(Failure::Malformed)
+    serde_json::from_slice(json).map_err(|error| {
+        // What is no JSON may end anywhere, also in a field with a name that is nobody's business.
+        let path = error.is_data().then(|| path_of_fault::<T>(json));
+        Failure::Malformed(error, path.unwrap_or_default())
+    })
+}
+
+/// Where what is wrong with an answer stands, found by reading it again. Only names of fields are
+/// told: keys of maps are words of the application, names of channels among them.
+fn path_of_fault<T: DeserializeOwned>(json: &[u8]) -> String {
+    let mut input = serde_json::Deserializer::from_slice(json);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut input) else {
+        return String::new();
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for segment in error.path() {
+        match segment {
+            Segment::Map { .. } if matches!(names.last(), Some(&("subs" | "tags"))) => {
+                names.push("*");
+            }
+            Segment::Map { key } => names.push(key),
+            _ => {}
+        }
+    }
+    names.join(".")
 }
 
 impl ErrorFields {

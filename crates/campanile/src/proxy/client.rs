@@ -10,7 +10,9 @@ use bytes::{Bytes, BytesMut};
 use campanile_protocol::codes::Rejection;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
 use hyper_util::client::legacy::Client as Pool;
@@ -42,6 +44,7 @@ pub const SOCKETS_MAX: usize = INFLIGHT_MAX + IDLE_MAX;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("campanile/", env!("CARGO_PKG_VERSION")));
 
@@ -124,7 +127,7 @@ impl Client {
         let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
         let place = place.map_err(|_| Failure::Timeout)?;
         let place = place.map_err(|_| Failure::Unfinished)?;
-        let body = serde_json::to_vec(question).map_err(Failure::Malformed)?;
+        let body = serde_json::to_vec(question).map_err(|_| Failure::Unwritten)?;
         let request = self.request(body, headers);
         let (pool, proxy) = (self.pool.clone(), Arc::clone(&self.proxy));
         let room = Arc::clone(&self.room);
@@ -146,6 +149,7 @@ impl Client {
         *all = headers;
         all.entry(USER_AGENT).or_insert(AGENT);
         all.insert(CONTENT_TYPE, JSON);
+        all.insert(ACCEPT_ENCODING, IDENTITY);
         for (name, value) in &self.static_headers {
             all.insert(name.clone(), value.clone());
         }
@@ -170,8 +174,22 @@ async fn exchange(
             None => Err(Failure::Status(status)),
         };
     }
+    let coding = response.headers().get(CONTENT_ENCODING).cloned();
     let body = read(response.into_body(), room).await?;
-    Ok(Reply::Body(body))
+    match coding {
+        // Some say utf-8 there, and send JSON.
+        Some(coding) if !body.bytes.trim_ascii_start().starts_with(b"{") => {
+            Err(Failure::Encoded(name(&coding)))
+        }
+        _ => Ok(Reply::Body(body)),
+    }
+}
+
+/// What a coding is called, if it has a name such as others.
+fn name(coding: &HeaderValue) -> Box<str> {
+    let name = coding.to_str().unwrap_or_default();
+    let is_plain = name.len() <= 16 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_plain { name } else { "unknown" }.into()
 }
 
 /// Reads all of a body, and takes room for what has come, not for what is announced: a proxy that

@@ -22,8 +22,12 @@ pub(super) enum Failure {
     TooLong,
     /// Other answers of the proxy have taken all the room there is for answers.
     Crowded,
-    /// The answer is no JSON, or not what was expected of it.
-    Malformed(serde_json::Error),
+    /// The answer is no JSON, or not what was expected of it; at this path, if that is known.
+    Malformed(serde_json::Error, String),
+    /// The answer is no JSON but compressed, or whatever else this is.
+    Encoded(Box<str>),
+    /// The question could not be written.
+    Unwritten,
     /// Applications may not use this code for an error.
     ErrorCode(i64),
     /// Nor this one for a disconnect.
@@ -43,15 +47,26 @@ impl fmt::Display for Failure {
             Self::TooLong => write!(f, "an answer of more than {ANSWER_BYTES_MAX} bytes"),
             Self::Crowded => f.write_str("too many bytes of answers under way"),
             // Its own words may quote what was found.
-            Self::Malformed(error) => {
+            Self::Malformed(error, path) => {
                 let what = match error.classify() {
-                    Category::Data => "an answer with a field of a wrong type",
+                    Category::Data if path.is_empty() => "an answer of a wrong type",
+                    Category::Data => "an answer with a field of a wrong type, or one twice,",
                     Category::Eof => "an answer that ends too early",
                     Category::Syntax | Category::Io => "an answer that is no JSON",
                 };
                 let (line, column) = (error.line(), error.column());
-                write!(f, "{what} at line {line} column {column}")
+                match path.as_str() {
+                    "" => write!(f, "{what} at line {line} column {column}"),
+                    path => write!(f, "{what} at {path}, line {line} column {column}"),
+                }
             }
+            Self::Encoded(coding) => {
+                write!(
+                    f,
+                    "an answer that is no JSON, with Content-Encoding {coding}"
+                )
+            }
+            Self::Unwritten => f.write_str("a question that cannot be written as JSON"),
             Self::ErrorCode(code) => {
                 write!(
                     f,

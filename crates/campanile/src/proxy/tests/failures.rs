@@ -224,8 +224,17 @@ async fn the_log_names_the_proxy_and_the_cause_and_no_secret() {
     for (body, cause) in [
         (
             r#"{"result":{"version":"hush"}}"#,
-            "a field of a wrong type at line 1 column 27",
+            "a field of a wrong type, or one twice, at result.version, line 1 column 27",
         ),
+        (
+            r#"{"result":{"tags":{"hush":1}}}"#,
+            "a field of a wrong type, or one twice, at result.tags.*, line 1",
+        ),
+        (
+            r#"{"result":{"version":1,"version":2}}"#,
+            "a field of a wrong type, or one twice, at result, line 1",
+        ),
+        ("[]", "an answer of a wrong type at"),
         (
             r#"{"result":{"b64data":"hush!"}}"#,
             "a field of a wrong type",
@@ -253,6 +262,11 @@ async fn the_log_names_the_proxy_and_the_cause_and_no_secret() {
     let rig = Rig::new(with_secrets(&wire::is_nowhere().await));
     assert!(rig.rpc("hush", r#""hush""#).await.is_err());
     assert_logged(&log, "onnect");
+    let answer = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x08hu";
+    let (url, _served) = wire::says(answer).await;
+    let rig = Rig::new(with_secrets(&url));
+    assert!(rig.rpc("hush", "").await.is_err());
+    assert_logged(&log, "no JSON, with Content-Encoding gzip");
     let (url, asked, _closed) = wire::says_nothing().await;
     let rig = Rig::new(with_secrets(&url));
     tokio::select! {

@@ -159,6 +159,7 @@ async fn static_headers_go_with_every_question() {
     assert_eq!(asked.target, "/path?query=1");
     assert_eq!(asked.headers["authorization"], "Bearer x");
     assert_eq!(asked.headers["content-type"], "application/json");
+    assert_eq!(asked.headers["accept-encoding"], "identity");
     assert!(asked.headers["user-agent"].starts_with("campanile/"));
 }
 
