@@ -3,10 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { networkInterfaces } from 'node:os';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
 import { launch } from '../lib/browser.mjs';
-import { newClient, subscribed } from '../lib/client.mjs';
+import { collect, newClient, subscribed } from '../lib/client.mjs';
 import { Process, exampleBinary, scene } from '../lib/example.mjs';
 import { freePort } from '../lib/server.mjs';
 import { until, within } from '../lib/wait.mjs';
@@ -271,12 +272,71 @@ test('a client can neither speak for others nor read what is theirs', async (t) 
 
   const denied = { code: 103 };
   await assert.rejects(client.publish(`terminal:${bob}`, { text: 'x' }), denied);
+  await assert.rejects(client.publish(`room:${room}-2`, { text: 'x' }), denied);
+  await assert.rejects(client.publish(`room:${room}-2`, 'typing'), denied);
   await assert.rejects(client.history(`room:${room}-2`, { limit: 1 }), denied);
   await assert.rejects(client.rpc('no-such-method', {}), { code: 104 });
   const screen = client.newSubscription(`terminal:${bob}`);
   const refused = once(screen, 'unsubscribed');
   screen.subscribe();
   assert.equal((await within(refused, 'refusal'))[0].code, 103);
+});
+
+/** A client of the SDK that has come in. */
+async function enter(t, name) {
+  const client = newClient(t, `ws://127.0.0.1:${port}/connection/websocket`, { data: { name } });
+  const welcome = once(client, 'connected');
+  client.connect();
+  await within(welcome, `connection of ${name}`);
+  return client;
+}
+
+test('pages are made to ask who is there by those only who are in the room and have another name', async (t) => {
+  const [ann, eve, room] = [fresh('ann'), fresh('eve'), fresh('room')];
+  const [inside, outside] = [await enter(t, ann), await enter(t, eve)];
+  const { sub } = await subscribed(inside, `room:${room}`);
+  const { seen } = collect(sub, ({ data }) => data.type);
+  for (let n = 0; n < 20; n++) await outside.rpc('name', { name: `eve-${n}`, room });
+  for (const name of [ann, 'queen', 'queen']) await inside.rpc('name', { name, room });
+  await sub.publish({ text: 'the last' });
+  await until(() => seen.includes('text'), 'message');
+  assert.deepEqual(seen, ['people', 'text']);
+});
+
+act('a page does not ask once for each of many changes', async (device, t) => {
+  const [ann, bob, room] = [fresh('ann'), fresh('bob'), fresh('room')];
+  let questions = 0;
+  const counted = async (label) => {
+    const its = await device(label);
+    its.context.on('page', (page) => page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => {
+      if (payload.includes('"members"')) questions += 1;
+    })));
+    return its;
+  };
+  const { page } = await entered(counted, bob, room);
+  const inside = await enter(t, ann);
+  await subscribed(inside, `room:${room}`);
+  await shows(members, page, [ann, bob]);
+  const before = questions;
+  for (let n = 1; n <= 300; n++) await inside.rpc('name', { name: `ann_${n}`, room });
+  await shows(members, page, [`ann_300 (${ann})`, bob]);
+  assert.ok(questions - before <= 60, `${questions - before} questions`);
+});
+
+test('the page may come from every address of the server, and from nowhere else', async (t) => {
+  const hasIpv6 = Object.values(networkInterfaces()).flat().some(({ address }) => address === '::1');
+  for (const [host, address] of [['0.0.0.0', '127.0.0.1'], ...(hasIpv6 ? [['::1', '[::1]']] : [])]) {
+    const on = await freePort();
+    const program = new Process('chat', exampleBinary('chat'), ['--port', `${on}`, '--address', host]);
+    await program.answers(`http://${address}:${on}`);
+    const url = `ws://${address}:${on}/connection/websocket`;
+    const own = new WebSocket(url, { origin: `http://${address}:${on}` });
+    t.after(() => own.terminate());
+    await within(once(own, 'open'), `connection of a page of ${address}`);
+    const foreign = new WebSocket(url, { origin: `http://${address}:${on + 1}` });
+    assert.match(`${(await within(once(foreign, 'error'), 'refusal'))[0]}`, /403/);
+    await program.stop();
+  }
 });
 
 test('a name is needed to come in', async (t) => {

@@ -194,9 +194,10 @@ test('who signs out while connecting is not left connected', async (t) => {
 
 test('an upgrade from another origin is refused with 403, whatever its cookie', async () => {
   const Cookie = await cookieOf('dave');
-  const upgrade = async (from) => {
+  const upgrade = async (from, host = `127.0.0.1:${port}`) => {
     const headers = {
       Cookie,
+      Host: host,
       Origin: from,
       Connection: 'Upgrade',
       Upgrade: 'websocket',
@@ -209,9 +210,34 @@ test('an upgrade from another origin is refused with 403, whatever its cookie', 
     return within(Promise.race([taken, refused]), 'answer');
   };
   assert.equal(await upgrade(origin), 101);
+  assert.equal(await upgrade(`http://192.0.2.7:${port}`, `192.0.2.7:${port}`), 101);
   for (const foreign of ['https://evil.example', `http://127.0.0.1:${port + 1}`, `${origin}.evil.example`, 'null']) {
     assert.equal(await upgrade(foreign), 403, foreign);
   }
+});
+
+test('a form on a page of another origin does nothing, whatever its cookie', async () => {
+  const Cookie = await cookieOf('dave');
+  const list = async () => (await fetch(origin, { headers: { Cookie } })).text();
+  const order = something('foreign');
+  for (const foreign of ['https://evil.example', `http://127.0.0.1:${port + 1}`, `${origin}.evil.example`, 'null', 'ÿ']) {
+    const answers = await Promise.all(
+      [['/orders', { text: order }], ['/orders/1/done', {}], ['/logout', {}], ['/login', { user: 'dave' }]].map(
+        async ([path, form]) => {
+          const answer = await post(path, form, { Cookie, Origin: foreign });
+          return [answer.status, answer.headers.get('Set-Cookie')];
+        },
+      ),
+    );
+    assert.deepEqual(answers, Array(4).fill([403, null]), foreign);
+  }
+  const page = await list();
+  assert.ok(page.includes('Signed in as <strong>dave'), 'signed out');
+  assert.ok(!page.includes(order), 'taken');
+  assert.equal((await post('/orders', { text: order }, { Cookie, Origin: origin })).status, 303);
+  const id = (await list()).match(new RegExp(`${order}[^]*?/orders/(\\d+)/done`))?.[1];
+  assert.equal((await post(`/orders/${id}/done`, {}, { Cookie, Origin: origin })).status, 303);
+  assert.ok(!(await list()).includes(order));
 });
 
 act('a page of another port, to which the browser gives the cookie, gets no connection', async (device) => {

@@ -207,7 +207,7 @@ act('the lag is shown, and the ticks', async (device) => {
   const page = await player(device, 'alice');
   const number = async (id) => Number(await page.locator(`#${id}`).textContent());
   await until(async () => (await number('round-trip')) > 0, 'round trip');
-  await until(async () => (await number('ticks')) > 0, 'ticks');
+  await until(async () => (await number('ticks')) >= 10, 'ticks');
   assert.ok((await number('wait')) > 0);
   assert.equal(await number('players'), 1);
 });
@@ -273,5 +273,6 @@ test('fifty bots play without missing a tick', async () => {
   const figure = (name) => Number(load.output.match(new RegExp(`^${name} +([0-9]+)`, 'm'))?.[1]);
   assert.equal(figure('bots'), 50, load.output);
   assert.equal(figure('gaps'), 0, load.output);
-  assert.ok(figure('frames') >= 50, load.output);
+  // Half of the 20 ticks in each of 3 s, for each of 50 bots.
+  assert.ok(figure('frames') >= 50 * 3 * 10, load.output);
 });

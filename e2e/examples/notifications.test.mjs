@@ -325,6 +325,28 @@ act('who signs in again as somebody else sees nothing of the first', async (devi
   await shows(phone.page, ['hello']);
 });
 
+act('a tab stays with its user when another tab signs in as somebody else', async (device) => {
+  const [alice, bob] = [somebody('alice'), somebody('bob')];
+  const browserOfBoth = await signedIn(device, alice, 'laptop');
+  const left = browserOfBoth.page;
+  await notify([alice], 'for alice');
+  await shows(left, ['for alice']);
+  const tab = await browserOfBoth.context.newPage();
+  await tab.goto(origin);
+  await isConnected(tab);
+  await tab.getByRole('button', { name: 'Sign out' }).click();
+  await tab.getByLabel('Your name').fill(bob);
+  await tab.getByRole('button', { name: 'Sign in' }).click();
+  await isConnected(tab);
+  // Its token has expired, and the cookie is bob's.
+  await left.getByRole('alert').filter({ hasText: 'disconnected: unauthorized' }).waitFor();
+  await notify([bob], 'for bob');
+  await shows(tab, ['for bob']);
+  await items(left).getByRole('button').click();
+  await left.getByRole('alert').filter({ hasText: `not marked: this browser is signed in as ${bob} now` }).waitFor();
+  assert.deepEqual(await texts(left), ['for alice']);
+});
+
 test('the backend refuses what is not its own', async () => {
   const key = { Authorization: `Bearer ${NOTIFY_KEY}` };
   const login = await post('/login', { user: 'mallory' }, { Origin: origin });
@@ -338,6 +360,7 @@ test('the backend refuses what is not its own', async () => {
     ['/notify', { to: ['mallory'], text: 'x' }, { Authorization: 'Bearer guess' }, 401],
     ['/notify', { to: ['mallory'], text: 'x' }, {}, 403],
     ['/notify', { to: ['mallory'], text: 'x' }, { Cookie: Cookie.replace('mallory', 'alice'), Origin: origin }, 401],
+    ['/notify', { to: ['mallory'], text: 'x' }, { Cookie, Origin: origin, 'X-Page-User': 'alice' }, 401],
     ['/notify', { to: [], text: 'x' }, key, 400],
     ['/notify', { to: ['mallory'], text: '\ud800' }, key, 400],
     ['/notify', '['.repeat(10_000), key, 400],
@@ -368,6 +391,11 @@ test('run.sh starts both and stops both, and the command of the README notifies'
   assert.ok(command && key, `no command in the README, or no key in\n${example.output}`);
   const options = { env: { ...process.env, NOTIFY_KEY: key }, encoding: 'utf8', stdio: 'pipe' };
   assert.equal(execFileSync('sh', ['-c', command.replace(':3000', `:${PORT}`)], options), '{"id": 1}');
+
+  const processes = () => [...example.output.matchAll(/the server is process (\d+)/g)].map(([, id]) => Number(id));
+  process.kill(processes()[0], 'SIGKILL');
+  await example.ready(() => processes().length === 2, 'another process of the server', 20_000);
+  await example.answers(`http://127.0.0.1:${CAMPANILE_PORT}/ready`);
 
   await example.stop('SIGINT');
   await assert.rejects(fetch(`http://127.0.0.1:${PORT}/`));

@@ -7,7 +7,7 @@ import { Backend } from '../lib/backend.mjs';
 import { newClient, subscribed } from '../lib/client.mjs';
 import { inSeconds } from '../lib/jwt.mjs';
 import { Server } from '../lib/server.mjs';
-import { next, until } from '../lib/wait.mjs';
+import { next, until, within } from '../lib/wait.mjs';
 
 /** A server that asks about everything, and the backend that it asks. */
 async function stage(t, answers, { proxy = {}, renews = false } = {}) {
@@ -169,18 +169,29 @@ test('calls go to the backend, where there is one for them', async (t) => {
   await assert.rejects(client.rpc('none:sum', {}), { code: 104 });
 });
 
-test('a slow backend holds up its own client only', async (t) => {
+test('a slow backend holds up those only who wait for it', async (t) => {
   let release;
   const held = new Promise((resolve) => (release = resolve));
-  const { server, backend } = await stage(t, {
-    '/rpc': async ({ method }) => (method === 'slow' && (await held), { result: { data: method } }),
-  });
-  const [{ client: slow }, { client: quick }] = [await visitor(t, server), await visitor(t, server)];
-  const answer = slow.rpc('slow', {});
-  await until(() => backend.at('/rpc').length === 1, 'the question');
-  assert.equal((await quick.rpc('quick', {})).data, 'quick');
+  t.after(() => release());
+  const { server, backend } = await stage(
+    t,
+    { '/rpc': async ({ method }) => (method === 'slow' && (await held), { result: { data: method } }) },
+    { proxy: { timeout: '60s' } },
+  );
+  const one = async () => (await visitor(t, server, { timeout: 60_000 })).client;
+  const come = async (count) => {
+    const clients = [];
+    while (clients.length < count) clients.push(...(await Promise.all(Array.from({ length: 20 }, one))));
+    return clients;
+  };
+  // So many that every worker has some that wait, and some that do not.
+  const [slow, quick] = [await come(200), await come(20)];
+  const answers = Promise.all(slow.map((client) => client.rpc('slow', {})));
+  const asked = (method) => backend.at('/rpc').filter(({ body }) => body.method === method).length;
+  await until(() => asked('slow') === slow.length, 'a question of everybody');
+  for (const client of quick) assert.equal((await within(client.rpc('quick', {}), 'answer')).data, 'quick');
   release();
-  assert.equal((await answer).data, 'slow');
+  assert.deepEqual(new Set((await answers).map(({ data }) => data)), new Set(['slow']));
 });
 
 test('the backend renews a connection and a subscription, until it does not', async (t) => {

@@ -144,6 +144,9 @@ class Handler(BaseHTTPRequestHandler):
         user = cookie and signing.session_user(self.backend.cookie_secret, cookie.value)
         if not user:
             raise Refused(401, "sign in first")
+        # Tabs share the cookie: since the page was loaded, another one may have signed in as somebody else.
+        if self.headers.get("X-Page-User", user) != user:
+            raise Refused(401, f"this browser is signed in as {user} now")
         return user
 
     def _check_key(self):

@@ -37,6 +37,7 @@ serve() {
     while :; do
         "$binary" serve -c campanile.toml --port "$server_port" --data-dir "$data/campanile-data" &
         child=$!
+        echo "the server is process $child"
         wait "$child" || true
         echo "the server has ended; it is started again in 5 s"
         sleep 5 &

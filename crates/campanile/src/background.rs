@@ -12,8 +12,10 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Threads that look up host names, which the system offers in no other way.
-const LOOKUPS_MAX: usize = 8;
+/// Threads that look up host names, which the system offers in no other way. One is busy as long
+/// as a name resolves slowly: with fewer than there are names, that would hold up the others.
+/// They are started when they are needed, and end.
+const LOOKUPS_MAX: usize = 256;
 
 /// The thread. It ends with this value, and with it all that runs there.
 #[derive(Debug)]
@@ -109,6 +111,11 @@ impl<T> Drop for Running<T> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::{Arc, Mutex, mpsc};
+    use std::time::Duration;
+
+    use tokio::task::spawn_blocking;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -139,6 +146,24 @@ mod tests {
         let (running, told) = waiting(&background.spawner());
         drop(running);
         assert!(told.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn lookups_that_take_long_hold_up_no_other() {
+        let background = Background::start().unwrap();
+        let (release, released) = mpsc::channel::<Infallible>();
+        let released = Arc::new(Mutex::new(released));
+        let quick = background.spawner().spawn(async move {
+            for _ in 0..100 {
+                let released = Arc::clone(&released);
+                // The second one waits for the lock, which is as long.
+                spawn_blocking(move || released.lock().is_ok_and(|end| end.recv().is_ok()));
+            }
+            spawn_blocking(|| 1).await.unwrap()
+        });
+        let quick = timeout(Duration::from_secs(30), quick).await;
+        assert_eq!(quick.unwrap(), Ok(1));
+        drop(release);
     }
 
     #[tokio::test]

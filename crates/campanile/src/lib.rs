@@ -18,8 +18,12 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let config = Config::from_toml("
 //!         [client]
-//!         insecure = true
-//!         allowed_origins = ['same-origin']
+//!         allow_anonymous_connect_without_token = true
+//!         allowed_origins = ['http://127.0.0.1:8000']
+//!
+//!         [channel.without_namespace]
+//!         allow_subscribe_for_client = true
+//!         allow_subscribe_for_anonymous = true
 //!
 //!         [engine]
 //!         type = 'memory'

@@ -3,6 +3,8 @@
 const KEPT_MAX = 500;
 /** Who has not said for so long that they are typing has stopped. */
 const TYPING_MS = 3000;
+/** Between two questions who is here, on average. */
+const ASK_EVERY_MS = 500;
 
 /** As terminals show them, too: nobody passes for another by taking their name. */
 export const shown = (user, name) => (user === name ? name : `${name} (${user})`);
@@ -104,14 +106,21 @@ export class Room {
     this.#typing.delete(user);
   }
 
-  /** Who is here; one question at a time, and another one if something has happened meanwhile. */
+  /**
+   * Who is here; one question at a time, and another one if something has happened meanwhile. Each after a moment, in
+   * which more may happen, and which is another one on each page: they do not ask all at the same time.
+   */
   async #ask() {
     this.#askAgain = true;
     if (this.#asking) return;
     this.#asking = true;
     try {
       while (this.#askAgain) {
+        const moment = ASK_EVERY_MS * (0.5 + Math.random());
+        await new Promise((resolve) => setTimeout(resolve, moment));
         this.#askAgain = false;
+        // It was left, or the next connection asks.
+        if (this.#subscription.state !== 'subscribed') return;
         this.members = (await this.#client.rpc('members', { room: this.name })).data;
         this.#changed();
       }

@@ -141,7 +141,18 @@ impl Chat {
         Ok(members.collect())
     }
 
-    /// Gives a user another name, and tells the room where they are.
+    /// Whether a user is in a room, with a browser or a terminal.
+    pub(crate) async fn is_in(&self, node: &Node, user: &str, room: &str) -> Result<bool, Refusal> {
+        let is_user = |reader: &String| reader == user;
+        if self.people.terminals_in(room).iter().any(is_user) {
+            return Ok(true);
+        }
+        let browsers = node.presence(&words::room_channel(room)).await?;
+        Ok(browsers.iter().any(|client| client.user.as_str() == user))
+    }
+
+    /// Gives a user another name, and tells the room, if they are in it: each page that is told asks
+    /// who is there, which is not for others to cause.
     pub(crate) async fn rename(
         &self,
         node: &Node,
@@ -149,8 +160,10 @@ impl Chat {
         name: &str,
     ) -> Result<(), Rejection> {
         let (name, room) = (words::name(name)?, words::name(room)?);
-        self.people.rename(user, name);
-        self.stir(node, room).await
+        if self.people.rename(user, name) && self.is_in(node, user, room).await? {
+            self.stir(node, room).await?;
+        }
+        Ok(())
     }
 
     /// Has the browsers in a room ask who is there.

@@ -103,7 +103,7 @@ impl Handlers for Front {
         Ok(Verdict::Allowed(Grant::default()))
     }
 
-    /// Rooms are open: to be in one is not needed to say something there.
+    /// Only what is said in a room where its user is.
     async fn publish(
         &self,
         session: &SessionHandle,
@@ -118,6 +118,9 @@ impl Handlers for Front {
             self.answer(session, data).await.into_bytes().into()
         } else {
             let room = words::room(channel)?;
+            if !self.chat.is_in(session.node(), user, room).await? {
+                return Err(Refusal::PERMISSION_DENIED.into());
+            }
             let event = match payload::parse(data)? {
                 Said::Text(text) => {
                     let event = self.chat.said(user, &text)?;

@@ -28,9 +28,6 @@ struct Options {
     /// Port to listen on.
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// Where the page is loaded from, when that is not this machine: <https://chat.example.com>.
-    #[arg(long)]
-    origin: Option<String>,
 }
 
 /// Two kinds of channels, kept in memory. Nothing here lets anybody do anything: that is decided in `front`.
@@ -39,6 +36,8 @@ const CHANNELS: &str = r#"
 type = "memory"
 
 [client]
+# Pages that may connect: the one that is loaded from here.
+allowed_origins = ["same-origin"]
 user_connection_limit = 10
 
 # A room: its last messages, who is in it, and nothing missed by who was away for a while.
@@ -71,15 +70,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Says where it listens.
     tracing_subscriber::fmt().init();
 
-    let mut config = Config::from_toml(CHANNELS)?;
-    let port = options.port;
-    let local = ["127.0.0.1", "localhost"].map(|host| format!("http://{host}:{port}"));
-    config.client.allowed_origins = local.into_iter().chain(options.origin).collect();
-
-    let server = Server::new(config)
+    let server = Server::new(Config::from_toml(CHANNELS)?)
         .routes(page::routes)
         .handlers(Front::default())
-        .bind((options.address, port))
+        .bind((options.address, options.port))
         .run()?;
     Ok(server.wait().await?)
 }

@@ -110,11 +110,14 @@ impl People {
             .collect()
     }
 
-    /// Gives a user another name, for as long as they have a session.
-    pub(crate) fn rename(&self, user: &str, name: &str) {
-        if let Some(person) = self.here().people.get_mut(user) {
-            person.name = Some(name.to_owned());
-        }
+    /// Gives a user another name, for as long as they have a session; whether it is another one.
+    pub(crate) fn rename(&self, user: &str, name: &str) -> bool {
+        let here = &mut *self.here();
+        let Some(person) = here.people.get_mut(user) else {
+            return false;
+        };
+        let before = person.name.replace(name.to_owned());
+        before.as_deref().unwrap_or(user) != name
     }
 
     /// As which a user is shown.
@@ -148,7 +151,8 @@ mod tests {
         let people = People::default();
         people.came("ann", false);
         people.came("ann", true);
-        people.rename("ann", "queen");
+        assert!(!people.rename("ann", "ann") && people.rename("ann", "queen"));
+        assert!(!people.rename("ann", "queen") && !people.rename("eve", "queen"));
         people.went("ann", false);
         assert_eq!(people.name_of("ann"), "queen");
         people.went("ann", true);

@@ -65,7 +65,8 @@ pub(crate) fn name(said: &str) -> Result<&str, Refusal> {
     }
 }
 
-/// What somebody says. No control characters: terminals obey them.
+/// What somebody says. No control characters: terminals obey them. Nor any that nobody sees and that
+/// end the line or turn the text around them: with these one says what looks as if another had.
 pub(crate) fn text(said: &str) -> Result<&str, Refusal> {
     let said = said.trim();
     if said.is_empty() {
@@ -73,11 +74,17 @@ pub(crate) fn text(said: &str) -> Result<&str, Refusal> {
     } else if said.chars().count() > TEXT_CHARS_MAX {
         let rule = format!("a message has {TEXT_CHARS_MAX} characters at most");
         Err(refusal(402, rule))
-    } else if said.chars().any(char::is_control) {
+    } else if said.chars().any(|c| c.is_control() || is_layout(c)) {
         Err(refusal(403, "a message is one line of text"))
     } else {
         Ok(said)
     }
+}
+
+/// Separators of lines and paragraphs; embeddings, overrides and isolates of directions (Unicode
+/// Standard Annex 9, section 2). Letters that are written from right to left need none of them.
+const fn is_layout(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The room behind a channel.
@@ -152,7 +159,10 @@ mod tests {
         let code = |said: &str| text(said).expect_err(said).code;
         assert_eq!(code(" \n"), 401);
         assert_eq!(code(&"ä".repeat(501)), 402);
-        assert_eq!(code("a\u{1b}[2Jb"), 403);
+        assert_eq!(text("שלום, abc"), Ok("שלום, abc"));
+        for unseen in "\u{1b}\u{85}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}".chars() {
+            assert_eq!(code(&format!("a{unseen}b")), 403);
+        }
     }
 
     #[test]

@@ -21,9 +21,6 @@ struct Options {
     /// On which port.
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// The address of the page, as browsers have it, when it is another one.
-    #[arg(long)]
-    origin: Option<String>,
     /// Where orders are kept.
     #[arg(long, default_value = "data")]
     data: PathBuf,
@@ -35,12 +32,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let Options {
         address,
         port,
-        origin,
         data,
     } = Options::parse();
-    let origin = origin.unwrap_or_else(|| format!("http://{address}:{port}"));
     let desk = Data::new(Desk::open(&data)?);
-    let server = Server::new(live::config(&[origin, format!("http://localhost:{port}")])?)
+    let server = Server::new(live::config()?)
         .routes(live::routes(desk.clone())?)
         .handlers(live::Staff(desk.clone()))
         .bind((address, port))

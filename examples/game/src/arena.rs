@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use campanile::Node;
-use campanile::handlers::{Decision, Grant, Handlers, Interests, SessionHandle, Verdict};
+use campanile::handlers::{
+    Arrival, Credentials, Decision, Grant, Handlers, Interests, SessionHandle, Verdict,
+};
 use campanile::payload::Payload;
 use campanile::protocol::command::SubscribeRequest;
 use campanile::protocol::wire::Encoding;
@@ -103,7 +105,19 @@ fn binary_only() -> Refusal {
 
 impl Handlers for Arena {
     fn interests(&self) -> Interests {
-        Interests::SUBSCRIBE | Interests::MESSAGE | Interests::RPC | Interests::DISCONNECTED
+        Interests::CONNECTING
+            | Interests::SUBSCRIBE
+            | Interests::MESSAGE
+            | Interests::RPC
+            | Interests::DISCONNECTED
+    }
+
+    /// Everybody may come. Channels that a client wishes for already here are not looked at: who
+    /// enters before being connected, and never is, would not be told of as having left.
+    async fn connecting(&self, _: Arrival<'_>) -> Decision<Credentials> {
+        let mut guest = Credentials::of("");
+        guest.considers_wishes = false;
+        Ok(Verdict::Allowed(guest))
     }
 
     /// Who watches plays. There is no await here: a future that is dropped at one, because its

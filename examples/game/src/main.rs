@@ -44,6 +44,22 @@ const PAGES: [(&str, &str, &str); 4] = [
     ),
 ];
 
+/// No history: positions of a moment ago are of no use to anybody. Who lost a connection without
+/// closing it plays on until the ping that it does not answer.
+const CONFIG: &str = r#"
+[engine]
+type = "memory"
+
+[client]
+allowed_origins = ["same-origin"]
+allow_anonymous_connect_without_token = true
+ping_interval = "5s"
+pong_timeout = "3s"
+
+[channel.namespaces.arena]
+publication_data_format = "binary"
+"#;
+
 /// A real-time arena.
 #[derive(Parser)]
 struct Cli {
@@ -64,9 +80,6 @@ struct Serve {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:8000")]
     address: SocketAddr,
-    /// Where else the page may come from, such as `https://game.example`.
-    #[arg(long)]
-    origin: Vec<String>,
     /// Players at a time.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..))]
     places: u16,
@@ -86,7 +99,7 @@ impl Serve {
     async fn run(self) -> Result<(), AnyError> {
         let sdk = read_sdk(SDK.as_ref())?;
         let arena = Arena::new(World::new(self.places, 1));
-        let server = Server::new(self.config()?)
+        let server = Server::new(Config::from_toml(CONFIG)?)
             .routes(move |services| routes(services, &sdk))
             .handlers(arena.clone())
             .bind(self.address)
@@ -96,29 +109,6 @@ impl Serve {
         server.wait().await?;
         ticking.abort();
         Ok(())
-    }
-
-    fn config(&self) -> Result<Config, AnyError> {
-        let mut origins = self.origin.clone();
-        origins.push(format!("http://{}", self.address));
-        origins.push(format!("http://localhost:{}", self.address.port()));
-        // No history: positions of a moment ago are of no use to anybody. Who lost a connection
-        // without closing it plays on until the ping that it does not answer.
-        Ok(Config::from_toml(&format!(
-            r#"
-            [engine]
-            type = "memory"
-
-            [client]
-            allowed_origins = {origins:?}
-            allow_anonymous_connect_without_token = true
-            ping_interval = "5s"
-            pong_timeout = "3s"
-
-            [channel.namespaces.arena]
-            publication_data_format = "binary"
-            "#
-        ))?)
     }
 }
 

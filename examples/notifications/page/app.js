@@ -8,13 +8,16 @@ const LOAD_AGAIN_MS = 2000;
 const element = (id) => document.getElementById(id);
 const inbox = new Inbox();
 let client;
+/** Whose page this is; null before anybody has signed in. */
+let pageUser = null;
 let tokens = 0;
 /** Notifications that came while catching up; null at other times. */
 let caughtUp = null;
 
 async function ask(path, body) {
-  const post = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
-  const answer = await fetch(path, body && post);
+  // The cookie is that of the whole browser: another tab may have signed in as somebody else.
+  const headers = { 'Content-Type': 'application/json', ...(pageUser && { 'X-Page-User': pageUser }) };
+  const answer = await fetch(path, body ? { method: 'POST', headers, body: JSON.stringify(body) } : { headers });
   const value = await answer.json();
   if (!answer.ok) throw Object.assign(new Error(value.error), { status: answer.status });
   return value;
@@ -28,7 +31,7 @@ async function getToken() {
     return token;
   } catch (error) {
     // Only this error means "do not try again".
-    throw error.status === 401 ? new UnauthorizedError('signed out') : error;
+    throw error.status === 401 ? new UnauthorizedError(error.message) : error;
   }
 }
 
@@ -128,6 +131,7 @@ function say(text) {
 }
 
 function enter({ user, endpoint }) {
+  pageUser = user;
   element('user').textContent = user;
   element('login').hidden = true;
   element('signed-in').hidden = false;

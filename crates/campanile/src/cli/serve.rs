@@ -158,7 +158,11 @@ async fn serve(config: Config, dev: Option<Dev>) -> Result<(), ServeError> {
     if let Some(dev) = &dev {
         dev.announce(server.local_addr());
     }
-    server.wait().await
+    match server.wait().await {
+        // As it was asked for, and the log has it.
+        Err(ServeError::Unfinished) => Ok(()),
+        ended => ended,
+    }
 }
 
 fn log_origin(sources: &Sources, warnings: &[Problem]) {

@@ -66,8 +66,11 @@ pub(crate) use applications::Applications;
 ///
 /// # Failures
 /// A panic costs the one command, which is answered with 100, and no other. A future whose session
-/// has ended is dropped at its next await, except those of [`connected`](Self::connected) and
-/// [`disconnected`](Self::disconnected), which run to their ends.
+/// has ended is dropped at its next await, except that of [`disconnected`](Self::disconnected), which
+/// runs to its end. Where 1,024 of these have not come to it, nobody is let in, and the log says so.
+///
+/// Codes outside of their ranges, empty texts, and payloads that a client of the JSON protocol cannot
+/// be told are mistakes of the application: the log has them, and the client gets 100 or 3004.
 ///
 /// # Compile errors that mean something else
 /// "future cannot be sent between threads safely": something that is not `Send` (an `Rc`, a lock's
@@ -99,8 +102,8 @@ pub trait Handlers: Send + Sync + 'static {
     }
 
     /// The client has been told that it is connected. Comes before
-    /// [`disconnected`](Self::disconnected). No place for what takes as long as the session does:
-    /// spawn that, with a clone of the handle.
+    /// [`disconnected`](Self::disconnected), and is dropped with the session: what must be done
+    /// belongs into a task of its own, with a clone of the handle.
     ///
     /// A plain socket is connected before it is in its channel.
     fn connected(&self, _: &SessionHandle) -> impl Future<Output = ()> + Send {
@@ -118,6 +121,10 @@ pub trait Handlers: Send + Sync + 'static {
 
     /// May it subscribe to this channel? Not asked when a subscription token or the channel's own
     /// list of users decides.
+    ///
+    /// Also asked about channels that a client wishes for when it connects, where its credentials
+    /// consider wishes: the session is not live then, and if it never will be,
+    /// [`disconnected`](Self::disconnected) is not told of it.
     ///
     /// An allowed subscription has what the namespace and the grant say of recovery, positioning,
     /// joins and leaves, whatever the client asks for. The grant's data is made before the

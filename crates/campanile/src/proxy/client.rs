@@ -1,15 +1,15 @@
 //! Asks one proxy over HTTP: how connections are made, kept and shared, and how long all may take.
 //!
-//! Knows bytes and statuses. The exchange runs on the background thread; whoever asked awaits it
+//! Knows bytes and statuses, and how many bytes of answers there may be at a time. The exchange runs on the background thread; whoever asked awaits it
 //! from its own, and when it does so no longer, the connection is closed with the answer unread.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use campanile_protocol::codes::Rejection;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
@@ -17,21 +17,25 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{ANSWER_BYTES_MAX, Failure};
 use super::headers::FRAMING;
+use super::lookup::Lookup;
 use super::{Fault, tls};
 use crate::background::Spawner;
 use crate::config::Proxy;
 
 /// Questions to one proxy that are on their way; those beyond wait, and that counts as well
 /// towards their time.
-pub const INFLIGHT_MAX: usize = 4096;
+const INFLIGHT_MAX: usize = 4096;
 
 /// Connections to one proxy that are kept while nobody uses them.
 const IDLE_MAX: usize = 256;
+
+/// Connections to one proxy.
+pub const SOCKETS_MAX: usize = INFLIGHT_MAX + IDLE_MAX;
 
 /// How long. Common servers close theirs after five seconds, and a question that meets that is
 /// lost: it must not be sent twice.
@@ -41,12 +45,26 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("campanile/", env!("CARGO_PKG_VERSION")));
 
+/// Bytes of answers of one proxy that have come and are not read yet: most of those that are under
+/// way together would be more than what a proxy has to say. They are in no other budget.
+const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that are read from a connection at a time, and so of the head of an answer. What
+/// [`ANSWERS_BYTES_MAX`] does not know of.
+const READ_BYTES_MAX: usize = 32 * 1024;
+
 /// What came back.
 pub(super) enum Reply {
     /// The body of an answer with status 200.
-    Body(Bytes),
+    Body(Body),
     /// The status says it all, as configured.
     Instead(Rejection),
+}
+
+/// A body, and the room it takes.
+pub(super) struct Body {
+    pub(super) bytes: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 /// See the [module](self).
@@ -54,8 +72,10 @@ pub(super) struct Client {
     proxy: Arc<Proxy>,
     endpoint: Uri,
     static_headers: HeaderMap,
-    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Pool<HttpsConnector<HttpConnector<Lookup>>, Full<Bytes>>,
     places: Arc<Semaphore>,
+    /// Bytes that answers may still take.
+    room: Arc<Semaphore>,
     background: Spawner,
 }
 
@@ -63,17 +83,20 @@ impl Client {
     pub(super) fn new(
         proxy: &Arc<Proxy>,
         background: Spawner,
-        inflight_max: usize,
+        sockets_max: usize,
     ) -> Result<Self, Fault> {
         let endpoint: Uri = proxy.endpoint.parse().map_err(|_| Fault::Endpoint)?;
         let is_http = matches!(endpoint.scheme_str(), Some("http" | "https"));
         if !is_http || endpoint.host().is_none() {
             return Err(Fault::Endpoint);
         }
+        let idle_max = IDLE_MAX.min(sockets_max / 2);
+        let inflight_max = INFLIGHT_MAX.min(sockets_max - idle_max);
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_MAX)
+            .pool_max_idle_per_host(idle_max)
+            .http1_max_buf_size(READ_BYTES_MAX)
             .build(connector(proxy)?);
         Ok(Self {
             proxy: Arc::clone(proxy),
@@ -81,6 +104,7 @@ impl Client {
             static_headers: static_headers(proxy)?,
             pool,
             places: Arc::new(Semaphore::new(inflight_max)),
+            room: Arc::new(Semaphore::new(ANSWERS_BYTES_MAX)),
             background,
         })
     }
@@ -103,9 +127,10 @@ impl Client {
         let body = serde_json::to_vec(question).map_err(Failure::Malformed)?;
         let request = self.request(body, headers);
         let (pool, proxy) = (self.pool.clone(), Arc::clone(&self.proxy));
+        let room = Arc::clone(&self.room);
         let running = self.background.spawn(async move {
             let _place = place;
-            let exchange = exchange(&pool, &proxy, request);
+            let exchange = exchange(&pool, &proxy, &room, request);
             timeout_at(deadline, exchange)
                 .await
                 .map_err(|_| Failure::Timeout)?
@@ -129,8 +154,9 @@ impl Client {
 }
 
 async fn exchange(
-    pool: &Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: &Pool<HttpsConnector<HttpConnector<Lookup>>, Full<Bytes>>,
     proxy: &Proxy,
+    room: &Arc<Semaphore>,
     request: Request<Full<Bytes>>,
 ) -> Result<Reply, Failure> {
     let response = pool.request(request).await;
@@ -144,19 +170,41 @@ async fn exchange(
             None => Err(Failure::Status(status)),
         };
     }
-    let body = response.into_body();
-    if body.size_hint().lower() > ANSWER_BYTES_MAX as u64 {
-        return Err(Failure::TooLong);
-    }
-    match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
-        Ok(body) => Ok(Reply::Body(body.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLong),
-        Err(error) => Err(Failure::Network(error)),
-    }
+    let body = read(response.into_body(), room).await?;
+    Ok(Reply::Body(body))
 }
 
-fn connector(proxy: &Proxy) -> Result<HttpsConnector<HttpConnector>, Fault> {
-    let mut tcp = HttpConnector::new();
+/// Reads all of a body, and takes room for what has come, not for what is announced: a proxy that
+/// hangs must not hold what it does not use.
+async fn read(mut incoming: Incoming, room: &Arc<Semaphore>) -> Result<Body, Failure> {
+    if incoming.size_hint().lower() > ANSWER_BYTES_MAX as u64 {
+        return Err(Failure::TooLong);
+    }
+    let take = |bytes| {
+        let taken = Arc::clone(room).try_acquire_many_owned(bytes);
+        taken.map_err(|_| Failure::Crowded)
+    };
+    let (mut bytes, mut taken) = (BytesMut::new(), take(0)?);
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|error| Failure::Network(Box::new(error)))?;
+        let Ok(part) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + part.len() > ANSWER_BYTES_MAX {
+            return Err(Failure::TooLong);
+        }
+        taken.merge(take(part.len().try_into().map_err(|_| Failure::TooLong)?)?);
+        // A copy: the part shares memory with whatever else was read with it.
+        bytes.extend_from_slice(&part);
+    }
+    Ok(Body {
+        bytes: bytes.freeze(),
+        _room: taken,
+    })
+}
+
+fn connector(proxy: &Proxy) -> Result<HttpsConnector<HttpConnector<Lookup>>, Fault> {
+    let mut tcp = HttpConnector::new_with_resolver(Lookup::of_the_system());
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     // A connection that nobody waits for any more is made to the end, for the next question.

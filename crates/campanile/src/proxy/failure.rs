@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::error::Category;
 
@@ -19,12 +20,16 @@ pub(super) enum Failure {
     Status(u16),
     /// The answer is longer than [`ANSWER_BYTES_MAX`].
     TooLong,
+    /// Other answers of the proxy have taken all the room there is for answers.
+    Crowded,
     /// The answer is no JSON, or not what was expected of it.
     Malformed(serde_json::Error),
     /// Applications may not use this code for an error.
     ErrorCode(i64),
     /// Nor this one for a disconnect.
     DisconnectCode(i64),
+    /// The client has gone, or the server, after so long.
+    GivenUp(Duration),
     /// The server stops.
     Unfinished,
 }
@@ -36,6 +41,7 @@ impl fmt::Display for Failure {
             Self::Network(error) => write!(f, "{}", Chain(&**error)),
             Self::Status(status) => write!(f, "status {status}, where only 200 is an answer"),
             Self::TooLong => write!(f, "an answer of more than {ANSWER_BYTES_MAX} bytes"),
+            Self::Crowded => f.write_str("too many bytes of answers under way"),
             // Its own words may quote what was found.
             Self::Malformed(error) => {
                 let what = match error.classify() {
@@ -56,6 +62,13 @@ impl fmt::Display for Failure {
                 write!(
                     f,
                     "a disconnect with code {code}, which is not from 4000 to 4999"
+                )
+            }
+            Self::GivenUp(took) => {
+                let seconds = took.as_secs_f64();
+                write!(
+                    f,
+                    "no answer when nobody waited any more, after {seconds:.1} s"
                 )
             }
             Self::Unfinished => f.write_str("the server stops"),

@@ -39,7 +39,7 @@ impl Kind {
 /// Counts of one kind of questions to one proxy.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// Of answers and failures, but not of what nobody waited for any more.
+    /// Of answers, of failures, and of what nobody waited for any more.
     pub(crate) duration: Histogram,
     errors: AtomicU64,
     inflight: AtomicU64,
@@ -56,10 +56,14 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Counts a question as under way until what is returned is dropped.
-    pub(crate) fn begin(&self) -> InFlight<'_> {
+    /// A question is under way, until it has [ended](Self::ended).
+    pub(crate) fn began(&self) {
         self.inflight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self)
+    }
+
+    pub(crate) fn ended(&self, took: Duration) {
+        self.inflight.fetch_sub(1, Ordering::Relaxed);
+        self.duration.observe(took.as_secs_f64());
     }
 
     pub(crate) fn failed(&self) {
@@ -72,21 +76,6 @@ impl Meter {
 
     pub(crate) fn inflight(&self) -> u64 {
         self.inflight.load(Ordering::Relaxed)
-    }
-}
-
-/// A question under way.
-pub(crate) struct InFlight<'a>(&'a Meter);
-
-impl InFlight<'_> {
-    pub(crate) fn ended(self, took: Duration) {
-        self.0.duration.observe(took.as_secs_f64());
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.inflight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

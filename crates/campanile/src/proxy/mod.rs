@@ -13,7 +13,8 @@
 //!   without a message or a reason gets one.
 //! * A payload that is no JSON, in a question that has to be JSON, is refused with 107: the service
 //!   is not asked. With `binary_encoding` payloads may be anything.
-//! * An answer may have 1 MiB; a service is asked [`INFLIGHT_MAX`] questions at a time.
+//! * An answer may have 1 MiB; a service is asked 4,096 questions at a time, or fewer where
+//!   descriptors are few.
 //! * Headers that say how a request travels are not passed on, `Content-Type` and `Accept-Encoding`
 //!   among them.
 
@@ -21,6 +22,7 @@ mod answer;
 mod client;
 mod failure;
 mod headers;
+mod lookup;
 mod metrics;
 mod request;
 mod service;
@@ -29,6 +31,7 @@ mod services;
 mod tests;
 mod tls;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,12 +53,18 @@ use request::{NotJson, Request};
 use service::Service;
 use services::{Assembly, Callee, ChannelServices, Services};
 
-pub use client::INFLIGHT_MAX;
+pub use client::SOCKETS_MAX;
 pub(crate) use headers::{is_framing, is_own};
 #[cfg(test)]
 pub(crate) use metrics::Kind;
 pub use metrics::ProxyMetrics;
 pub use tls::TlsFault;
+
+/// How many different services are asked anything. What is the same proxy shares its connections.
+pub fn count(proxies: &Proxies) -> usize {
+    let different: HashSet<_> = proxies.all().map(Arc::as_ptr).collect();
+    different.len()
+}
 
 /// See the [module](self).
 pub struct ProxyApplication {
@@ -107,8 +116,9 @@ impl fmt::Display for ProxyError {
 impl std::error::Error for ProxyError {}
 
 impl ProxyApplication {
-    /// Asks these proxies, from the thread of `background`. The questions themselves are polled on
-    /// a tokio runtime with time.
+    /// Asks these proxies, from the thread of `background`, each over at most `sockets_max`
+    /// connections, of which no more than [`SOCKETS_MAX`] are used. The questions themselves are
+    /// polled on a tokio runtime with time.
     ///
     /// # Errors
     /// A proxy cannot be asked anything.
@@ -116,17 +126,9 @@ impl ProxyApplication {
         proxies: &Proxies,
         namespaces: Arc<Namespaces>,
         background: &Background,
+        sockets_max: usize,
     ) -> Result<Self, ProxyError> {
-        Self::with_places(proxies, namespaces, background, INFLIGHT_MAX)
-    }
-
-    fn with_places(
-        proxies: &Proxies,
-        namespaces: Arc<Namespaces>,
-        background: &Background,
-        inflight_max: usize,
-    ) -> Result<Self, ProxyError> {
-        let mut assembly = Assembly::new(background.spawner(), inflight_max);
+        let mut assembly = Assembly::new(background.spawner(), sockets_max);
         Ok(Self {
             services: assembly.services(proxies)?,
             namespaces,
@@ -161,6 +163,11 @@ impl ProxyApplication {
         if !credentials.subscriptions.iter().all(is_known) {
             service.complain("a channel of a namespace that is not configured");
             return Err(Refusal::UNKNOWN_CHANNEL.into());
+        }
+        let is_short = |(channel, _): &(String, Grant)| self.namespaces.allows_length_of(channel);
+        if !credentials.subscriptions.iter().all(is_short) {
+            service.complain("a channel whose name is longer than channel.max_length");
+            return Err(Refusal::BAD_REQUEST.into());
         }
         Ok(Verdict::Allowed(credentials))
     }

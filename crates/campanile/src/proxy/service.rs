@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use campanile_engine::application::{Lapse, Renewal};
 use campanile_engine::throttle::Throttle;
 use campanile_protocol::Refusal;
@@ -50,7 +49,7 @@ impl Service {
         question: &Request<'_>,
         headers: HeaderMap,
     ) -> Result<Option<T>, Rejection> {
-        let read = |json: Bytes| answer::read(&json);
+        let read = |json: &[u8]| answer::read(json);
         match self.ask(question, headers, read, Answer::No).await {
             Ok(Answer::Result(result)) => Ok(result),
             Ok(Answer::No(rejection)) => Err(rejection),
@@ -64,7 +63,7 @@ impl Service {
         question: &Request<'_>,
         headers: HeaderMap,
     ) -> Result<Renewal, Lapse> {
-        let read = |json: Bytes| answer::read_renewal(&json);
+        let read = |json: &[u8]| answer::read_renewal(json);
         let fields = self.ask(question, headers, read, |_| None).await;
         let fields = fields.map_err(|Failed| Lapse::Unavailable)?;
         let renewal = fields.and_then(|fields| fields.renewal(unix_seconds()));
@@ -75,14 +74,15 @@ impl Service {
         &self,
         question: &Request<'_>,
         headers: HeaderMap,
-        read: impl FnOnce(Bytes) -> Result<T, Failure>,
+        read: impl FnOnce(&[u8]) -> Result<T, Failure>,
         instead: impl FnOnce(Rejection) -> T,
     ) -> Result<T, Failed> {
-        let (in_flight, began) = (self.meter.begin(), Instant::now());
+        let mut under_way = UnderWay::begin(self);
         let reply = self.client.ask(question, headers).await;
-        in_flight.ended(began.elapsed());
+        under_way.is_over = true;
+        drop(under_way);
         let answer = match reply {
-            Ok(Reply::Body(json)) => read(json),
+            Ok(Reply::Body(body)) => read(&body.bytes),
             Ok(Reply::Instead(rejection)) => Ok(instead(rejection)),
             Err(failure) => Err(failure),
         };
@@ -100,6 +100,36 @@ impl Service {
         if let Some(unsaid) = self.faults.pass() {
             let (proxy, question) = (&self.proxy().section, self.kind.name());
             tracing::warn!(proxy, question, cause, unsaid, "a proxy failed");
+        }
+    }
+}
+
+/// A question under way. One that is dropped before it is over has been given up, with its client
+/// or with the server: that is how a proxy that hangs looks when all the others have less patience,
+/// and it must not look like nothing.
+struct UnderWay<'a> {
+    service: &'a Service,
+    began: Instant,
+    is_over: bool,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(service: &'a Service) -> Self {
+        service.meter.began();
+        Self {
+            service,
+            began: Instant::now(),
+            is_over: false,
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        self.service.meter.ended(took);
+        if !self.is_over {
+            self.service.failed(&Failure::GivenUp(took));
         }
     }
 }

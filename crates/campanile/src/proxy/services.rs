@@ -48,16 +48,16 @@ pub(super) enum Callee<'a> {
 /// Makes services of what is configured. Those that are the same proxy share its connections.
 pub(super) struct Assembly {
     pub(super) background: Spawner,
-    pub(super) inflight_max: usize,
+    pub(super) sockets_max: usize,
     pub(super) metrics: ProxyMetrics,
     clients: Vec<(Arc<Proxy>, Arc<Client>)>,
 }
 
 impl Assembly {
-    pub(super) fn new(background: Spawner, inflight_max: usize) -> Self {
+    pub(super) fn new(background: Spawner, sockets_max: usize) -> Self {
         Self {
             background,
-            inflight_max,
+            sockets_max,
             metrics: ProxyMetrics::default(),
             clients: Vec::new(),
         }
@@ -110,7 +110,7 @@ impl Assembly {
         if let Some((_, client)) = known.find(|(known, _)| Arc::ptr_eq(known, proxy)) {
             return Ok(Arc::clone(client));
         }
-        let client = Client::new(proxy, self.background.clone(), self.inflight_max);
+        let client = Client::new(proxy, self.background.clone(), self.sockets_max);
         let client = Arc::new(client.map_err(|fault| ProxyError::new(proxy, fault))?);
         self.clients.push((Arc::clone(proxy), Arc::clone(&client)));
         Ok(client)

@@ -29,7 +29,7 @@ use crate::config::{BodyTransport, Config, Engine};
 use crate::handlers::Applications;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
-use crate::proxy::{ProxyApplication, ProxyMetrics};
+use crate::proxy::{self, ProxyApplication, ProxyMetrics};
 use crate::transport::{
     Admission, BodyEndpoint, HandshakeRules, Listener, Origins, Routes, StreamEndpoints, WorkerPool,
 };
@@ -52,13 +52,18 @@ pub(super) struct Assembled {
 /// Puts together what is to listen at `local`.
 pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
     let config = &server.config;
-    let origins = Origins::new(&config.client.allowed_origins).map_err(ServeError::Origins)?;
+    let origins = Origins::new(&config.client.allowed_origins);
+    let origins = origins.map_err(|error| ServeError::Origins(error.into()))?;
     let tls = match server.tls {
         Some(tls) => Some(tls::over_http(&tls)),
         None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
     };
     let has_handlers = !server.applications.is_empty();
-    let asked = asked(config, server.applications)?;
+    let streams = streams(config);
+    let takes_emulation = streams.takes_emulation();
+    let descriptors = machine::descriptors(takes_emulation, proxy::count(&config.proxies));
+    let descriptors = descriptors.map_err(ServeError::Io)?;
+    let asked = asked(config, server.applications, descriptors.to_service)?;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let Asked {
         application,
@@ -73,9 +78,7 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     let readiness = Arc::new(Readiness::new(store.clone()));
     let limits = config.websocket.limits();
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
-    let streams = streams(config);
-    let takes_emulation = streams.takes_emulation();
-    let admission = admission(config, takes_emulation, &node).map_err(ServeError::Io)?;
+    let admission = admission(config, descriptors.connections, &node);
     let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
     let metrics = metrics.with_proxies(proxies);
     let listener = Listener {
@@ -95,7 +98,7 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         echo_path: ECHO_PATH.into(),
         compresses: config.websocket.compression,
         origins,
-        requests_max: machine::requests_max(takes_emulation),
+        requests_max: descriptors.requests,
         handshakes: handshakes(config, server.headers, has_handlers),
         admission: Arc::clone(&admission),
         tls,
@@ -119,19 +122,14 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
 }
 
 /// How many may connect: what is configured, and no more than there are descriptors for.
-fn admission(
-    config: &Config,
-    takes_emulation: bool,
-    node: &Node,
-) -> std::io::Result<Arc<Admission>> {
+fn admission(config: &Config, possible: usize, node: &Node) -> Arc<Admission> {
     let limits = &config.client.limits;
-    let possible = machine::connections_max(takes_emulation)?;
     let wanted = limits.connection_limit.map(NonZeroUsize::get);
-    Ok(Arc::new(Admission::new(
+    Arc::new(Admission::new(
         wanted.map_or(possible, |wanted| wanted.min(possible)),
         limits.connection_rate_limit.map(NonZeroUsize::get),
         Arc::clone(node.budget()),
-    )))
+    ))
 }
 
 /// Everybody who is asked about clients, and what for.
@@ -143,13 +141,17 @@ struct Asked {
 }
 
 /// The handlers of this program, and behind them the services elsewhere. A thread for these is only
-/// there where there are any.
-fn asked(config: &Config, mut all: Vec<Box<dyn Application>>) -> Result<Asked, ServeError> {
+/// there where there are any; to each it keeps at most `sockets_max` connections.
+fn asked(
+    config: &Config,
+    mut all: Vec<Box<dyn Application>>,
+    sockets_max: usize,
+) -> Result<Asked, ServeError> {
     let handlers = all.iter().map(|one| one.interests());
     let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
     if !config.lets_clients_in() && !handlers.has(Interests::CONNECTING) {
         tracing::warn!(
-            "no client can connect: set client.token.hmac_secret_key or another key of tokens,              client.allow_anonymous_connect_without_token, or decide by handlers"
+            "no client can connect: set client.token.hmac_secret_key or another key of tokens, client.allow_anonymous_connect_without_token, or decide by handlers"
         );
     }
     let namespaces = Arc::new(namespaces(config, handlers));
@@ -157,7 +159,7 @@ fn asked(config: &Config, mut all: Vec<Box<dyn Application>>) -> Result<Asked, S
     let (mut proxies, mut background) = (ProxyMetrics::default(), None);
     if rules.all().next().is_some() || rules.rpc.ping.is_some() {
         let thread = Background::start().map_err(ServeError::Io)?;
-        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), &thread)?;
+        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), &thread, sockets_max)?;
         proxies = services.metrics();
         all.push(Box::new(services));
         background = Some(thread);

@@ -5,6 +5,8 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::proxy::SOCKETS_MAX;
+
 /// Descriptors kept for everything that is not an upgraded connection: listeners, epoll, files,
 /// and above all requests to the API and for health, which must be answered when all is full.
 const RESERVED: u64 = 256;
@@ -24,14 +26,20 @@ const fn requests(takes_emulation: bool) -> u64 {
     }
 }
 
-/// How many connections of ordinary requests fit beside [`connections_max`].
-pub(super) fn requests_max(takes_emulation: bool) -> usize {
-    let descriptors = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    usize::try_from(requests(takes_emulation).min(descriptors / 8)).unwrap_or(usize::MAX)
+/// What the descriptors are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Descriptors {
+    /// Upgraded connections.
+    pub(super) connections: usize,
+    /// Connections of ordinary requests, which fit beside these.
+    pub(super) requests: usize,
+    /// Connections to each of the services that are asked about clients.
+    pub(super) to_service: usize,
 }
 
-/// Raises the limit of descriptors as far as it goes, and tells how many connections fit.
-pub(super) fn connections_max(takes_emulation: bool) -> io::Result<usize> {
+/// Raises the limit of descriptors as far as it goes, and divides them. A service that hangs takes
+/// all that it may, and must not take them from clients and probes.
+pub(super) fn descriptors(takes_emulation: bool, services: usize) -> io::Result<Descriptors> {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     let raised = limit.maximum.unwrap_or(u64::MAX);
@@ -44,16 +52,27 @@ pub(super) fn connections_max(takes_emulation: bool) -> io::Result<usize> {
             },
         )?;
     }
-    // With few descriptors most of them are for connections all the same.
-    let connections = raised
-        .saturating_sub((RESERVED + requests(takes_emulation)).min(raised / 4))
-        .max(1);
+    let divided = divide(raised, takes_emulation, services);
     tracing::info!(
         descriptors = raised,
-        connections,
+        connections = divided.connections,
         "limit of open connections"
     );
-    Ok(usize::try_from(connections).unwrap_or(usize::MAX))
+    Ok(divided)
+}
+
+/// With few descriptors half of them or more are for connections all the same.
+fn divide(raised: u64, takes_emulation: bool, services: usize) -> Descriptors {
+    let kept = (RESERVED + requests(takes_emulation)).min(raised / 4);
+    let wanted = SOCKETS_MAX.saturating_mul(services) as u64;
+    let outgoing = wanted.min(raised / 4);
+    let each = outgoing.checked_div(services as u64).unwrap_or_default();
+    let whole = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    Descriptors {
+        connections: whole((raised - kept - outgoing).max(1)),
+        requests: whole(requests(takes_emulation).min(raised / 8)),
+        to_service: whole(each.max(1)),
+    }
 }
 
 /// Half of the memory that the process may use, in bytes: the other half is for connections
@@ -82,6 +101,26 @@ fn total_memory(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_that_services_may_take_are_not_promised_to_connections() {
+        for raised in [1024, 3000, 65_536, 1 << 20] {
+            for services in [0, 1, 3, 64] {
+                let divided = divide(raised, true, services);
+                let outgoing = divided.to_service * services;
+                let promised = divided.connections + divided.requests + outgoing;
+                assert!(
+                    promised as u64 <= raised,
+                    "{raised}, {services}: {divided:?}"
+                );
+                assert!(divided.connections as u64 >= raised / 2, "{divided:?}");
+                assert!(divided.to_service > 0, "{divided:?}");
+            }
+        }
+        assert_eq!(divide(3000, false, 1).to_service, 750);
+        assert_eq!(divide(1 << 20, false, 2).to_service, SOCKETS_MAX);
+        assert_eq!(divide(3000, false, 0).connections, 2250);
+    }
 
     #[test]
     fn the_machines_memory_is_read_in_bytes() {

@@ -31,6 +31,7 @@ use crate::transport::{Routes, bind};
 pub use running::RunningServer;
 pub(crate) use store::boot_id;
 pub use store::{BrokerParts, StoreError};
+pub use tls::TlsError;
 
 /// An error of the application's own making.
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,10 +45,15 @@ type MakeBroker = Box<dyn FnOnce(BrokerParts) -> Result<Arc<dyn Broker>, AnyErro
 pub enum ServeError {
     /// There is no tokio runtime around [`Server::run`].
     NoRuntime,
+    /// The runtime has ended in which the server ran, and the server with it.
+    RuntimeEnded,
+    /// The server has stopped, but what was under way was cut off: when `shutdown.timeout` was over,
+    /// when it was told to stop once more, or when the disk took too long.
+    Unfinished,
     /// A certificate or key is no good.
-    Tls(tls::TlsError),
+    Tls(TlsError),
     /// An origin is not a pattern.
-    Origins(globset::Error),
+    Origins(AnyError),
     /// The data directory cannot be used.
     Store(StoreError),
     /// A service that decides about clients cannot be asked.
@@ -69,6 +75,13 @@ impl fmt::Display for ServeError {
                 "there is no runtime to serve in: call run() in a function under \
                  #[actix_web::main] or #[tokio::main]",
             ),
+            Self::RuntimeEnded => {
+                f.write_str("the runtime has ended in which the server was started")
+            }
+            Self::Unfinished => f.write_str(
+                "the server stopped before everything had ended: its time was over \
+                 (shutdown.timeout), or it was told to stop once more",
+            ),
             Self::Tls(error) => write!(f, "http_server.tls: {error}"),
             Self::Origins(error) => write!(f, "client.allowed_origins: {error}"),
             Self::Store(error) => error.fmt(f),
@@ -81,7 +94,20 @@ impl fmt::Display for ServeError {
     }
 }
 
-impl std::error::Error for ServeError {}
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NoRuntime | Self::RuntimeEnded | Self::Unfinished => None,
+            Self::Tls(error) => Some(error),
+            Self::Origins(error) | Self::Broker(error) => Some(&**error),
+            Self::Ended(error) => Some(error),
+            // These are told as they are.
+            Self::Store(error) => error.source(),
+            Self::Proxy(error) => error.source(),
+            Self::Bind(error) | Self::Io(error) => error.source(),
+        }
+    }
+}
 
 impl From<ProxyError> for ServeError {
     fn from(error: ProxyError) -> Self {
@@ -190,7 +216,8 @@ impl Server {
     }
 
     /// Adds code that decides what clients may do. Of several, each decides what those before it
-    /// leave to the configuration, and the HTTP proxies that are configured come last.
+    /// leave to the configuration, and the HTTP proxies that are configured come last. Renewals are
+    /// asked of the first that names them, and a message goes to the first that takes it.
     pub fn handlers(mut self, handlers: impl Handlers) -> Self {
         self.headers.extend(handlers.headers());
         let adapter = Adapter::new(handlers, Arc::clone(&self.node));
@@ -202,7 +229,7 @@ impl Server {
     ///
     /// It is made once, on the thread that calls [`Server::run`], and is to hand everything that is
     /// published to the inboxes that it is given: see
-    /// [`Broker`] for the contract.
+    /// [`Broker`] for the contract. Replaces one that was given before.
     pub fn broker<B, E>(
         mut self,
         make: impl FnOnce(BrokerParts) -> Result<Arc<B>, E> + Send + 'static,
@@ -220,6 +247,10 @@ impl Server {
 
     /// Listens there, rather than at `http_server.address` and `port`: at the first of the
     /// addresses that can be bound. Port 0 is any free one. An error is told by [`Server::run`].
+    ///
+    /// There is one socket, other than with [`HttpServer`](actix_web::HttpServer::bind): of several
+    /// calls of this and of [`Server::listen`] the last one counts, and a name that has several
+    /// addresses, as `localhost` may, is listened to at one of them.
     pub fn bind(mut self, addresses: impl ToSocketAddrs) -> Self {
         self.socket = Some(bind(addresses).map_err(|error| {
             let told = format!("cannot listen where bind() says: {error}");
@@ -229,13 +260,15 @@ impl Server {
     }
 
     /// Serves a socket that listens already: one that a supervisor handed over, for example.
+    /// Replaces what [`Server::bind`] said before.
     pub fn listen(mut self, socket: TcpListener) -> Self {
         self.socket = Some(Ok(socket));
         self
     }
 
     /// Speaks TLS as the application does elsewhere, rather than as `http_server.tls` says. Its
-    /// list of protocols (ALPN) becomes `http/1.1` alone, with which a WebSocket begins.
+    /// list of protocols (ALPN) becomes `http/1.1` alone, with which a WebSocket begins. Replaces
+    /// what was given before.
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
         self

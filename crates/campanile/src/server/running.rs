@@ -1,8 +1,9 @@
 //! A server that runs: what one can do with it, and how it comes to its end.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_server::{Server as ActixServer, ServerHandle};
 use campanile_engine::broker::DiskBroker;
@@ -21,7 +22,8 @@ use crate::transport::{Admission, listen};
 /// A server that runs.
 ///
 /// Cheap to clone, usable from any thread. Dropping it changes nothing: the server runs until it is
-/// stopped, or until the runtime ends in which it was started.
+/// stopped, or until the runtime ends in which it was started, which cuts everything off: the data
+/// directory is then found as after a crash, and is locked for as long as anybody holds the node.
 #[derive(Clone)]
 pub struct RunningServer {
     local: SocketAddr,
@@ -33,7 +35,23 @@ pub struct RunningServer {
 }
 
 /// How it ended.
-type Outcome = Result<(), Arc<std::io::Error>>;
+type Outcome = Result<(), End>;
+
+/// Another end than it should have.
+#[derive(Clone)]
+enum End {
+    Unfinished,
+    ByItself(Arc<io::Error>),
+}
+
+impl From<End> for ServeError {
+    fn from(end: End) -> Self {
+        match end {
+            End::Unfinished => Self::Unfinished,
+            End::ByItself(error) => Self::Ended(error),
+        }
+    }
+}
 
 /// What has to be shut for a drain, and who is behind it.
 #[derive(Clone)]
@@ -70,6 +88,8 @@ impl RunningServer {
     /// for requests that are under way, closes the data directory, and returns when all of it has
     /// ended, or when `shutdown.timeout` is over. Idempotent.
     ///
+    /// Not to be awaited by what it waits for itself, a route or a handler: spawn it there.
+    ///
     /// # Errors
     /// As [`RunningServer::wait`].
     ///
@@ -84,14 +104,13 @@ impl RunningServer {
     /// Waits until the server has ended, for whatever reason.
     ///
     /// # Errors
-    /// It ended without having been told to, or the runtime that it was started in has ended.
+    /// It ended without having been told to, it was cut off before everything had ended, or the
+    /// runtime that it was started in has ended.
     pub async fn wait(&self) -> Result<(), ServeError> {
         let mut outcome = self.outcome.clone();
         let ended = outcome.wait_for(Option::is_some).await;
-        let outcome = ended.ok().and_then(|outcome| outcome.clone());
-        outcome
-            .unwrap_or_else(|| Err(Arc::new(std::io::ErrorKind::BrokenPipe.into())))
-            .map_err(ServeError::Ended)
+        let ended = ended.ok().and_then(|outcome| outcome.clone());
+        Ok(ended.ok_or(ServeError::RuntimeEnded)??)
     }
 }
 
@@ -180,17 +199,19 @@ impl Keeper {
             mut orders,
         } = self;
         let sweeping = tokio::spawn(sweep(Arc::clone(&doors.node)));
-        let outcome = serve(&doors, actix, &handle, &mut orders).await;
+        let mut outcome = serve(&doors, actix, &handle, &mut orders).await;
         sweeping.abort();
         // Nobody is left who could ask anything.
         drop(background);
-        if let Some(store) = store {
-            store::close(store, orders.next()).await;
+        if let Some(store) = store
+            && !store::close(store, orders.next()).await
+        {
+            outcome = outcome.and(Err(End::Unfinished));
         }
-        if outcome.is_ok() {
+        if !matches!(outcome, Err(End::ByItself(_))) {
             tracing::info!("stopped");
         }
-        outcome.map_err(Arc::new)
+        outcome
     }
 }
 
@@ -200,10 +221,10 @@ async fn serve(
     actix: ActixServer,
     handle: &ServerHandle,
     orders: &mut Orders,
-) -> std::io::Result<()> {
+) -> Outcome {
     let mut serving = std::pin::pin!(actix);
     tokio::select! {
-        ended = &mut serving => return ended,
+        ended = &mut serving => return ended.map_err(|error| End::ByItself(Arc::new(error))),
         () = orders.next() => {}
     }
     let Shutdown { drain, timeout } = doors.shutdown;
@@ -221,19 +242,19 @@ async fn serve(
             tracing::warn!(%error, "the server did not end well");
         }
     };
-    end(ended, timeout, orders).await;
-    Ok(())
+    end(ended, timeout, orders).await
 }
 
 /// Waits for `ended`, but neither longer than `timeout` nor when told to stop once more.
-async fn end(ended: impl Future<Output = ()>, timeout: Duration, orders: &mut Orders) {
+async fn end(ended: impl Future<Output = ()>, timeout: Duration, orders: &mut Orders) -> Outcome {
     tokio::select! {
-        () = ended => {}
+        () = ended => return Ok(()),
         () = orders.next() => tracing::warn!("told to stop once more"),
         () = tokio::time::sleep(timeout) => {
             tracing::warn!(?timeout, "not everything ended in time");
         }
     }
+    Err(End::Unfinished)
 }
 
 /// Being told to stop, by the operating system or by the application.
@@ -267,9 +288,15 @@ impl Doors {
         const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
         self.shut();
         self.node.drain(self.shutdown.drain).await;
-        // Everybody is told why; whoever does not close its side is not waited for any longer than
-        // it takes to read that.
-        while self.node.report().await.stats.clients > 0 {
+        // Everybody is told why, also those who are only about to connect; whoever does not close
+        // its side is not waited for any longer than it takes to read that.
+        let until = Instant::now() + self.shutdown.drain;
+        loop {
+            let stats = self.node.report().await.stats;
+            let may_be_told = stats.connections > 0 && Instant::now() < until;
+            if stats.clients == 0 && !may_be_told {
+                break;
+            }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         let all_left = async {

@@ -240,8 +240,8 @@ fn judge_last_run(found: &Recovered) {
 }
 
 /// Ends the log as it should be. Waits no longer than [`CLOSE_PATIENCE`] for the disk, nor when
-/// `hurry` comes first.
-pub(super) async fn close(broker: Arc<DiskBroker>, hurry: impl Future<Output = ()>) {
+/// `hurry` comes first. Returns whether the log has ended.
+pub(super) async fn close(broker: Arc<DiskBroker>, hurry: impl Future<Output = ()>) -> bool {
     let (tell, closed) = oneshot::channel();
     // Of its own, and with a share in the broker: neither a runtime's end nor the broker's may wait
     // for a disk that stands still.
@@ -267,6 +267,7 @@ pub(super) async fn close(broker: Arc<DiskBroker>, hurry: impl Future<Output = (
              everything in it that was acknowledged"
         ),
     }
+    obstacle.is_none()
 }
 
 #[cfg(test)]
@@ -301,7 +302,7 @@ mod tests {
             watched.await_held(Operation::SyncBytes);
             let _ = held.send(());
         });
-        close(Arc::clone(&broker), async { told.await.expect("it waits") }).await;
+        assert!(!close(Arc::clone(&broker), async { told.await.expect("it waits") }).await);
         watcher.join().expect("it was told");
         disk.release();
         broker.close();
@@ -310,7 +311,7 @@ mod tests {
     #[actix_web::test]
     async fn a_directory_that_was_closed_is_found_so() {
         let disk = SimulatedDisk::default();
-        close(broker(&disk), std::future::pending()).await;
+        assert!(close(broker(&disk), std::future::pending()).await);
         assert!(broker(&disk.kill()).recovered().was_clean);
         let disk = SimulatedDisk::default();
         let killed = broker(&disk);

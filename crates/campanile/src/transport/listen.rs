@@ -161,7 +161,8 @@ pub fn listen(listener: Listener, socket: TcpListener) -> io::Result<(Server, Se
         .workers(listener.worker_count)
         .max_concurrent_connections(listener.requests_max / listener.worker_count)
         .disable_signals()
-        .shutdown_timeout(listener.shutdown_timeout.as_secs())
+        // In whole seconds, and not before ours is over, which tells what was cut off.
+        .shutdown_timeout(listener.shutdown_timeout.as_secs().saturating_add(1))
         .listen("campanile", socket, service)?
         .run();
     let handle = server.handle();

@@ -1,7 +1,7 @@
 //! An application's own code decides about its clients, over real sockets.
 
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use campanile::handlers::{
     Arrival, Credentials, Decision, Grant, Handlers, Interests, Lapse, Renewal, Revision,
@@ -19,7 +19,7 @@ use crate::support::embedded::Embedded;
 
 /// Rooms are for users with a name; some methods.
 struct Club {
-    /// Without a permit, `wait` does not return.
+    /// Without a permit, `wait` does not return, and the end of `quiet` is not noted.
     gate: Arc<Semaphore>,
     told: Arc<Mutex<Vec<String>>>,
 }
@@ -89,6 +89,7 @@ impl Handlers for Club {
             "meta" => session.meta().cloned().unwrap_or_default(),
             "panic" => panic!("as asked"),
             "wait" => {
+                self.note("somebody waits".into());
                 let permit = self.gate.acquire().await;
                 permit.map_err(|_| Refusal::INTERNAL)?.forget();
                 payload::json("waited")?
@@ -129,6 +130,10 @@ impl Handlers for Club {
     }
 
     async fn disconnected(&self, session: &SessionHandle, reason: &Disconnect) {
+        if session.user().as_str() == "quiet" {
+            let permit = self.gate.acquire().await;
+            permit.expect("it is never closed").forget();
+        }
         self.note(format!("{} left: {reason}", session.user().as_str()));
     }
 }
@@ -241,8 +246,14 @@ fn so_many_commands_of_a_session_may_wait_as_are_configured() {
     let call = |id, method| json!({"id": id, "rpc": {"method": method, "data": "x"}});
     ann.send_json(&call(5, "wait"));
     assert_eq!(ann.command(&call(6, "echo"))["id"], 6);
-    ann.send_json(&call(7, "wait"));
-    ann.send_json(&call(8, "echo"));
+    // Come together, so that the second one is there when the first one waits.
+    ann.send_text(&format!("{}\n{}", call(7, "wait"), call(8, "echo")));
+    // On the same worker, and so behind both.
+    let mut bob = place.member("bob");
+    assert_eq!(bob.command(&call(9, "echo"))["id"], 9);
+    let told = place.told.lock().expect("nobody panics here").clone();
+    let waiting = told.iter().filter(|line| *line == "somebody waits");
+    assert_eq!(waiting.count(), 2, "{told:?}");
     place.gate.add_permits(1);
     let first = ann.reply();
     assert_eq!(first["rpc"]["data"], "waited");
@@ -317,12 +328,20 @@ fn permission_to_read_is_asked_for() {
 #[test]
 fn every_end_is_told_before_the_server_has_stopped() {
     let place = Place::open(json!({}));
-    let mut rude = place.member("rude");
-    let _quiet = place.member("quiet");
+    let (mut rude, mut quiet) = (place.member("rude"), place.member("quiet"));
     rude.send_json(&json!({"send": {"data": "rude"}}));
     rude.expect_close(4500);
     let told = Arc::clone(&place.told);
-    place.embedded.stop();
+    let embedded = place.embedded;
+    embedded.wait_for(embedded.server.drain());
+    quiet.expect_close(3001);
+    drop((rude, quiet));
+    // Nobody is connected any more: a server that waited for nothing else would have stopped now.
+    let (server, moment) = (embedded.server.clone(), Duration::from_millis(300));
+    let early = embedded.wait_for(async { tokio::time::timeout(moment, server.stop()).await });
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    place.gate.add_permits(1);
+    embedded.stop();
     let mut told = told.lock().expect("nobody panics here").clone();
     told.sort();
     assert_eq!(
@@ -427,4 +446,30 @@ fn later_handlers_decide_what_the_first_leave_open() {
     );
     assert_eq!(client.command(&call("echo"))["rpc"]["data"], 1);
     embedded.stop();
+}
+
+/// Never decides.
+struct Undecided;
+
+impl Handlers for Undecided {
+    async fn connecting(&self, _: Arrival<'_>) -> Decision<Credentials> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn who_is_still_being_decided_about_is_told_of_the_end_too() {
+    let changes = json!({"shutdown": {"drain": "2s"}});
+    let embedded = Embedded::start(changes, |server| server.handlers(Undecided));
+    let mut clients: Vec<_> = (0..20).map(|_| embedded.client(WEBSOCKET)).collect();
+    for client in &mut clients {
+        client.send_json(&json!({"id": 1, "connect": {}}));
+    }
+    let told = std::thread::spawn(move || {
+        for client in &mut clients {
+            client.expect_close(3001);
+        }
+    });
+    embedded.stop();
+    told.join().expect("everybody is told");
 }

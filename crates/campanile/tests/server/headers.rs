@@ -31,14 +31,27 @@ impl Handlers for Mirror {
     }
 
     async fn connecting(&self, arrival: Arrival<'_>) -> Decision<Credentials> {
-        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-        let headers = arrival.headers.iter();
-        let headers: BTreeMap<_, _> = headers.map(|(name, value)| (name, text(value))).collect();
-        let peer = arrival.handshake.and_then(|known| known.peer);
-        let mut credentials = Credentials::of("42");
-        credentials.data = Some(payload::json(&json!({"headers": headers, "peer": peer}))?);
-        Ok(Verdict::Allowed(credentials))
+        tell(&arrival)
     }
+}
+
+/// The same, of those headers that nobody names.
+struct Unnamed;
+
+impl Handlers for Unnamed {
+    async fn connecting(&self, arrival: Arrival<'_>) -> Decision<Credentials> {
+        tell(&arrival)
+    }
+}
+
+fn tell(arrival: &Arrival<'_>) -> Decision<Credentials> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = arrival.headers.iter();
+    let headers: BTreeMap<_, _> = headers.map(|(name, value)| (name, text(value))).collect();
+    let peer = arrival.handshake.and_then(|known| known.peer);
+    let mut credentials = Credentials::of("42");
+    credentials.data = Some(payload::json(&json!({"headers": headers, "peer": peer}))?);
+    Ok(Verdict::Allowed(credentials))
 }
 
 /// With a service for calls, which nobody makes, but which could be told of emulated headers.
@@ -102,6 +115,20 @@ fn the_application_sees_the_wanted_headers_over_every_transport() {
     ];
     let expected = json!({"headers": {"x-real": "1", "x-theme": "dark"}, "peer": "127.0.0.1"});
     assert_eq!(seen(&server, &headers), vec![expected; 6]);
+    server.stop();
+}
+
+#[test]
+fn without_a_word_of_the_application_it_sees_who_its_users_say_they_are() {
+    let server = Embedded::start(json!({}), |server| server.handlers(Unnamed));
+    let upgrade = Upgrade::new(WEBSOCKET)
+        .header("Authorization", "Bearer 1")
+        .header("Cookie", "session=2")
+        .header("X-Real", "3");
+    let mut client = Client::upgrade(server.tcp(), &upgrade.bytes());
+    let reply = client.command(&json!({"id": 1, "connect": {}}));
+    let expected = json!({"authorization": "Bearer 1", "cookie": "session=2"});
+    assert_eq!(reply["connect"]["data"]["headers"], expected);
     server.stop();
 }
 

@@ -1,5 +1,6 @@
 //! The life of a server that an application runs in its own process.
 
+use std::error::Error as _;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -204,8 +205,14 @@ async fn what_hinders_it_is_told_when_it_is_to_run() {
             .bind("127.0.0.1:0")
             .broker(|_| Err::<Arc<MemoryBroker>, _>("no cable"))
     };
-    let told = run(memory, broken).to_string();
-    assert_eq!(told, "the broker cannot be made: no cable");
+    let told = run(memory, broken);
+    assert_eq!(told.to_string(), "the broker cannot be made: no cable");
+    let cause = told.source().map(ToString::to_string);
+    assert_eq!(cause.as_deref(), Some("no cable"));
+    let origin = format!("{memory}client.allowed_origins = ['[']");
+    let told = run(&origin, |server| server.bind("127.0.0.1:0"));
+    assert!(told.is_configuration(), "{told}");
+    assert!(told.source().is_some(), "{told}");
 }
 
 #[test]

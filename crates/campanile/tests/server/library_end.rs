@@ -1,19 +1,23 @@
 //! What is left of a server in a process that goes on without it.
 
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::{env, io};
 
 use campanile::engine::broker::MemoryBroker;
-use campanile::protocol::Refusal;
-use campanile::{Node, RunningServer, Server};
+use campanile::handlers::{Handlers, SessionHandle};
+use campanile::protocol::{Disconnect, Refusal};
+use campanile::{Node, RunningServer, ServeError, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::client::WEBSOCKET;
+use crate::support::PATIENCE;
+use crate::support::client::{Client, WEBSOCKET};
 use crate::support::embedded::{Embedded, config};
+use crate::support::http::Upgrade;
 use crate::support::log::Log;
 use crate::support::server::Home;
 
@@ -122,6 +126,59 @@ fn servers_of_one_process_know_nothing_of_each_other() {
     publish(&other, "3");
     others.expect_publication("news", &json!(3));
     other.stop();
+}
+
+/// A session, opened while the runtime goes on.
+async fn visitor(server: &RunningServer) -> Client {
+    let stream = TcpStream::connect(server.local_addr()).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let come = move || {
+        let mut client = Client::upgrade(stream, &Upgrade::new(WEBSOCKET).bytes());
+        client.log_in();
+        client
+    };
+    let client = tokio::task::spawn_blocking(come).await;
+    client.expect("it is let in")
+}
+
+/// Never comes to an end with anybody.
+struct Endless;
+
+impl Handlers for Endless {
+    async fn disconnected(&self, _: &SessionHandle, _: &Disconnect) {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[test]
+fn a_stop_that_was_cut_off_says_so_and_leaves_the_port_free() {
+    let changes = json!({"shutdown": {"timeout": "200ms"}});
+    let server = Server::new(config(changes)).handlers(Endless);
+    actix_rt::System::new().block_on(async {
+        let server = server.without_signals().bind("127.0.0.1:0").run();
+        let server = server.expect("it serves");
+        let mut client = visitor(&server).await;
+        for ended in [server.stop().await, server.wait().await] {
+            assert!(matches!(ended, Err(ServeError::Unfinished)), "{ended:?}");
+        }
+        client.expect_close(3001);
+        assert!(TcpStream::connect(server.local_addr()).is_err());
+    });
+}
+
+#[test]
+fn a_server_whose_runtime_has_ended_says_so_and_leaves_the_port_free() {
+    let system = actix_rt::System::new();
+    let server = system.block_on(async {
+        let server = Server::new(config(json!({}))).without_signals();
+        let server = server.bind("127.0.0.1:0").run().expect("it serves");
+        visitor(&server).await;
+        server
+    });
+    drop(system);
+    assert!(TcpStream::connect(server.local_addr()).is_err());
+    let ended = actix_rt::System::new().block_on(server.stop());
+    assert!(matches!(ended, Err(ServeError::RuntimeEnded)), "{ended:?}");
 }
 
 #[test]

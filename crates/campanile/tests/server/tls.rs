@@ -1,16 +1,19 @@
 //! The same over TLS.
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use campanile_protocol::ws::Opcode;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 use serde_json::json;
 
 use crate::support::API_KEY;
 use crate::support::client::{Client, ECHO, Received, WEBSOCKET, masked};
+use crate::support::embedded::Embedded;
 use crate::support::http::{Response, Upgrade, exchange, exchange_bytes, request};
 use crate::support::server::{Server, Setup};
 use crate::support::stream::{HTTP_STREAM, Stream as Body, emulation, transports};
@@ -23,18 +26,34 @@ struct Secured {
     trust: Arc<ClientConfig>,
 }
 
+fn certificate() -> CertifiedKey<KeyPair> {
+    rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a name")
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn trust(made: &CertifiedKey<KeyPair>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("a certificate");
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("it has them")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn secured(stream: TcpStream, trust: &Arc<ClientConfig>) -> Stream {
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(Arc::clone(trust), name).expect("a client");
+    StreamOwned::new(connection, stream)
+}
+
 impl Secured {
     fn start() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a name");
-        let mut roots = RootCertStore::empty();
-        let own = made.cert.der().clone();
-        roots.add(own).expect("a certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let trust = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("it has them")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let made = certificate();
+        let trust = trust(&made);
         let server = Setup::new()
             .with(json!({
                 "http_server": {"tls": {
@@ -53,9 +72,7 @@ impl Secured {
     }
 
     fn stream(&self) -> Stream {
-        let name = ServerName::try_from("localhost").expect("a name");
-        let connection = ClientConnection::new(Arc::clone(&self.trust), name).expect("a client");
-        StreamOwned::new(connection, self.server.tcp())
+        secured(self.server.tcp(), &self.trust)
     }
 
     fn client(&self, path: &str) -> Client<Stream> {
@@ -193,4 +210,34 @@ fn clients_over_tls_are_told_of_a_shutdown() {
     secured.server.signal(rustix::process::Signal::TERM);
     assert_eq!(client.expect_close(3001), "shutdown");
     secured.server.log.wait_for(": stopped");
+}
+
+/// With a list of protocols that would suit other servers of the application.
+#[test]
+fn an_applications_own_socket_and_certificate_are_served() {
+    let made = certificate();
+    let mut trust = trust(&made);
+    trust.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let mut own = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("it has them")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("they belong together");
+    own.alpn_protocols = trust.alpn_protocols.clone();
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = socket.local_addr().expect("it is bound");
+    let application = Embedded::start(json!({}), move |server| {
+        server.listen(socket).tls(Arc::new(own))
+    });
+    assert_eq!(application.address(), address);
+    let stream = secured(application.tcp(), &Arc::new(trust));
+    let mut client = Client::upgrade(stream, &Upgrade::new(ECHO).bytes());
+    let agreed = client.stream.conn.alpn_protocol();
+    assert_eq!(agreed, Some(&b"http/1.1"[..]));
+    client.send_text("secret");
+    assert_eq!(client.receive(), Received::Text("secret".into()));
+    drop(client);
+    application.stop();
 }

@@ -214,6 +214,9 @@ pub trait Application: Send + Sync + 'static {
     ///
     /// What is allowed becomes a server-side subscription; what is refused is passed over, unless
     /// the refusal is temporary, which is one of the whole connection.
+    ///
+    /// The session is not live yet: nothing can be sent to it, and should it never be, neither
+    /// [`Application::connected`] nor [`Application::disconnected`] tells of it.
     fn wish<'a>(
         &'a self,
         caller: &'a Arc<Caller>,

@@ -218,7 +218,7 @@ mod tests {
             let bomb = Bomb;
             Box::pin(async move {
                 let _bomb = bomb;
-                pending().await
+                pending::<()>().await;
             })
         })
     }

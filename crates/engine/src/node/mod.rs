@@ -309,12 +309,7 @@ impl Node {
                 self.broker.unsubscribe(shard, &channel).await;
             }
             Tell::RenewPresence { channel, info } => {
-                let _turn = self.turns.take((shard, channel.clone())).await;
-                if let Err(error) = self.presence.add(&channel, info).await
-                    && let Some(unsaid) = BROKER_FAULTS.pass()
-                {
-                    tracing::warn!(?channel, %error, unsaid, "presence tells what was before");
-                }
+                self.renew_presence(shard, &channel, info).await;
             }
             Tell::RemovePresence { channel, client } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
@@ -411,6 +406,16 @@ impl Node {
             self.presence.add(channel, info).await?;
         }
         Ok(joined)
+    }
+
+    async fn renew_presence(&self, shard: ShardId, channel: &ChannelName, info: Arc<ClientInfo>) {
+        let _turn = self.turns.take((shard, channel.clone())).await;
+        let renewed = self.presence.add(channel, info).await;
+        if let Err(error) = renewed
+            && let Some(unsaid) = BROKER_FAULTS.pass()
+        {
+            tracing::warn!(?channel, %error, unsaid, "presence shows what was before");
+        }
     }
 
     async fn publish_for_client(

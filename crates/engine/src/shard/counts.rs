@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct ShardStats {
+    /// Connections of any kind: with live sessions, with others, and such as are about to end.
+    pub connections: usize,
     /// Live sessions.
     pub clients: usize,
     /// Users with live sessions here.
@@ -68,6 +70,7 @@ impl ShardReport {
     /// Adds what another shard tells. Users of several shards count in each.
     pub fn add(&mut self, other: &Self) {
         let (stats, more) = (&mut self.stats, other.stats);
+        stats.connections += more.connections;
         stats.clients += more.clients;
         stats.users += more.users;
         stats.channels += more.channels;

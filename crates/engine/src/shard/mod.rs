@@ -169,6 +169,7 @@ impl Shard {
     #[must_use]
     pub fn stats(&self) -> ShardStats {
         ShardStats {
+            connections: self.connection_count(),
             clients: self.live,
             users: self.hub.user_count(),
             channels: self.hub.channel_count(),

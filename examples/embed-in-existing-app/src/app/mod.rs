@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorBadRequest, ErrorInternalServerError, ErrorUnauthorized};
-use actix_web::http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use actix_web::http::header::{
+    COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN, SET_COOKIE,
+};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, Form, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse};
@@ -78,6 +80,7 @@ pub(crate) fn cookies(headers: &HeaderMap) -> &str {
 /// Its routes, behind its middleware.
 pub(crate) fn routes(services: &mut ServiceConfig) {
     let all = web::scope("")
+        .wrap(from_fn(refuse_foreign))
         .wrap(from_fn(count))
         .route("/", web::get().to(page))
         .route("/style.css", web::get().to(pages::style))
@@ -101,6 +104,28 @@ async fn count(
     let name = HeaderName::from_static("x-request-number");
     response.headers_mut().insert(name, number.into());
     Ok(response)
+}
+
+/// Refuses forms on pages of others. The cookie comes along from other ports and subdomains of our
+/// name; browsers say with each form which page it is on, and programs have nobody to betray.
+async fn refuse_foreign(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let is_own = match request.headers().get(ORIGIN).map(HeaderValue::to_str) {
+        None => true,
+        Some(Err(_)) => false,
+        // By host and port alone: what speaks TLS may stand in front.
+        Some(Ok(origin)) => {
+            let page = origin.split_once("://").map(|(_, page)| page);
+            page.is_some_and(|page| page.eq_ignore_ascii_case(request.connection_info().host()))
+        }
+    };
+    if is_own || request.method().is_safe() {
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
+    let refusal = HttpResponse::Forbidden().body("this is not for pages of other origins");
+    Ok(request.into_response(refusal).map_into_right_body())
 }
 
 async fn page(desk: Data<Desk>, request: HttpRequest) -> HttpResponse {

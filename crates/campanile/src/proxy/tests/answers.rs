@@ -112,6 +112,22 @@ async fn a_channel_of_an_unknown_namespace_is_error_102() {
 }
 
 #[tokio::test]
+async fn a_channel_with_too_long_a_name_is_error_107() {
+    let backend = Backend::start();
+    let rig = Rig::asking(&backend);
+    let longest = "x".repeat(255);
+    let channels = json!({"result": {"channels": [longest]}});
+    assert!(connected(&backend, &rig, &channels).await.is_ok());
+    for channels in [
+        json!({"channels": ["news", longest.clone() + "x"]}),
+        json!({"subs": {longest.clone() + "x": {}}}),
+    ] {
+        let decision = connected(&backend, &rig, &json!({"result": channels})).await;
+        assert_eq!(refusal(decision), (107, "bad request".to_owned(), false));
+    }
+}
+
+#[tokio::test]
 async fn a_no_of_the_application_reaches_the_client() {
     let backend = Backend::start();
     let rig = Rig::asking(&backend);

@@ -253,6 +253,13 @@ async fn the_log_names_the_proxy_and_the_cause_and_no_secret() {
     let rig = Rig::new(with_secrets(&wire::is_nowhere().await));
     assert!(rig.rpc("hush", r#""hush""#).await.is_err());
     assert_logged(&log, "onnect");
+    let (url, asked, _closed) = wire::says_nothing().await;
+    let rig = Rig::new(with_secrets(&url));
+    tokio::select! {
+        decision = rig.rpc("hush", "") => panic!("{decision:?}"),
+        asked = asked => asked.unwrap(),
+    }
+    assert_logged(&log, "no answer when nobody waited any more, after 0.");
 }
 
 /// The one line since the last time.

@@ -2,24 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::timeout;
 
+use super::super::count;
 use super::super::metrics::Kind;
 use super::*;
 
-/// One proxy for all calls, with so many places.
+/// One proxy for all calls, over so many connections.
 fn narrow(
     backend: &Backend,
     timeout: Duration,
-    inflight_max: usize,
+    sockets_max: usize,
 ) -> (ProxyApplication, Background) {
     let proxies = everything(Proxy {
         timeout,
         ..proxy(backend.url())
     });
     let background = Background::start().unwrap();
-    let application =
-        ProxyApplication::with_places(&proxies, namespaces(), &background, inflight_max);
+    let application = ProxyApplication::new(&proxies, namespaces(), &background, sockets_max);
     (application.unwrap(), background)
 }
 
@@ -77,10 +80,10 @@ async fn hundreds_of_questions_are_under_way_at_once() {
 }
 
 #[tokio::test]
-async fn no_more_questions_are_sent_than_there_are_places() {
+async fn no_more_questions_are_sent_than_there_are_connections_for() {
     let backend = Backend::start();
     backend.close();
-    let (application, _background) = narrow(&backend, PATIENCE, 4);
+    let (application, _background) = narrow(&backend, PATIENCE, 8);
     let caller = caller();
     let questions = join_all((0..20).map(|_| application.rpc(&caller, "add", b"")));
     let open = async {
@@ -100,6 +103,18 @@ async fn no_more_questions_are_sent_than_there_are_places() {
     assert!(peers.len() <= 8, "{}", peers.len());
 }
 
+#[test]
+fn a_service_that_is_asked_many_things_counts_once() {
+    let same = everything(proxy("http://localhost"));
+    assert_eq!(count(&same), 1);
+    let other = Some(Arc::new(proxy("http://localhost")));
+    let two = Proxies {
+        connect: other,
+        ..same
+    };
+    assert_eq!(count(&two), 2);
+}
+
 #[tokio::test]
 async fn waiting_for_a_place_takes_from_the_time() {
     let backend = Backend::start();
@@ -111,6 +126,34 @@ async fn waiting_for_a_place_takes_from_the_time() {
 }
 
 #[tokio::test]
+async fn answers_that_stall_do_not_take_all_memory() {
+    let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n".to_vec();
+    answer.resize(answer.len() + 1024 * 1024 - 1, b' ');
+    let (url, served) = wire::stalls(answer).await;
+    let rig = Rig::new(Proxy {
+        timeout: 20 * PATIENCE,
+        ..proxy(&url)
+    });
+    // There is room for 64 of them.
+    let mut questions: FuturesUnordered<_> = (0..70).map(|_| rig.rpc("add", "")).collect();
+    for _ in 0..6 {
+        let decision = timeout(PATIENCE, questions.next()).await;
+        assert_eq!(refusal(decision.unwrap().unwrap()), internal());
+    }
+    served.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_was_read_gives_its_room_back() {
+    let backend = Backend::start();
+    let rig = Rig::asking(&backend);
+    backend.answer(200, "{}".to_owned() + &" ".repeat(1024 * 1024 - 2));
+    for _ in 0..70 {
+        assert!(rig.rpc("add", "").await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_nobody_waits_for_is_hung_up() {
     let (url, asked, closed) = wire::says_nothing().await;
     let rig = Rig::new(proxy(&url));
@@ -119,7 +162,7 @@ async fn a_question_that_nobody_waits_for_is_hung_up() {
         asked = asked => asked.unwrap(),
     }
     closed.await.unwrap();
-    assert_eq!(counts(&rig.application, Kind::Rpc), (0, 0), "no failure");
+    assert_eq!(counts(&rig.application, Kind::Rpc), (0, 1), "an error");
 }
 
 #[tokio::test]

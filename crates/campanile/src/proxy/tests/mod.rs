@@ -24,7 +24,7 @@ use campanile_protocol::command::{ConnectRequest, SubscribeRequest};
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::{ClientId, Payload, UserId, Wire};
 
-use super::{ProxyApplication, ProxyError};
+use super::{ProxyApplication, ProxyError, SOCKETS_MAX};
 use crate::background::Background;
 use crate::config::{ChannelProxies, Proxies, Proxy, RpcProxies};
 use backend::Backend;
@@ -93,7 +93,7 @@ impl Rig {
 
     fn of(proxies: &Proxies) -> Result<Self, ProxyError> {
         let background = Background::start().unwrap();
-        let application = ProxyApplication::new(proxies, namespaces(), &background)?;
+        let application = ProxyApplication::new(proxies, namespaces(), &background, SOCKETS_MAX)?;
         Ok(Self {
             application,
             _background: background,

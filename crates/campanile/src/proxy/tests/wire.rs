@@ -23,6 +23,25 @@ pub(super) async fn says(answer: &'static str) -> (String, JoinHandle<()>) {
     (url, served)
 }
 
+/// Answers with these bytes on each of many connections, and keeps them all.
+pub(super) async fn stalls(answer: Vec<u8>) -> (String, JoinHandle<()>) {
+    let (listener, url) = listen("http").await;
+    let answer = Arc::new(answer);
+    let served = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = Arc::clone(&answer);
+            tokio::spawn(async move {
+                read_request(&mut stream).await;
+                // Whoever has enough of it hangs up.
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.read(&mut [0]).await;
+            });
+        }
+    });
+    (url, served)
+}
+
 /// Says nothing. Tells when it has been asked, and ends when the other side has closed.
 pub(super) async fn says_nothing() -> (String, oneshot::Receiver<()>, JoinHandle<()>) {
     let (listener, url) = listen("http").await;
