@@ -75,6 +75,20 @@ pub(crate) use applications::Applications;
 /// # Compile errors that mean something else
 /// "future cannot be sent between threads safely": something that is not `Send` (an `Rc`, a lock's
 /// guard) lives across an await in that method.
+///
+/// ```compile_fail
+/// # use campanile::handlers::{Handlers, SessionHandle};
+/// # use std::sync::Mutex;
+/// struct Counter(Mutex<u64>);
+///
+/// impl Handlers for Counter {
+///     async fn connected(&self, session: &SessionHandle) {
+///         let mut count = self.0.lock().unwrap();
+///         *count += 1;
+///         session.send(*b"welcome").await; // with the lock held
+///     }
+/// }
+/// ```
 pub trait Handlers: Send + Sync + 'static {
     /// What is asked at all; called once, when the server is made.
     ///

@@ -169,9 +169,11 @@ impl ServeError {
 /// ```
 ///
 /// # Routes of both
-/// Everything is on one port. The server's own routes (`/connection/…`, `/api/…`, `/ready` and
-/// whatever else is configured) come first; the application's may be anything else. Handlers get the node as [`web::Data<Node>`](actix_web::web::Data).
-/// Middleware belongs to a scope: `services.service(web::scope("").wrap(…).route(…))`; none of it
+/// Everything is on one port. The server's own routes come first: `/connection/echo`, `/ready`,
+/// `/healthcheck`, and what is configured of the transports (`/connection/…`, `/emulation`), of the
+/// API (`/api/…`), `/health` and `/metrics`. The application's may be anything else; one with the
+/// same path is never reached. Its handlers get the node as
+/// [`web::Data<Node>`](actix_web::web::Data). Middleware belongs to a scope: `services.service(web::scope("").wrap(…).route(…))`; none of it
 /// sees the server's own routes.
 ///
 /// WebSocket routes of the application's own work as they do elsewhere, with `actix-ws` for example.
@@ -228,8 +230,7 @@ impl Server {
     /// Uses another broker than the configured engine.
     ///
     /// It is made once, on the thread that calls [`Server::run`], and is to hand everything that is
-    /// published to the inboxes that it is given: see
-    /// [`Broker`] for the contract. Replaces one that was given before.
+    /// published to the inboxes that it is given: see [`Broker`] for the contract. Replaces one that was given before.
     pub fn broker<B, E>(
         mut self,
         make: impl FnOnce(BrokerParts) -> Result<Arc<B>, E> + Send + 'static,
@@ -267,8 +268,9 @@ impl Server {
     }
 
     /// Speaks TLS as the application does elsewhere, rather than as `http_server.tls` says. Its
-    /// list of protocols (ALPN) becomes `http/1.1` alone, with which a WebSocket begins. Replaces
-    /// what was given before.
+    /// list of protocols (ALPN) becomes `http/1.1` alone, with which a WebSocket begins: challenges
+    /// of `acme-tls/1` need another port. Client certificates are verified as it says; who they
+    /// name is not told to handlers. Replaces what was given before.
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
         self
