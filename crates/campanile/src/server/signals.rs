@@ -28,12 +28,16 @@ struct Heeded {
 impl StopSignals {
     /// Those of the process.
     pub(super) fn heed() -> io::Result<Self> {
+        // First, since what is called for a signal is called in this order: were the streams woken
+        // before, a server could come to its end, and signals to their default effect, while the
+        // one that told it to stop is still being handled.
+        let listener = Listener::new()?;
         Ok(Self {
             heeded: Some(Heeded {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 _survived: signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?,
-                _listener: Listener::new()?,
+                _listener: listener,
             }),
         })
     }
