@@ -107,6 +107,8 @@ pub struct Session {
     /// Where the first ping falls between half an interval and a whole one, in 65,536ths.
     jitter: u16,
     has_unanswered_ping: bool,
+    /// Whether it has been the only one of its user, where only one may be.
+    has_claimed: bool,
     /// While opened, connecting or refused: when that ends.
     /// While live: when the next ping or the pong for the last one is due.
     deadline: Moment,
@@ -149,6 +151,7 @@ impl Session {
             info: Arc::new(info),
             jitter,
             has_unanswered_ping: false,
+            has_claimed: false,
             deadline: context.now.moment + context.settings.stale_close_delay,
             expires: None,
             subscriptions: Vec::new(),

@@ -30,8 +30,12 @@ pub enum Order {
     },
     /// End the session.
     Disconnect(Disconnect),
-    /// Nothing: whoever gives it wants to know whether anybody is there.
-    Nothing,
+    /// Be the only one of its user from now on, until another one is. Whoever gives it wants to know
+    /// whether anybody is there.
+    Claim,
+    /// End for another one that is the only one now. Nothing happens to a session that has yet to
+    /// claim that, since it is newer.
+    Yield,
     /// Send a message outside of any channel.
     Message(Payload),
     /// The credentials now run out at this Unix second, or never.
@@ -52,8 +56,12 @@ impl Session {
     ) {
         match order {
             Order::Disconnect(disconnect) => self.close(disconnect, effects),
-            Order::Nothing => {}
             _ if self.state != State::Live => {}
+            Order::Claim => self.has_claimed = true,
+            Order::Yield if self.has_claimed => {
+                self.close(Disconnect::CONNECTION_LIMIT, effects);
+            }
+            Order::Yield => {}
             // Its client could not tell one channel's payloads from another's.
             Order::Subscribe { .. } if self.is_plain() => {}
             Order::Subscribe {

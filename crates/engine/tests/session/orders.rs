@@ -175,3 +175,12 @@ fn an_order_replaces_what_the_connection_tells_about_itself() {
     };
     assert_eq!(desk.ask(publish("c")), ["ask publish c by 42 (2) 9"]);
 }
+
+#[test]
+fn only_a_session_that_has_been_the_only_one_gives_way_to_another() {
+    let mut desk = Desk::live();
+    assert_eq!(desk.order(Order::Yield), [""; 0]);
+    assert_eq!(desk.order(Order::Claim), [""; 0]);
+    let said = desk.order(Order::Yield);
+    assert!(said.iter().any(|line| line.contains("3504")), "{said:?}");
+}
