@@ -61,6 +61,7 @@ pub mod metrics;
 #[doc(hidden)]
 pub mod operations;
 mod overrides;
+mod tls;
 #[doc(hidden)]
 pub mod transport;
 #[doc(hidden)]

@@ -11,7 +11,6 @@ use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{Disconnect, Payload};
 
 /// Asks each in turn what it wants to be asked, until one decides. Of what is told, all hear.
-#[derive(Default)]
 pub(crate) struct Applications(Vec<(Interests, Box<dyn Application>)>);
 
 impl Applications {

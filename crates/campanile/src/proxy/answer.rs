@@ -153,32 +153,17 @@ pub(super) struct ConnectFields {
     #[serde(default, deserialize_with = "base64")]
     b64data: Option<Payload>,
     channels: Option<BTreeSet<String>>,
-    subs: Option<BTreeMap<String, SubFields>>,
+    subs: Option<BTreeMap<String, SubscribeFields>>,
     #[serde(default, deserialize_with = "json")]
     meta: Option<Payload>,
-}
-
-/// A server-side subscription. Its `expire_at` is not looked at, as in Centrifugo.
-#[derive(Deserialize)]
-struct SubFields {
-    #[serde(default, deserialize_with = "json")]
-    info: Option<Payload>,
-    #[serde(default, deserialize_with = "base64")]
-    b64info: Option<Payload>,
-    #[serde(default, deserialize_with = "json")]
-    data: Option<Payload>,
-    #[serde(default, deserialize_with = "base64")]
-    b64data: Option<Payload>,
-    #[serde(rename = "override")]
-    overrides: Option<OverrideFields>,
-    cache_recover: Option<bool>,
 }
 
 impl ConnectFields {
     pub(super) fn credentials(self) -> Credentials {
         let subs = self.subs.unwrap_or_default().into_iter();
-        let mut subscriptions: BTreeMap<_, _> =
-            subs.map(|(channel, sub)| (channel, sub.grant())).collect();
+        let mut subscriptions: BTreeMap<_, _> = subs
+            .map(|(channel, sub)| (channel, sub.server_side()))
+            .collect();
         for channel in self.channels.unwrap_or_default() {
             subscriptions.entry(channel).or_default();
         }
@@ -192,21 +177,6 @@ impl ConnectFields {
         credentials.considers_wishes = false;
         credentials
     }
-}
-
-impl SubFields {
-    fn grant(self) -> Grant {
-        let mut grant = Grant::as_configured();
-        grant.info = self.b64info.or(self.info);
-        grant.data = self.b64data.or(self.data);
-        grant.overrides = overrides(self.overrides);
-        grant.recovers_cache = self.cache_recover.unwrap_or_default();
-        grant
-    }
-}
-
-fn overrides(fields: Option<OverrideFields>) -> campanile_engine::authority::Overrides {
-    fields.map_or_else(Default::default, |fields| fields.overrides())
 }
 
 /// `result` of refresh and of sub_refresh: sections 6.3 and 6.7.
@@ -236,7 +206,7 @@ impl RenewalFields {
     }
 }
 
-/// `result` of subscribe: section 6.4.
+/// `result` of subscribe, and one of `subs` in that of connect: sections 6.4 and 6.2.
 #[derive(Default, Deserialize)]
 pub(super) struct SubscribeFields {
     expire_at: Option<i64>,
@@ -250,6 +220,7 @@ pub(super) struct SubscribeFields {
     b64data: Option<Payload>,
     #[serde(rename = "override")]
     overrides: Option<OverrideFields>,
+    cache_recover: Option<bool>,
 }
 
 impl SubscribeFields {
@@ -258,7 +229,18 @@ impl SubscribeFields {
         grant.info = self.b64info.or(self.info);
         grant.data = self.b64data.or(self.data);
         grant.expire_at = self.expire_at.filter(|at| *at != 0);
-        grant.overrides = overrides(self.overrides);
+        let overrides = self.overrides;
+        grant.overrides = overrides.map_or_else(Default::default, |fields| fields.overrides());
+        grant
+    }
+
+    /// What one of `subs` grants. Its `expire_at` is not looked at, as in Centrifugo; that it may
+    /// bring the cache's latest is said here only.
+    fn server_side(self) -> Grant {
+        let recovers_cache = self.cache_recover.unwrap_or_default();
+        let mut grant = self.grant();
+        grant.expire_at = None;
+        grant.recovers_cache = recovers_cache;
         grant
     }
 }

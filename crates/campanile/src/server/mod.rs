@@ -33,6 +33,8 @@ pub(crate) use store::boot_id;
 pub use store::{BrokerParts, StoreError};
 pub use tls::TlsError;
 
+pub use crate::tls::PemError;
+
 /// An error of the application's own making.
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 

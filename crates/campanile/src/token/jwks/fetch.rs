@@ -35,7 +35,7 @@ pub(super) fn agent(endpoint: &JwksEndpoint, timeout: Duration) -> Agent {
         .iter()
         .map(|root| Certificate::from_der(root).to_owned())
         .collect();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = crate::tls::provider();
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(provider)
         .root_certs(RootCerts::Specific(Arc::new(roots)))
