@@ -9,8 +9,9 @@ Prints what the server's memory grew by, and what became of the one that does no
 """
 import http.client, json, os, signal, socket, subprocess, sys, tempfile, threading, time
 
+from subscriber import pss, subscribe
+
 MESSAGES, BYTES = 4_000, 50_000
-CONNECT = b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"fan"}}'
 SETTINGS = """
 http_server = { address = "127.0.0.1", port = %d }
 engine = { type = "memory" }
@@ -18,30 +19,6 @@ http_api = { insecure = true }
 client = { allow_anonymous_connect_without_token = true }
 channel = { without_namespace = { allow_subscribe_for_client = true, allow_subscribe_for_anonymous = true } }
 """
-
-
-def frame(payload):
-    """A masked text frame; the mask is zero, which leaves the payload as it is."""
-    assert len(payload) < 126
-    return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
-
-
-def subscribe(port):
-    stream = socket.create_connection(("127.0.0.1", port))
-    head = "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    stream.sendall(head.encode() + frame(CONNECT))
-    answer = b""
-    while b'"subscribe":{' not in answer:
-        chunk = stream.recv(65536)
-        assert chunk, answer
-        answer += chunk
-    return stream
-
-
-def memory(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as rollup:
-        return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) * 1024
 
 
 def start(program, directory):
@@ -76,10 +53,10 @@ def drain(stream, count):
 def main():
     server, port = start(sys.argv[1], tempfile.mkdtemp())
     try:
-        reader, stalled = subscribe(port), subscribe(port)
+        reader, stalled = (subscribe(socket.create_connection(("127.0.0.1", port))) for _ in range(2))
         received = [0]
         threading.Thread(target=drain, args=(reader, received), daemon=True).start()
-        before = memory(server.pid)
+        before = pss(server.pid)
         api = http.client.HTTPConnection("127.0.0.1", port)
         body = json.dumps({"channel": "fan", "data": "x" * BYTES + "#"})
         for sent in range(1, MESSAGES + 1):
@@ -87,7 +64,7 @@ def main():
             api.getresponse().read()
             while received[0] < sent - 8:
                 time.sleep(0.001)
-        grown = memory(server.pid) - before
+        grown = pss(server.pid) - before
         stalled.settimeout(2)
         kept, ending = 0, "still connected"
         try:

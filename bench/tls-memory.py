@@ -8,32 +8,13 @@ which is enough to weigh them. Needs openssl and nothing else:
 """
 import os, signal, socket, ssl, subprocess, sys, tempfile, time
 
+from subscriber import pss, subscribe
+
 FROM, TO = 500, 2500
-CONNECT = b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"fan"}}'
-
-
-def frame(payload):
-    """A masked text frame; the mask is zero, which leaves the payload as it is."""
-    assert len(payload) < 126
-    return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
 
 
 def connect(context, port):
-    stream = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
-    head = "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    stream.sendall(head.encode() + frame(CONNECT))
-    answer = b""
-    while b'"subscribe":{' not in answer:
-        chunk = stream.recv(65536)
-        assert chunk, answer
-        answer += chunk
-    return stream
-
-
-def pss(pid):
-    with open(f"/proc/{pid}/smaps_rollup") as rollup:
-        return next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) * 1024
+    return subscribe(context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost"))
 
 
 def main():

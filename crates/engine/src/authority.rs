@@ -46,68 +46,11 @@ impl Credentials {
         }
     }
 
-    /// The same, and this is what the connection tells others about itself.
-    #[must_use]
-    pub fn with_info(self, info: Payload) -> Self {
-        let info = Some(info);
-        Self { info, ..self }
-    }
-
-    /// The same, and this is what the client is told when it is connected.
-    #[must_use]
-    pub fn with_data(self, data: Payload) -> Self {
-        let data = Some(data);
-        Self { data, ..self }
-    }
-
-    /// The same, and this is kept about the connection.
-    #[must_use]
-    pub fn with_meta(self, meta: Payload) -> Self {
-        let meta = Some(meta);
-        Self { meta, ..self }
-    }
-
-    /// The same until then, in Unix seconds.
-    #[must_use]
-    pub fn expiring_at(self, unix: i64) -> Self {
-        let expire_at = Some(unix);
-        Self { expire_at, ..self }
-    }
-
     /// The same with one more server-side subscription.
     #[must_use]
     pub fn subscribed_to(mut self, channel: impl Into<String>, grant: Grant) -> Self {
         self.subscriptions.push((channel.into(), grant));
         self
-    }
-}
-
-impl Grant {
-    /// Leave to subscribe with everything as it is configured for the channel.
-    #[must_use]
-    pub fn as_configured() -> Self {
-        Self::default()
-    }
-
-    /// The same, and this is what the subscription tells others about itself.
-    #[must_use]
-    pub fn with_info(self, info: Payload) -> Self {
-        let info = Some(info);
-        Self { info, ..self }
-    }
-
-    /// The same, and this is what the client is told when it is subscribed.
-    #[must_use]
-    pub fn with_data(self, data: Payload) -> Self {
-        let data = Some(data);
-        Self { data, ..self }
-    }
-
-    /// The same until then, in Unix seconds.
-    #[must_use]
-    pub fn expiring_at(self, unix: i64) -> Self {
-        let expire_at = Some(unix);
-        Self { expire_at, ..self }
     }
 }
 
@@ -126,6 +69,21 @@ pub struct Grant {
     pub recovers_cache: bool,
     /// Options of the namespace that are different for this subscription.
     pub overrides: Overrides,
+}
+
+impl Grant {
+    /// Leave to subscribe with everything as it is configured for the channel.
+    #[must_use]
+    pub fn as_configured() -> Self {
+        Self::default()
+    }
+
+    /// The same, and this is what the client is told when it is subscribed.
+    #[must_use]
+    pub fn with_data(self, data: Payload) -> Self {
+        let data = Some(data);
+        Self { data, ..self }
+    }
 }
 
 /// Namespace options replaced for one subscription, where there is a value.

@@ -115,16 +115,6 @@ impl Revision {
             ..Self::default()
         }
     }
-
-    /// The same, not to be kept in the channel's history.
-    #[must_use]
-    pub fn outside_history(self) -> Self {
-        let skips_history = true;
-        Self {
-            skips_history,
-            ..self
-        }
-    }
 }
 
 /// New life for a connection or a subscription; by default without an end.

@@ -51,24 +51,10 @@ pub struct PublishRequest {
 }
 
 impl PublishRequest {
-    /// The same, not to be kept in the channel's history.
-    #[must_use]
-    pub fn outside_history(mut self) -> Self {
-        self.skips_history = true;
-        self
-    }
-
     /// The same, which within five minutes is published once, however often it is tried.
     #[must_use]
     pub fn with_idempotency_key(mut self, key: impl Into<Box<str>>) -> Self {
         self.idempotency_key = Some(key.into());
-        self
-    }
-
-    /// The same with these labels.
-    #[must_use]
-    pub fn with_tags(mut self, tags: Tags) -> Self {
-        self.tags = Some(Box::new(tags));
         self
     }
 }

@@ -117,6 +117,7 @@ impl Node {
 
     /// Returns when the application has been told of every end until now. To be called when all
     /// sessions have ended, before the process does.
+    #[doc(hidden)]
     pub async fn finish_telling(&self) {
         drop(self.telling.write().await);
     }
