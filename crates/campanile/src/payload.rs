@@ -4,8 +4,8 @@
 //! out of its message without looking inside, histories and brokers keep it so, and it is put into
 //! messages as it is. So the one time that it is parsed is here, and only where somebody wants to
 //! know what it says. What is not JSON is left alone: the bytes themselves are a payload, which
-//! clients of the Protobuf protocol get as they are. A client of the JSON protocol cannot be told what
-//! is no JSON, and is closed with 3506 when such a payload is published in a channel of its; a
+//! clients of the Protobuf protocol get as they are. A client of the JSON protocol cannot be told
+//! what is no JSON, and is closed with 3506 when such a payload is published in a channel of its; a
 //! namespace's `publication_data_format` refuses it before.
 //!
 //! ```

@@ -151,8 +151,8 @@ impl Chat {
         Ok(browsers.iter().any(|client| client.user.as_str() == user))
     }
 
-    /// Gives a user another name, and tells the room, if they are in it: each page that is told asks
-    /// who is there, which is not for others to cause.
+    /// Gives a user another name, and tells the room, if they are in it: each page that is told
+    /// asks who is there, which is not for others to cause.
     pub(crate) async fn rename(
         &self,
         node: &Node,

@@ -30,7 +30,8 @@ struct Options {
     port: u16,
 }
 
-/// Two kinds of channels, kept in memory. Nothing here lets anybody do anything: that is decided in `front`.
+/// Two kinds of channels, kept in memory. Nothing here lets anybody do anything: that is decided in
+/// `front`.
 const CHANNELS: &str = r#"
 [engine]
 type = "memory"

@@ -65,8 +65,9 @@ pub(crate) fn name(said: &str) -> Result<&str, Refusal> {
     }
 }
 
-/// What somebody says. No control characters: terminals obey them. Nor any that nobody sees and that
-/// end the line or turn the text around them: with these one says what looks as if another had.
+/// What somebody says. No control characters: terminals obey them. Nor any that nobody sees and
+/// that end the line or turn the text around them: with these one says what looks as if another
+/// had.
 pub(crate) fn text(said: &str) -> Result<&str, Refusal> {
     let said = said.trim();
     if said.is_empty() {

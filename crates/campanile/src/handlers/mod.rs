@@ -61,16 +61,18 @@ pub(crate) use applications::Applications;
 /// worker that serves the connection: they may await anything, but a thread that they *block* is
 /// one that serves nobody else meanwhile. Slow computations belong on
 /// [`actix_web::web::block`] or a thread of their own. There is no time limit but that of the
-/// session's life; [`tokio::time::timeout`](https://docs.rs/tokio/latest/tokio/time/fn.timeout.html)
-/// makes one.
+/// session's life;
+/// [`tokio::time::timeout`](https://docs.rs/tokio/latest/tokio/time/fn.timeout.html) makes one.
 ///
 /// # Failures
 /// A panic costs the one command, which is answered with 100, and no other. A future whose session
-/// has ended is dropped at its next await, except that of [`disconnected`](Self::disconnected), which
-/// runs to its end. Where 1,024 of these have not come to it, nobody is let in, and the log says so.
+/// has ended is dropped at its next await, except that of [`disconnected`](Self::disconnected),
+/// which runs to its end. Where 1,024 of these have not come to it, nobody is let in, and the log
+/// says so.
 ///
-/// Codes outside of their ranges, empty texts, and payloads that a client of the JSON protocol cannot
-/// be told are mistakes of the application: the log has them, and the client gets 100 or 3004.
+/// Codes outside of their ranges, empty texts, and payloads that a client of the JSON protocol
+/// cannot be told are mistakes of the application: the log has them, and the client gets 100 or
+/// 3004.
 ///
 /// # Compile errors that mean something else
 /// "future cannot be sent between threads safely": something that is not `Send` (an `Rc`, a lock's
@@ -233,8 +235,9 @@ pub trait Handlers: Send + Sync + 'static {
         as_configured()
     }
 
-    /// The session is over, and with it its subscriptions. [`Disconnect::CONNECTION_CLOSED`] says that it was the client that
-    /// went. Comes once for each session that was connected; a server that stops waits for it.
+    /// The session is over, and with it its subscriptions. [`Disconnect::CONNECTION_CLOSED`] says
+    /// that it was the client that went. Comes once for each session that was connected; a server
+    /// that stops waits for it.
     fn disconnected(&self, _: &SessionHandle, _: &Disconnect) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

@@ -1,7 +1,8 @@
 //! Asks one proxy over HTTP: how connections are made, kept and shared, and how long all may take.
 //!
-//! Knows bytes and statuses, and how many bytes of answers there may be at a time. The exchange runs on the background thread; whoever asked awaits it
-//! from its own, and when it does so no longer, the connection is closed with the answer unread.
+//! Knows bytes and statuses, and how many bytes of answers there may be at a time. The exchange
+//! runs on the background thread; whoever asked awaits it from its own, and when it does so no
+//! longer, the connection is closed with the answer unread.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -49,8 +49,8 @@ pub enum ServeError {
     NoRuntime,
     /// The runtime has ended in which the server ran, and the server with it.
     RuntimeEnded,
-    /// The server has stopped, but what was under way was cut off: when `shutdown.timeout` was over,
-    /// when it was told to stop once more, or when the disk took too long.
+    /// The server has stopped, but what was under way was cut off: when `shutdown.timeout` was
+    /// over, when it was told to stop once more, or when the disk took too long.
     Unfinished,
     /// A certificate or key is no good.
     Tls(TlsError),
@@ -175,14 +175,15 @@ impl ServeError {
 /// `/healthcheck`, and what is configured of the transports (`/connection/…`, `/emulation`), of the
 /// API (`/api/…`), `/health` and `/metrics`. The application's may be anything else; one with the
 /// same path is never reached. Its handlers get the node as
-/// [`web::Data<Node>`](actix_web::web::Data). Middleware belongs to a scope: `services.service(web::scope("").wrap(…).route(…))`; none of it
-/// sees the server's own routes.
+/// [`web::Data<Node>`](actix_web::web::Data). Middleware belongs to a scope:
+/// `services.service(web::scope("").wrap(…).route(…))`; none of it sees the server's own routes.
 ///
-/// WebSocket routes of the application's own work as they do elsewhere, with `actix-ws` for example.
-/// Each of these sockets has one of the node's places for connections (`client.connection_limit`),
-/// and while there is none is answered 503. They are the application's to end: a server that stops
-/// closes its own with a code, and cuts these off after it. Where their clients are to hear of it,
-/// take the [signals](Server::without_signals), and close them before [`RunningServer::stop`].
+/// WebSocket routes of the application's own work as they do elsewhere, with `actix-ws` for
+/// example. Each of these sockets has one of the node's places for connections
+/// (`client.connection_limit`), and while there is none is answered 503. They are the application's
+/// to end: a server that stops closes its own with a code, and cuts these off after it. Where their
+/// clients are to hear of it, take the [signals](Server::without_signals), and close them before
+/// [`RunningServer::stop`].
 #[must_use = "a server does nothing until it runs"]
 pub struct Server {
     config: Config,
@@ -232,7 +233,8 @@ impl Server {
     /// Uses another broker than the configured engine.
     ///
     /// It is made once, on the thread that calls [`Server::run`], and is to hand everything that is
-    /// published to the inboxes that it is given: see [`Broker`] for the contract. Replaces one that was given before.
+    /// published to the inboxes that it is given: see [`Broker`] for the contract. Replaces one
+    /// that was given before.
     pub fn broker<B, E>(
         mut self,
         make: impl FnOnce(BrokerParts) -> Result<Arc<B>, E> + Send + 'static,
@@ -280,10 +282,11 @@ impl Server {
 
     /// Leaves SIGTERM, SIGINT and SIGXFSZ to the application.
     ///
-    /// Without this the first two stop the server, as [`RunningServer::stop`] does, and at the second
-    /// time at once. Once no server of the process heeds them any more, be it that it has stopped, that
-    /// it could not start or that its runtime has ended, they end the process, whoever else listens for
-    /// them there. A write past the limit to the size of files stays an error.
+    /// Without this the first two stop the server, as [`RunningServer::stop`] does, and at the
+    /// second time at once. Once no server of the process heeds them any more, be it that it has
+    /// stopped, that it could not start or that its runtime has ended, they end the process,
+    /// whoever else listens for them there. A write past the limit to the size of files stays an
+    /// error.
     pub fn without_signals(mut self) -> Self {
         self.heeds_signals = false;
         self
@@ -292,8 +295,8 @@ impl Server {
     /// Starts to serve, in threads of its own, and returns what one has of a server that runs.
     ///
     /// Opens the data directory, binds the address and starts the workers, and so takes a moment of
-    /// the calling thread. To be called in a tokio runtime, be it actix's, which keeps running: that
-    /// is where the server is looked after.
+    /// the calling thread. To be called in a tokio runtime, be it actix's, which keeps running:
+    /// that is where the server is looked after.
     ///
     /// # Errors
     /// It cannot serve; nothing of it is left then.

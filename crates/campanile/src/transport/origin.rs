@@ -10,9 +10,9 @@ pub struct Origins {
 }
 
 /// In place of a pattern: pages of the host and port that the request itself is for. Not a part of
-/// the protocol's section, and no origin that a browser could send. It believes the `Host` header, and so protects what only some
-/// may do (cookies go to their own host), not a server on which everybody may do everything: a name
-/// of a stranger may lead to the loopback.
+/// the protocol's section, and no origin that a browser could send. It believes the `Host` header,
+/// and so protects what only some may do (cookies go to their own host), not a server on which
+/// everybody may do everything: a name of a stranger may lead to the loopback.
 pub(super) const SAME_ORIGIN: &str = "same-origin";
 
 impl Origins {

@@ -75,9 +75,9 @@ pub enum Verdict<T> {
 /// A verdict, or the application's no: an error for the client, or the end of its connection.
 ///
 /// Errors of applications have codes from 400 to 1999, disconnects from 4000 to 4999; those below,
-/// from 100 and from 3000 on, mean to clients what the protocol says. Any other code, or no text, is
-/// a mistake, and so is a payload that is no JSON where the client speaks JSON: the log has it, and
-/// the client is told [`Refusal::INTERNAL`](campanile_protocol::Refusal::INTERNAL) or
+/// from 100 and from 3000 on, mean to clients what the protocol says. Any other code, or no text,
+/// is a mistake, and so is a payload that is no JSON where the client speaks JSON: the log has it,
+/// and the client is told [`Refusal::INTERNAL`](campanile_protocol::Refusal::INTERNAL) or
 /// [`Disconnect::INTERNAL`].
 pub type Decision<T> = Result<Verdict<T>, Rejection>;
 

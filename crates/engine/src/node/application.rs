@@ -221,7 +221,8 @@ impl Node {
     }
 
     /// Changes when the credentials of sessions run out (Unix seconds; never, without a value), and
-    /// with `info` what they tell others from now on, also where they are present. Returns how many sessions there were.
+    /// with `info` what they tell others from now on, also where they are present. Returns how many
+    /// sessions there were.
     pub async fn refresh(
         &self,
         target: Target,
@@ -421,13 +422,8 @@ impl Node {
 }
 
 /// How many copies of a payload may wait for their place at the same time.
-const fn broadcast_width(payload_bytes: usize) -> usize {
-    let one = if payload_bytes == 0 { 1 } else { payload_bytes };
-    match BROADCAST_BYTES_MAX / one {
-        0 => 1,
-        width if width < BROADCAST_WIDTH_MAX => width,
-        _ => BROADCAST_WIDTH_MAX,
-    }
+fn broadcast_width(payload_bytes: usize) -> usize {
+    (BROADCAST_BYTES_MAX / payload_bytes.max(1)).clamp(1, BROADCAST_WIDTH_MAX)
 }
 
 impl<F: Fn(&str) -> bool + Send + Sync + 'static> From<F> for NameFilter {

@@ -1,8 +1,8 @@
 //! Asking the application, and telling it.
 //!
-//! Its futures may panic, which costs the one question (`contained`); they may be of no interest any
-//! more, and are then dropped; they may take their time, which is nobody else's; and they may say
-//! what no client can be told (`tellable`).
+//! Its futures may panic, which costs the one question (`contained`); they may be of no interest
+//! any more, and are then dropped; they may take their time, which is nobody else's; and they may
+//! say what no client can be told (`tellable`).
 
 use std::pin::pin;
 use std::sync::Arc;

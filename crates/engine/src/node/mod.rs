@@ -77,8 +77,8 @@ pub struct Parts {
 
 /// One running server: the application's way to its sessions, channels and histories.
 ///
-/// Held as `Arc<Node>`, which is cheap to clone. Everything may be called from any thread and in any
-/// runtime: nothing of it needs timers or sockets. Names of channels are checked for their
+/// Held as `Arc<Node>`, which is cheap to clone. Everything may be called from any thread and in
+/// any runtime: nothing of it needs timers or sockets. Names of channels are checked for their
 /// namespace only; what clients may do there is not asked for the application itself.
 ///
 /// # Cancel safety
@@ -90,8 +90,8 @@ pub struct Parts {
 /// with the disk broker it crosses to the commit thread and back. It waits for room where the
 /// deliveries of others fill the shards' inboxes. What is done to sessions goes to the queue of
 /// every shard, or of the one that has them where only that one can, and waits for their workers:
-/// some microseconds on an idle node. A user's sessions are found by the user's name, everybody's by
-/// looking at each.
+/// some microseconds on an idle node. A user's sessions are found by the user's name, everybody's
+/// by looking at each.
 ///
 /// # After the end
 /// Once the server has stopped there are no sessions, and what is done to them is done to nobody.

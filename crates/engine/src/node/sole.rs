@@ -10,10 +10,10 @@ impl Node {
     /// Ends all sessions of `user` but `client`, which has just become live.
     ///
     /// Sessions that become live at the same time would end each other, and the close code is one
-    /// after which clients do not come back. So they take turns; one that has lost its own session by
-    /// the time that its turn comes ends nobody's, and nobody's turn ends a session that has yet to
-    /// have its own, since that one is newer. The shards know who is live; no list beside theirs could
-    /// be out of date.
+    /// after which clients do not come back. So they take turns; one that has lost its own session
+    /// by the time that its turn comes ends nobody's, and nobody's turn ends a session that has yet
+    /// to have its own, since that one is newer. The shards know who is live; no list beside theirs
+    /// could be out of date.
     pub(super) async fn supersede(&self, user: &UserId, client: ClientId) {
         let _turn = self.superseding.take(user.clone()).await;
         let sessions = |only, spared| Target::User {

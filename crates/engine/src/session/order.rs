@@ -30,8 +30,8 @@ pub enum Order {
     },
     /// End the session.
     Disconnect(Disconnect),
-    /// Be the only one of its user from now on, until another one is. Whoever gives it wants to know
-    /// whether anybody is there.
+    /// Be the only one of its user from now on, until another one is. Whoever gives it wants to
+    /// know whether anybody is there.
     Claim,
     /// End for another one that is the only one now. Nothing happens to a session that has yet to
     /// claim that, since it is newer.

@@ -130,8 +130,9 @@ impl Session {
         effects.extend(held.filter_map(|held| self.present_anew(held)));
     }
 
-    /// Shows what a subscription tells now to those who ask who is there. One that is about to begin
-    /// or to end may be among them: its errands keep their order, and the last of them counts.
+    /// Shows what a subscription tells now to those who ask who is there. One that is about to
+    /// begin or to end may be among them: its errands keep their order, and the last of them
+    /// counts.
     pub(super) fn present_anew(&self, subscription: &Subscription) -> Option<Effect> {
         let info = subscription.info.as_ref().unwrap_or(&self.info);
         subscription.keeps_presence.then(|| {

@@ -12,8 +12,8 @@ use crate::authority::Grant;
 use crate::channel::permission::Requester;
 
 impl Session {
-    /// Plans what the client may have by plain permissions. Returns what the application wants to be
-    /// asked about, no more than a little beyond the limit of channels.
+    /// Plans what the client may have by plain permissions. Returns what the application wants to
+    /// be asked about, no more than a little beyond the limit of channels.
     pub(super) fn add_wishes(
         &self,
         context: &Context<'_>,

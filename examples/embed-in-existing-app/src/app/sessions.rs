@@ -22,7 +22,8 @@ pub(crate) struct Session {
     round: u64,
 }
 
-/// How often each user has signed out. Cookies of earlier rounds are void, on whichever device they are.
+/// How often each user has signed out. Cookies of earlier rounds are void, on whichever device they
+/// are.
 #[derive(Clone, Serialize, Deserialize, Default)]
 pub(crate) struct Sessions {
     rounds: BTreeMap<String, u64>,

@@ -267,8 +267,8 @@ impl DiskBroker {
     }
 
     /// Commits what waits, syncs it and notes that the end was a clean one; from here on publishes
-    /// into histories are refused, and the directory is free for another broker, whoever still holds
-    /// this one. Blocks for as long as the disk takes.
+    /// into histories are refused, and the directory is free for another broker, whoever still
+    /// holds this one. Blocks for as long as the disk takes.
     pub fn close(&self) {
         self.shared.queue.close();
         self.readers.close();
