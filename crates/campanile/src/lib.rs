@@ -62,7 +62,8 @@ pub mod metrics;
 pub mod operations;
 mod overrides;
 #[cfg(feature = "redis")]
-mod redis;
+#[doc(hidden)]
+pub mod redis;
 mod tls;
 #[doc(hidden)]
 pub mod transport;
