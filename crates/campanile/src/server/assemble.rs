@@ -19,6 +19,8 @@ use campanile_engine::node::{Node, Parts, ShardSeat};
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 
+use rustls::ServerConfig;
+
 use super::backbone::{Backbone, Builder};
 use super::store::BrokerParts;
 use super::{MakeBroker, ServeError, Server, machine, tls};
@@ -53,17 +55,14 @@ pub(super) struct Assembled {
 /// Puts together what is to listen at `local`.
 pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
     let config = &server.config;
-    let origins = Origins::new(&config.client.allowed_origins);
-    let origins = origins.map_err(|error| ServeError::Origins(error.into()))?;
-    let tls = match server.tls {
-        Some(tls) => Some(tls::over_http(&tls)),
-        None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
-    };
+    let origins = Origins::new(&config.client.allowed_origins)
+        .map_err(|error| ServeError::Origins(error.into()))?;
+    let tls = over_tls(server.tls, config)?;
     let has_handlers = !server.applications.is_empty();
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
-    let descriptors = machine::descriptors(takes_emulation, proxy::count(&config.proxies));
-    let descriptors = descriptors.map_err(ServeError::Io)?;
+    let descriptors = machine::descriptors(takes_emulation, proxy::count(&config.proxies))
+        .map_err(ServeError::Io)?;
     let mut background = None;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let Asked {
@@ -123,6 +122,17 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         listener,
         store,
         background,
+    })
+}
+
+/// What the application brought, or what is configured.
+fn over_tls(
+    brought: Option<Arc<ServerConfig>>,
+    config: &Config,
+) -> Result<Option<Arc<ServerConfig>>, ServeError> {
+    Ok(match brought {
+        Some(tls) => Some(tls::over_http(&tls)),
+        None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
     })
 }
 
