@@ -38,6 +38,7 @@ mod probe;
 mod reply;
 mod slots;
 mod topology;
+mod vitals;
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -81,6 +82,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long an answer may take.
     pub io_timeout: Duration,
+    /// Between two proofs that messages arrive.
+    pub probe_interval: Duration,
 }
 
 /// The way to Redis. Cheap to clone.
@@ -210,7 +213,11 @@ impl Redis {
 
     /// What publishes.
     pub(crate) fn publish_verb(&self) -> &'static [u8] {
-        if self.is_cluster() { b"SPUBLISH" } else { b"PUBLISH" }
+        if self.is_cluster() {
+            b"SPUBLISH"
+        } else {
+            b"PUBLISH"
+        }
     }
 
     fn settings(&self) -> &Settings {
@@ -243,6 +250,23 @@ impl Redis {
         map.lanes.iter().map(Arc::clone).zip(slots).collect()
     }
 
+    /// Why something that is asked may not be answered.
+    fn obstacle(&self) -> Option<String> {
+        let map = self.map();
+        if map.lanes.is_empty() {
+            let why = map.unknown.as_deref().unwrap_or("not found yet");
+            return Some(format!("redis cannot be found: {why}"));
+        }
+        let lane = map.lanes.iter().find(|lane| !lane.is_up())?;
+        let why = lane
+            .trouble()
+            .unwrap_or_else(|| "connection lost".to_owned());
+        Some(format!(
+            "redis at {} cannot be reached: {why}",
+            lane.address
+        ))
+    }
+
     fn slots_of(&self, primary: &Address) -> HashSet<u16> {
         let mut shards = self.shards().into_iter();
         let shard = shards.find(|(lane, _)| lane.address == *primary);
@@ -253,7 +277,11 @@ impl Redis {
     fn probe_name(&self, slots: &HashSet<u16>) -> String {
         let slot = slots.iter().copied().min().unwrap_or_default();
         let tag = self.0.tags[usize::from(slot)];
-        names::key(self.prefix(), &format!("probe.{}", self.0.id), &tag.to_string())
+        names::key(
+            self.prefix(),
+            &format!("probe.{}", self.0.id),
+            &tag.to_string(),
+        )
     }
 
     fn lane_of(&self, key: &[u8]) -> Result<Arc<Lane>, Failure> {
@@ -270,6 +298,10 @@ impl Redis {
 
     fn lane(&self, slot: u16) -> Result<Arc<Lane>, Failure> {
         self.map().lane(slot).ok_or(Failure::Unreachable)
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        self.map().lanes.clone()
     }
 
     fn map(&self) -> Arc<Map> {
