@@ -1,0 +1,5 @@
+//! Brokers against real servers, which each test starts for itself and stops.
+
+#[cfg(feature = "nats")]
+mod nats;
+mod support;

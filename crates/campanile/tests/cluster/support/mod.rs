@@ -1,0 +1,4 @@
+//! Servers to test against.
+
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
