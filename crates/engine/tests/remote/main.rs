@@ -219,3 +219,31 @@ fn what_needs_no_history_is_delivered_here_while_the_line_is_down() {
     assert_eq!(refused, Err(BrokerError::Unanswered), "it may come yet");
     assert_eq!(line.brought(0), []);
 }
+
+#[test]
+fn a_herd_that_wants_the_same_history_has_it_read_twice_at_most() {
+    let line = Line::new();
+    line.link.answers.forget_permits(usize::MAX);
+    let channel = channel("c");
+    let read = || line.broker.history(&channel, HistoryQuery::default());
+    let mut herd: Vec<_> = (0..100).map(|_| read()).collect();
+    for waiting in &mut herd {
+        assert!(waiting.now_or_never().is_none());
+    }
+    line.link.answers.add_permits(1);
+    // Whoever is answered first lets the others on.
+    while let Some(waiting) = herd.pop() {
+        if let Err(waiting) = attempt(waiting) {
+            herd.insert(0, waiting);
+        }
+    }
+    assert!(line.asked().len() <= 2);
+}
+
+/// Polls once; gives back what is not done.
+fn attempt<F: Future + Unpin>(mut future: F) -> Result<F::Output, F> {
+    match (&mut future).now_or_never() {
+        Some(output) => Ok(output),
+        None => Err(future),
+    }
+}
