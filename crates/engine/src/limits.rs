@@ -85,6 +85,9 @@ pub const BROADCAST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Copies of a broadcast that do.
 pub const BROADCAST_WIDTH_MAX: usize = 1024;
 
+/// Bytes of one message between nodes: below what NATS carries by default (1 MiB).
+pub const MESSAGE_BYTES_MAX: usize = 960 * 1024;
+
 const _: () = assert!(
     SHARDS_MAX <= u8::MAX as usize + 1,
     "a client id has one byte for its shard"
