@@ -9,7 +9,8 @@ use crate::broker::{BoxFuture, BrokerError};
 /// Who is to hear a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Recipient {
-    /// Every node that listens now. The one that sends may hear itself.
+    /// Every node that listens now, the one that sends among them: that is how a node knows that its
+    /// line is alive, in both directions.
     All,
     /// This one. Nobody hears what is for a node that is not there, which is no error.
     Node(NodeId),
@@ -35,7 +36,9 @@ pub trait Bus: Send + Sync + 'static {
 
 /// Where a [`Bus`] brings what it hears. Cheap to clone; may be called from any thread.
 #[derive(Clone)]
-pub struct ClusterEar(Arc<dyn Fn(&[u8]) + Send + Sync>);
+pub struct ClusterEar(Arc<Hear>);
+
+type Hear = dyn Fn(&[u8]) + Send + Sync;
 
 impl ClusterEar {
     /// An ear that does this with each message. It must not wait.

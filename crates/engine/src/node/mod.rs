@@ -10,13 +10,19 @@ mod application;
 mod consult;
 mod contained;
 mod emulation;
+mod everywhere;
+mod name_filter;
+mod peers;
+mod question;
 mod seats;
 mod sessions;
 mod sole;
+mod survey_presence;
 mod tellable;
 mod turns;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use campanile_protocol::codes::Rejection;
@@ -29,6 +35,7 @@ use crate::authority::{Authority, Credentials};
 use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication};
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
+use crate::cluster::{Cluster, NodeId};
 use crate::delivery::{Inbox, Inboxes, ShardId, payload_bytes};
 use crate::headers::Headers;
 use crate::limits::{NOTICES_MAX, ORDERS_MAX};
@@ -39,10 +46,15 @@ use crate::shard::{Secret, ShardReport, Target};
 use crate::throttle::BROKER_FAULTS;
 use crate::time::{Clock, Moment};
 
-pub use application::{HistoryRequest, NodeInfo, PublishRequest};
-pub use emulation::UnknownNode;
+pub use crate::cluster::{KnownNode, NodeInfo};
+pub use application::{HistoryRequest, PublishRequest};
+pub use emulation::Stray;
+pub use everywhere::ChannelList;
+pub use name_filter::NameFilter;
+use peers::Peers;
 pub use seats::{UserSeat, UserSeats};
 pub use sessions::SessionHandle;
+pub use survey_presence::SurveyPresence;
 use turns::Turns;
 
 /// What a presence entry takes of a reply, at most about: ids and braces, without the infos.
@@ -73,6 +85,8 @@ pub struct Parts {
     pub shard_inboxes: Vec<Inbox>,
     /// The node's name for people.
     pub name: String,
+    /// Its part in a cluster, whose identity it takes; none for a node that is alone.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// One running server: the application's way to its sessions, channels and histories.
@@ -120,6 +134,10 @@ pub struct Node {
     notices: Semaphore,
     /// Held while it is told of an end, from when that is first polled.
     telling: RwLock<()>,
+    /// The latest claim to be a user's only session that is known, in Unix milliseconds.
+    latest_claim: AtomicU64,
+    /// `None` for a node that is alone.
+    peers: Option<Box<Peers>>,
 }
 
 /// What a worker thread needs to run one shard.
@@ -150,15 +168,6 @@ pub enum Control {
     Drain(Duration),
 }
 
-/// Chooses channels by name.
-pub struct NameFilter(pub Arc<dyn Fn(&str) -> bool + Send + Sync>);
-
-impl std::fmt::Debug for NameFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NameFilter")
-    }
-}
-
 impl Node {
     /// A node, and the seats of its shards: one for each inbox.
     #[doc(hidden)] // For whoever runs the shards, like those below.
@@ -177,10 +186,9 @@ impl Node {
             controls,
         });
         let seats = seats.collect();
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).expect("the system has random numbers");
+        let id = parts.cluster.as_ref().map(|cluster| cluster.id());
         let node = Self {
-            id: ClientId::from_random(random, random[15]).to_string(),
+            id: id.unwrap_or_else(NodeId::random).to_string(),
             name: parts.name,
             started: parts.clock.now().moment,
             settings: parts.settings,
@@ -199,6 +207,8 @@ impl Node {
             notifying: Turns::default(),
             notices: Semaphore::new(NOTICES_MAX),
             telling: RwLock::default(),
+            latest_claim: AtomicU64::new(0),
+            peers: parts.cluster.map(|cluster| Box::new(Peers::new(cluster))),
         };
         (Arc::new(node), seats)
     }
@@ -303,7 +313,11 @@ impl Node {
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
         match tell {
             Tell::Disconnected(caller, end) => self.mourn(&caller, &end).await,
-            Tell::Supersede { user, client } => self.supersede(&user, client).await,
+            Tell::Supersede {
+                user,
+                client,
+                claimed,
+            } => self.supersede(&user, client, claimed).await,
             Tell::Unsubscribe { channel } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
                 self.broker.unsubscribe(shard, &channel).await;

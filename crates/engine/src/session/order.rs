@@ -1,11 +1,14 @@
 //! What the application orders a session to do, through the server API.
 
+use std::cmp::Ordering;
+
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{Disconnect, Payload, Position, Refusal, Unsubscribed};
 
+use super::claim::{Claim, ClaimedAt};
 use super::plan::Plan;
 use super::{Context, Effect, Notice, Pending, Session, State};
-use crate::ask::{Ask, Joined};
+use crate::ask::{Ask, Joined, Tell};
 use crate::authority::Grant;
 use crate::channel::ChannelName;
 
@@ -30,12 +33,13 @@ pub enum Order {
     },
     /// End the session.
     Disconnect(Disconnect),
-    /// Be the only one of its user from now on, until another one is. Whoever gives it wants to
-    /// know whether anybody is there.
-    Claim,
-    /// End for another one that is the only one now. Nothing happens to a session that has yet to
-    /// claim that, since it is newer.
-    Yield,
+    /// Be the only one of its user from this time on, in Unix milliseconds, until another one is; a
+    /// session that is so since before stays that. Whoever gives it wants to know whether anybody
+    /// is there.
+    Claim(u64),
+    /// End for another one that has the greater claim. Nothing happens to a session that has yet to
+    /// claim anything, since it is newer; one that has the greater claim itself says so again.
+    Yield(Claim),
     /// Send a message outside of any channel.
     Message(Payload),
     /// The credentials now run out at this Unix second, or never.
@@ -57,11 +61,9 @@ impl Session {
         match order {
             Order::Disconnect(disconnect) => self.close(disconnect, effects),
             _ if self.state != State::Live => {}
-            Order::Claim => self.has_claimed = true,
-            Order::Yield if self.has_claimed => {
-                self.close(Disconnect::CONNECTION_LIMIT, effects);
-            }
-            Order::Yield => {}
+            Order::Claim(at) if self.claimed.get().is_none() => self.claimed = ClaimedAt::new(at),
+            Order::Claim(_) => {}
+            Order::Yield(claim) => self.yield_to(claim, effects),
             // Its client could not tell one channel's payloads from another's.
             Order::Subscribe { .. } if self.is_plain() => {}
             Order::Subscribe {
@@ -94,6 +96,22 @@ impl Session {
             Order::Refresh { expire_at, info } => {
                 self.refresh_by_order(context, expire_at, info.as_ref(), effects);
             }
+        }
+    }
+
+    fn yield_to(&mut self, other: Claim, effects: &mut Vec<Effect>) {
+        let Some(at) = self.claimed.get() else {
+            return;
+        };
+        let client = self.client;
+        match (Claim { at, client }).cmp(&other) {
+            Ordering::Less => self.close(Disconnect::CONNECTION_LIMIT, effects),
+            Ordering::Equal => {}
+            Ordering::Greater => effects.push(Effect::Tell(Tell::Supersede {
+                user: self.info.user.clone(),
+                client,
+                claimed: Some(at),
+            })),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Nothing moves by itself: a test opens, sends, delivers and lets time pass, and
 //! [`Driver::settle`] runs whatever has become possible. With [`Driver::manual`] errands and
-//! deliveries wait until they are moved one by one.
+//! deliveries wait until they are moved one by one. [`Nodes`](super::Nodes) drives several of them
+//! that know each other.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::ws::{Event, Limits, Reader, Role};
-use campanile_protocol::{Disconnect, Wire};
+use campanile_protocol::{Disconnect, Payload, Wire};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
+use super::wakes::Wakes;
 use super::{ManualClock, Random, StubAuthority, StubBroker};
 use crate::application::{Application, NoApplication};
 use crate::ask::{Answer, Ticket};
@@ -23,9 +25,10 @@ use crate::broker::{HistoryPage, MemoryBroker};
 use crate::budget::MemoryBudget;
 use crate::channel::options::{ChannelOptions, NameRules};
 use crate::channel::{ChannelName, Namespaces};
+use crate::cluster::Cluster;
 use crate::delivery::{Delivery, Inbox, Inboxes};
-use crate::node::{Control, Node, Parts, PublishRequest};
-use crate::presence::MemoryPresence;
+use crate::node::{Control, Node, Parts, PublishRequest, SurveyPresence};
+use crate::presence::{MemoryPresence, Presence};
 use crate::settings::Settings;
 use crate::shard::{Errand, SessionKey, Shard};
 use crate::time::{Clock, Now};
@@ -85,6 +88,21 @@ pub struct Driver {
     /// Whether nothing moves but by hand.
     pub manual: bool,
     random: Random,
+    wakes: Wakes,
+    /// Whether something has moved in this step.
+    has_moved: bool,
+    /// What the node does beside its shards' errands, in a cluster.
+    asides: Vec<Aside>,
+}
+
+type Aside = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A node's place among others.
+pub struct Place {
+    /// Its time; its moments are those of the others, what the wall says may not be.
+    pub clock: Arc<ManualClock>,
+    /// Its part in the cluster.
+    pub cluster: Arc<Cluster>,
 }
 
 /// A shard and what is on its way to it.
@@ -95,6 +113,8 @@ pub struct Worker {
     pub line: VecDeque<Arc<Delivery>>,
     inbox: Inbox,
     controls: mpsc::Receiver<Control>,
+    /// Frames that came in requests of their own.
+    pub frames: Vec<Payload>,
     waiting: VecDeque<Errand>,
     running: Vec<Running>,
 }
@@ -127,9 +147,22 @@ impl Driver {
 
     /// The same, with an application.
     #[must_use]
-    pub fn with(mut setup: Setup, application: Arc<dyn Application>) -> Self {
+    pub fn with(setup: Setup, application: Arc<dyn Application>) -> Self {
+        Self::placed(setup, application, None)
+    }
+
+    /// The same, at its place among others. Their presence is asked for by surveys.
+    #[must_use]
+    pub fn placed(
+        mut setup: Setup,
+        application: Arc<dyn Application>,
+        place: Option<Place>,
+    ) -> Self {
         setup.settings.interests = application.interests();
-        let clock = Arc::new(ManualClock::default());
+        let (clock, cluster) = match place {
+            Some(Place { clock, cluster }) => (clock, Some(cluster)),
+            None => (Arc::default(), None),
+        };
         let budget = Arc::new(MemoryBudget::new(setup.budget));
         let (inboxes, shard_inboxes) = Inboxes::new(setup.shards);
         let meta_ttl = Duration::from_secs(3600);
@@ -141,6 +174,10 @@ impl Driver {
         );
         let broker = Arc::new(StubBroker::new(Arc::new(memory), setup.seed));
         let presence = Arc::new(MemoryPresence::default());
+        let everywhere: Arc<dyn Presence> = match &cluster {
+            Some(cluster) => Arc::new(SurveyPresence::new(Arc::clone(cluster))),
+            None => presence.clone(),
+        };
         let options = ChannelOptions {
             history_meta_ttl: meta_ttl,
             ..setup.options
@@ -151,7 +188,7 @@ impl Driver {
             settings: Arc::clone(&settings),
             namespaces: Arc::clone(&namespaces),
             broker: broker.clone(),
-            presence: presence.clone(),
+            presence: everywhere,
             authority: Arc::new(StubAuthority),
             application,
             budget: Arc::clone(&budget),
@@ -159,6 +196,7 @@ impl Driver {
             inboxes,
             shard_inboxes,
             name: "test".into(),
+            cluster,
         });
         let workers = seats.into_iter().map(|seat| Worker {
             shard: Shard::new(
@@ -172,9 +210,12 @@ impl Driver {
             line: VecDeque::new(),
             inbox: seat.inbox,
             controls: seat.controls,
+            frames: Vec::new(),
             waiting: VecDeque::new(),
             running: Vec::new(),
         });
+        let obeying = Arc::clone(&node);
+        let obeying: Aside = Box::pin(async move { obeying.obey_peers().await });
         Self {
             workers: workers.collect(),
             node,
@@ -184,6 +225,9 @@ impl Driver {
             budget,
             manual: false,
             random: Random::new(setup.seed),
+            wakes: Wakes::default(),
+            has_moved: false,
+            asides: vec![obeying],
         }
     }
 
@@ -307,30 +351,46 @@ impl Driver {
             let step = time.min(Duration::from_secs(1));
             time -= step;
             self.clock.advance(step);
-            let now = self.now();
-            for worker in &mut self.workers {
-                worker.shard.tick(now);
-                worker.shard.shed(now);
-                worker.take_errands();
-            }
-            self.node.sweep();
+            self.age();
             self.move_on();
         }
+    }
+
+    /// Does what it is time for, once the clock has moved.
+    pub fn age(&mut self) {
+        let now = self.now();
+        for worker in &mut self.workers {
+            worker.shard.tick(now);
+            worker.shard.shed(now);
+            worker.take_errands();
+        }
+        self.node.sweep();
+        self.node.tick();
+        let node = Arc::clone(&self.node);
+        self.asides.push(Box::pin(async move { node.beat().await }));
     }
 
     /// Runs all errands and deliveries, and those that they bring about. Shards take turns, since an
     /// errand of one may wait for another.
     pub fn settle(&mut self) {
-        while !self.workers.iter_mut().all(Worker::is_settled) {
-            for index in 0..self.workers.len() {
-                self.obey(index);
-                self.begin(index);
-                self.deliver(index);
-                for running in (0..self.workers[index].running.len()).rev() {
-                    self.poll(index, running);
-                }
+        while self.step() {}
+    }
+
+    /// Moves everything on by one step; returns whether there is anything left that can move.
+    pub fn step(&mut self) -> bool {
+        self.has_moved = self.wakes.take();
+        for index in 0..self.workers.len() {
+            self.obey(index);
+            self.begin(index);
+            self.deliver(index);
+            for running in (0..self.workers[index].running.len()).rev() {
+                self.poll(index, running);
             }
         }
+        let wakes = &self.wakes;
+        self.asides
+            .retain_mut(|aside| wakes.poll(aside.as_mut()).is_none());
+        self.has_moved
     }
 
     fn move_on(&mut self) {
@@ -363,6 +423,7 @@ impl Driver {
             }));
             let last = worker.running.len() - 1;
             self.poll(index, last);
+            self.has_moved = true;
         }
     }
 
@@ -373,7 +434,7 @@ impl Driver {
         let Some(errand) = worker.running.get_mut(running) else {
             return;
         };
-        let Some(done) = errand.as_mut().now_or_never() else {
+        let Some(done) = self.wakes.poll(errand.as_mut()) else {
             return;
         };
         drop(worker.running.remove(running));
@@ -383,21 +444,33 @@ impl Driver {
             Done::Repaired(channel, page) => worker.shard.repaired(now, &channel, page),
         }
         worker.take_errands();
+        self.has_moved = true;
     }
 
     /// Gives a shard the next of the orders that wait for it.
     pub fn obey(&mut self, index: usize) {
         let now = self.now();
         let worker = &mut self.workers[index];
+        // Whoever gave an order may wait for its answer no longer.
         match worker.controls.try_recv() {
             Ok(Control::Order(target, order, done)) => {
-                // Whoever gave it may wait for its answer no longer.
                 let _ = done.send(worker.shard.order(now, &target, &order));
                 worker.take_errands();
             }
+            Ok(Control::Report(done)) => {
+                let _ = done.send(worker.shard.report());
+            }
+            Ok(Control::Channels(filter, done)) => {
+                let channels = worker.shard.channels();
+                let accepted = channels.filter(|(name, _)| filter.accepts(name.as_str()));
+                let accepted = accepted.map(|(name, members)| (name.clone(), members));
+                let _ = done.send(accepted.collect());
+            }
+            Ok(Control::Emulate(_, frame)) => worker.frames.push(frame),
             Ok(other) => panic!("nobody drives {other:?} here"),
-            Err(_) => {}
+            Err(_) => return,
         }
+        self.has_moved = true;
     }
 
     /// Hands the next delivery to a shard.
@@ -408,6 +481,7 @@ impl Driver {
         if let Some(delivery) = worker.line.pop_front() {
             worker.shard.deliver(now, &delivery);
             worker.take_errands();
+            self.has_moved = true;
         }
     }
 }
@@ -430,12 +504,6 @@ impl Worker {
         while let Ok(delivery) = self.inbox.try_recv() {
             self.line.push_back(delivery);
         }
-    }
-
-    fn is_settled(&mut self) -> bool {
-        self.pull();
-        self.take_errands();
-        self.line.is_empty() && self.waiting.is_empty() && self.running.is_empty()
     }
 
     fn take_errands(&mut self) {
