@@ -219,6 +219,11 @@ impl Cluster {
         Ok(survey)
     }
 
+    /// Whether a question fits into a message.
+    pub(crate) const fn fits(question: &[u8]) -> bool {
+        question.len() <= MESSAGE_BYTES_MAX - FRAME_BYTES_MAX
+    }
+
     /// Answers a question of `asker`, in as many messages as it takes.
     ///
     /// # Errors
@@ -265,6 +270,11 @@ impl Cluster {
         self.tell(Recipient::Node(node), &message).await
     }
 
+    /// Since when nodes that have come back may have missed what this one said, told once.
+    pub(crate) fn take_missed(&self) -> Option<Moment> {
+        self.hearing.state().registry.take_missed()
+    }
+
     /// What others want of this node, in their order. One at a time may have it.
     pub(crate) async fn errands(&self) -> MutexGuard<'_, mpsc::UnboundedReceiver<Errand>> {
         self.errands.lock().await
@@ -291,6 +301,9 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
+/// What a message takes beside a question, answer or frame, at most.
+const FRAME_BYTES_MAX: usize = 64;
+
 /// What a peer may be late by before it is told of as silent.
 const SILENCE: Duration = Duration::from_millis(2500);
 
@@ -299,6 +312,6 @@ const _: () = assert!(
     "a node is not given up for two beats that were lost"
 );
 const _: () = assert!(
-    ANSWER_PART_BYTES + 128 <= MESSAGE_BYTES_MAX,
+    ANSWER_PART_BYTES + FRAME_BYTES_MAX <= MESSAGE_BYTES_MAX,
     "a part of an answer fits into a message"
 );

@@ -32,6 +32,10 @@ pub(super) struct Registry {
     /// Whether somebody is new who should not wait for the next beat.
     owes_hello: bool,
     peers: BTreeMap<NodeId, Peer>,
+    /// Who was given up, and when it was last heard; no more of them than of peers.
+    lost: BTreeMap<NodeId, Moment>,
+    /// Since when peers that have come back may have missed what this node said.
+    missed: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -51,6 +55,8 @@ impl Registry {
             hears_since: None,
             owes_hello: false,
             peers: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            missed: None,
         }
     }
 
@@ -112,19 +118,34 @@ impl Registry {
         match self.peers.get_mut(&from) {
             Some(known) if known.incarnation > incarnation => {}
             Some(known) => {
-                self.owes_hello |= known.incarnation < incarnation;
-                *known = peer;
+                let known = std::mem::replace(known, peer);
+                if known.incarnation < incarnation {
+                    self.owes_hello = true;
+                    self.miss(known.heard);
+                }
             }
             None if is_full => return false,
             None => {
                 self.owes_hello = true;
                 self.peers.insert(from, peer);
+                if let Some(heard) = self.lost.remove(&from) {
+                    self.miss(heard);
+                }
             }
         }
         true
     }
 
-    /// A node said goodbye. Returns whether it was known.
+    fn miss(&mut self, since: Moment) {
+        self.missed = Some(self.missed.map_or(since, |missed| missed.min(since)));
+    }
+
+    /// Since when peers that have come back may have missed what this node said, told once.
+    pub(super) const fn take_missed(&mut self) -> Option<Moment> {
+        self.missed.take()
+    }
+
+    /// A node said goodbye, and does not come back. Returns whether it was known.
     pub(super) fn part(&mut self, from: NodeId, incarnation: u64) -> bool {
         let peer = self.peers.get(&from);
         let is_meant = peer.is_some_and(|peer| peer.incarnation <= incarnation);
@@ -139,7 +160,14 @@ impl Registry {
         let late = self
             .peers
             .extract_if(.., |_, peer| now.since(peer.heard) > LEASE);
-        late.map(|(id, peer)| (id, peer.info)).collect()
+        let late: Vec<_> = late.collect();
+        for (id, peer) in &late {
+            if self.lost.len() >= PEERS_MAX {
+                self.lost.pop_first();
+            }
+            self.lost.insert(*id, peer.heard);
+        }
+        late.into_iter().map(|(id, peer)| (id, peer.info)).collect()
     }
 
     pub(super) fn knows(&self, node: NodeId) -> bool {

@@ -99,16 +99,20 @@ impl Node {
         let Some(cluster) = self.cluster() else {
             return Ok(self.order(target, order).await);
         };
-        if let Target::User { only: Some(_), .. } = &target {
-            // No other node has a session with the same identity.
-            let here = self.order(target.clone(), order.clone()).await;
-            if here > 0 {
-                return Ok(here);
-            }
-            return elsewhere(cluster, target, order).await;
+        let question = Question::Order(target.clone(), order.clone()).encode();
+        if !Cluster::fits(&question) {
+            return Err(unasked(Unasked::TooLong));
         }
-        let here = self.order(target.clone(), order.clone());
-        let (here, elsewhere) = join(here, elsewhere(cluster, target, order)).await;
+        let is_for_one = matches!(&target, Target::User { only: Some(_), .. });
+        let here = self.order(target, order);
+        if is_for_one {
+            // No other node has a session with the same identity.
+            return match here.await {
+                0 => elsewhere(cluster, &question).await,
+                here => Ok(here),
+            };
+        }
+        let (here, elsewhere) = join(here, elsewhere(cluster, &question)).await;
         Ok(here + elsewhere?)
     }
 
@@ -116,16 +120,16 @@ impl Node {
     pub(super) async fn supersede_elsewhere(&self, user: &UserId, claim: Claim) {
         let Some(peers) = &self.peers else { return };
         let target = Target::user(user.as_str());
-        let told = elsewhere(&peers.cluster, target, Order::Yield(claim)).await;
-        if told.is_err() {
+        let question = Question::Order(target, Order::Yield(claim)).encode();
+        if elsewhere(&peers.cluster, &question).await.is_err() {
             peers.contest(user, claim);
         }
     }
 }
 
-async fn elsewhere(cluster: &Cluster, target: Target, order: Order) -> Result<usize, Refusal> {
-    let question = Question::Order(target, order).encode();
-    let survey = cluster.ask(&question).await.map_err(unasked)?;
+/// Has an order given on all other nodes; returns how many sessions it was for there.
+async fn elsewhere(cluster: &Cluster, order: &[u8]) -> Result<usize, Refusal> {
+    let survey = cluster.ask(order).await.map_err(unasked)?;
     let mut silent = survey.silent;
     let mut count = 0;
     for (node, answer) in survey.answers {

@@ -9,6 +9,7 @@ mod application;
 
 mod consult;
 mod contained;
+mod control;
 mod emulation;
 mod everywhere;
 mod name_filter;
@@ -23,13 +24,12 @@ mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
-use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 
-use crate::application::{Application, Arrival, Caller, Decision, Revision, Verdict};
+use crate::application::{Application, Arrival, Decision, Revision, Verdict};
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
 use crate::authority::{Authority, Credentials};
 use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication};
@@ -40,14 +40,13 @@ use crate::delivery::{Inbox, Inboxes, ShardId, payload_bytes};
 use crate::headers::Headers;
 use crate::limits::{NOTICES_MAX, ORDERS_MAX};
 use crate::presence::Presence;
-use crate::session::Order;
 use crate::settings::Settings;
-use crate::shard::{Secret, ShardReport, Target};
 use crate::throttle::BROKER_FAULTS;
 use crate::time::{Clock, Moment};
 
 pub use crate::cluster::{KnownNode, NodeInfo};
 pub use application::{HistoryRequest, PublishRequest};
+pub use control::{Control, ShardSeat};
 pub use emulation::Stray;
 pub use everywhere::ChannelList;
 pub use name_filter::NameFilter;
@@ -138,34 +137,6 @@ pub struct Node {
     latest_claim: AtomicU64,
     /// `None` for a node that is alone.
     peers: Option<Box<Peers>>,
-}
-
-/// What a worker thread needs to run one shard.
-#[derive(Debug)]
-pub struct ShardSeat {
-    /// Which shard.
-    pub id: ShardId,
-    /// What brokers deliver.
-    pub inbox: Inbox,
-    /// What the application orders.
-    pub controls: mpsc::Receiver<Control>,
-}
-
-/// What the application wants of a shard. Never behind publications: the queues are apart.
-#[derive(Debug)]
-pub enum Control {
-    /// Give an order; answers how many sessions it was for.
-    Order(Target, Order, oneshot::Sender<usize>),
-    /// Tell everything about itself.
-    Report(oneshot::Sender<ShardReport>),
-    /// Channels with subscribers whose name the predicate accepts, and how many they are.
-    Channels(NameFilter, oneshot::Sender<Vec<(ChannelName, usize)>>),
-    /// Live sessions that it is for, as the application knows them.
-    Sessions(Target, oneshot::Sender<Vec<Arc<Caller>>>),
-    /// Take a frame of commands for the session with this secret, if there is one.
-    Emulate(Secret, Payload),
-    /// Close everything within this time, evenly.
-    Drain(Duration),
 }
 
 impl Node {

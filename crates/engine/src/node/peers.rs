@@ -17,9 +17,9 @@ use super::question::{Question, spell_attendance, spell_channels, spell_clients,
 use super::{Control, NameFilter, Node};
 use crate::broker::BoxFuture;
 use crate::cluster::{Cluster, Errand, NodeId, NodeInfo, Reply, Want};
-use crate::limits::{CONTESTED_MAX, ERRANDS_MAX};
+use crate::limits::{CONTESTED_MAX, ERRANDS_MAX, LEASE};
 use crate::session::{Claim, Order};
-use crate::shard::{ShardReport, ShardStats};
+use crate::shard::{ShardReport, ShardStats, Target};
 use crate::throttle::BROKER_FAULTS;
 
 /// What the node keeps for its part in a cluster.
@@ -169,17 +169,35 @@ impl Node {
                 }
                 Next::Heard(None) => return,
                 Next::Again => {
-                    while open.len() < ERRANDS_MAX
-                        && let Some((user, claim)) = peers.contested().pop_first()
-                    {
-                        let Claim { at, client } = claim;
-                        open.push(Box::pin(async move {
-                            self.supersede(&user, client, Some(at)).await;
-                        }));
-                    }
+                    open.extend(self.say_again(peers, ERRANDS_MAX - open.len()));
                 }
             }
         }
+    }
+
+    /// Tells other nodes of claims that they may have missed: where telling them failed, and where
+    /// they were away.
+    fn say_again<'a>(&'a self, peers: &Peers, most: usize) -> Vec<BoxFuture<'a, ()>> {
+        let mut all: Vec<BoxFuture<'a, ()>> = Vec::new();
+        if let Some(missed) = peers.cluster.take_missed()
+            && self.settings.has_one_connection
+        {
+            let now = self.clock.now();
+            let away = now.moment.since(missed) + LEASE;
+            let away = i64::try_from(away.as_millis()).unwrap_or(i64::MAX);
+            let since = u64::try_from(now.unix_millis.saturating_sub(away)).unwrap_or(0);
+            all.push(Box::pin(async move {
+                self.order(Target::Everybody, Order::Reclaim(since)).await;
+            }));
+        }
+        while all.len() < most
+            && let Some((user, Claim { at, client })) = peers.contested().pop_first()
+        {
+            all.push(Box::pin(async move {
+                self.supersede(&user, client, Some(at)).await;
+            }));
+        }
+        all
     }
 
     /// Brings an errand to the shards; returns what is left to be waited for.

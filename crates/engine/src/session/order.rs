@@ -40,6 +40,9 @@ pub enum Order {
     /// End for another one that has the greater claim. Nothing happens to a session that has yet to
     /// claim anything, since it is newer; one that has the greater claim itself says so again.
     Yield(Claim),
+    /// Say again that it is the only one, if it is that since this time or a later one: somebody
+    /// may have missed it.
+    Reclaim(u64),
     /// Send a message outside of any channel.
     Message(Payload),
     /// The credentials now run out at this Unix second, or never.
@@ -64,6 +67,11 @@ impl Session {
             Order::Claim(at) if self.claimed.get().is_none() => self.claimed = ClaimedAt::new(at),
             Order::Claim(_) => {}
             Order::Yield(claim) => self.yield_to(claim, effects),
+            Order::Reclaim(since) => {
+                if let Some(at) = self.claimed.get().filter(|at| *at >= since) {
+                    self.reclaim(at, effects);
+                }
+            }
             // Its client could not tell one channel's payloads from another's.
             Order::Subscribe { .. } if self.is_plain() => {}
             Order::Subscribe {
@@ -107,12 +115,16 @@ impl Session {
         match (Claim { at, client }).cmp(&other) {
             Ordering::Less => self.close(Disconnect::CONNECTION_LIMIT, effects),
             Ordering::Equal => {}
-            Ordering::Greater => effects.push(Effect::Tell(Tell::Supersede {
-                user: self.info.user.clone(),
-                client,
-                claimed: Some(at),
-            })),
+            Ordering::Greater => self.reclaim(at, effects),
         }
+    }
+
+    fn reclaim(&self, at: u64, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Tell(Tell::Supersede {
+            user: self.info.user.clone(),
+            client: self.client,
+            claimed: Some(at),
+        }));
     }
 
     fn subscribe_by_order(

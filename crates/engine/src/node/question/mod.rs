@@ -10,6 +10,9 @@
 //! Fields are added at the end, as in [`cluster::message`](crate::cluster). A question or an order
 //! that is not known is refused, and whoever asked is told so at once.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use campanile_protocol::{
@@ -119,6 +122,7 @@ const MESSAGE: u8 = 3;
 const REFRESH: u8 = 4;
 const CLAIM: u8 = 5;
 const YIELD: u8 = 6;
+const RECLAIM: u8 = 7;
 
 fn put_order(out: &mut Vec<u8>, order: &Order) {
     match order {
@@ -169,6 +173,10 @@ fn put_order(out: &mut Vec<u8>, order: &Order) {
             put_number(out, *at);
             out.extend(client.to_bytes());
         }
+        Order::Reclaim(since) => {
+            out.push(RECLAIM);
+            put_number(out, *since);
+        }
     }
 }
 
@@ -200,6 +208,7 @@ fn order(reader: &mut Reader<'_>) -> Result<Order, Malformed> {
             info: reader.option(payload)?,
         },
         CLAIM => Order::Claim(reader.number()?),
+        RECLAIM => Order::Reclaim(reader.number()?),
         YIELD => Order::Yield(Claim {
             at: reader.number()?,
             client: client(reader)?,

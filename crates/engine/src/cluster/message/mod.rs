@@ -16,6 +16,9 @@
 //! without what it is not told; a new kind is skipped by those that do not know it. What cannot be
 //! added like that takes another version byte, and is spoken only once everybody reads it.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use super::bytes::{Malformed, Reader, put_bytes, put_number};

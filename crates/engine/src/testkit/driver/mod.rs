@@ -5,6 +5,9 @@
 //! deliveries wait until they are moved one by one. [`Nodes`](super::Nodes) drives several of them
 //! that know each other.
 
+mod moves;
+mod peer;
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -12,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_protocol::wire::Encoding;
-use campanile_protocol::ws::{Event, Limits, Reader, Role};
 use campanile_protocol::{Disconnect, Payload, Wire};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
+
+pub use peer::Peer;
 
 use super::wakes::Wakes;
 use super::{ManualClock, Random, StubAuthority, StubBroker};
@@ -128,16 +132,6 @@ enum Done {
     Repaired(ChannelName, Option<HistoryPage>),
 }
 
-/// The client's end of a connection.
-pub struct Peer {
-    /// The index of its shard.
-    pub shard: usize,
-    /// Its connection.
-    pub key: SessionKey,
-    reader: Reader,
-    unread: Vec<u8>,
-}
-
 impl Driver {
     /// A node that nobody is connected to.
     #[must_use]
@@ -214,10 +208,9 @@ impl Driver {
             waiting: VecDeque::new(),
             running: Vec::new(),
         });
-        let obeying = Arc::clone(&node);
-        let obeying: Aside = Box::pin(async move { obeying.obey_peers().await });
         Self {
             workers: workers.collect(),
+            asides: vec![obeying(&node)],
             node,
             clock,
             broker,
@@ -227,7 +220,6 @@ impl Driver {
             random: Random::new(setup.seed),
             wakes: Wakes::default(),
             has_moved: false,
-            asides: vec![obeying],
         }
     }
 
@@ -244,12 +236,7 @@ impl Driver {
             self.workers[shard]
                 .shard
                 .open(now, Wire::WebSocket(Encoding::Json), random, None);
-        Peer {
-            shard,
-            key,
-            reader: Reader::new(Role::Client),
-            unread: Vec::new(),
-        }
+        Peer::new(shard, key)
     }
 
     /// Opens a connection that is live with this token.
@@ -370,120 +357,16 @@ impl Driver {
         self.asides.push(Box::pin(async move { node.beat().await }));
     }
 
-    /// Runs all errands and deliveries, and those that they bring about. Shards take turns, since an
-    /// errand of one may wait for another.
-    pub fn settle(&mut self) {
-        while self.step() {}
-    }
-
-    /// Moves everything on by one step; returns whether there is anything left that can move.
-    pub fn step(&mut self) -> bool {
-        self.has_moved = self.wakes.take();
-        for index in 0..self.workers.len() {
-            self.obey(index);
-            self.begin(index);
-            self.deliver(index);
-            for running in (0..self.workers[index].running.len()).rev() {
-                self.poll(index, running);
-            }
-        }
-        let wakes = &self.wakes;
-        self.asides
-            .retain_mut(|aside| wakes.poll(aside.as_mut()).is_none());
-        self.has_moved
-    }
-
     fn move_on(&mut self) {
         if !self.manual {
             self.settle();
         }
     }
+}
 
-    /// Begins the next errand of a shard: errands begin in order, and end in any.
-    pub fn begin(&mut self, index: usize) {
-        let worker = &mut self.workers[index];
-        worker.take_errands();
-        if let Some(errand) = worker.waiting.pop_front() {
-            let node = Arc::clone(&self.node);
-            let shard = worker.shard.id();
-            worker.running.push(Box::pin(async move {
-                match errand {
-                    Errand::Ask(key, ticket, ask) => {
-                        Done::Answer(key, ticket, node.ask(shard, ask).await)
-                    }
-                    Errand::Tell(tell) => {
-                        node.tell(shard, tell).await;
-                        Done::Told
-                    }
-                    Errand::Repair(channel, position) => {
-                        let page = node.read_gap(&channel, position).await;
-                        Done::Repaired(channel, page)
-                    }
-                }
-            }));
-            let last = worker.running.len() - 1;
-            self.poll(index, last);
-            self.has_moved = true;
-        }
-    }
-
-    /// Polls one of a shard's running errands, and brings back what it has.
-    pub fn poll(&mut self, index: usize, running: usize) {
-        let now = self.now();
-        let worker = &mut self.workers[index];
-        let Some(errand) = worker.running.get_mut(running) else {
-            return;
-        };
-        let Some(done) = self.wakes.poll(errand.as_mut()) else {
-            return;
-        };
-        drop(worker.running.remove(running));
-        match done {
-            Done::Answer(key, ticket, answer) => worker.shard.answer(now, key, ticket, answer),
-            Done::Told => {}
-            Done::Repaired(channel, page) => worker.shard.repaired(now, &channel, page),
-        }
-        worker.take_errands();
-        self.has_moved = true;
-    }
-
-    /// Gives a shard the next of the orders that wait for it.
-    pub fn obey(&mut self, index: usize) {
-        let now = self.now();
-        let worker = &mut self.workers[index];
-        // Whoever gave an order may wait for its answer no longer.
-        match worker.controls.try_recv() {
-            Ok(Control::Order(target, order, done)) => {
-                let _ = done.send(worker.shard.order(now, &target, &order));
-                worker.take_errands();
-            }
-            Ok(Control::Report(done)) => {
-                let _ = done.send(worker.shard.report());
-            }
-            Ok(Control::Channels(filter, done)) => {
-                let channels = worker.shard.channels();
-                let accepted = channels.filter(|(name, _)| filter.accepts(name.as_str()));
-                let accepted = accepted.map(|(name, members)| (name.clone(), members));
-                let _ = done.send(accepted.collect());
-            }
-            Ok(Control::Emulate(_, frame)) => worker.frames.push(frame),
-            Ok(other) => panic!("nobody drives {other:?} here"),
-            Err(_) => return,
-        }
-        self.has_moved = true;
-    }
-
-    /// Hands the next delivery to a shard.
-    pub fn deliver(&mut self, index: usize) {
-        let now = self.now();
-        let worker = &mut self.workers[index];
-        worker.pull();
-        if let Some(delivery) = worker.line.pop_front() {
-            worker.shard.deliver(now, &delivery);
-            worker.take_errands();
-            self.has_moved = true;
-        }
-    }
+fn obeying(node: &Arc<Node>) -> Aside {
+    let node = Arc::clone(node);
+    Box::pin(async move { node.obey_peers().await })
 }
 
 impl Worker {
@@ -510,34 +393,5 @@ impl Worker {
         let mut errands = Vec::new();
         self.shard.take_errands(&mut errands);
         self.waiting.extend(errands);
-    }
-}
-
-impl Peer {
-    /// Whether the client has sent something that the server has not read.
-    #[must_use]
-    pub fn is_held_up(&self) -> bool {
-        !self.unread.is_empty()
-    }
-
-    fn decode(&mut self, bytes: &mut [u8]) -> Vec<String> {
-        let limits = Limits {
-            message_bytes_max: usize::MAX,
-            ..Limits::default()
-        };
-        let mut messages = Vec::new();
-        let mut taken = 0;
-        while taken < bytes.len() {
-            let read = self.reader.read(&limits, &mut bytes[taken..]);
-            let (count, event) = read.expect("the server writes frames");
-            taken += count;
-            match event {
-                Some(Event::Text(text)) => messages.push(text.to_owned()),
-                Some(Event::Close(Some(close))) => messages.push(format!("close {}", close.code)),
-                Some(other) => panic!("the server never writes {other:?}"),
-                None => {}
-            }
-        }
-        messages
     }
 }
