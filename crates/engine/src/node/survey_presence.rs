@@ -38,7 +38,7 @@ impl SurveyPresence {
             Unasked::TooLong => BrokerError::Unreachable,
         })?;
         if !silent.is_empty() {
-            return Err(BrokerError::Unreachable);
+            return Err(BrokerError::Unanswered);
         }
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
@@ -67,7 +67,7 @@ impl Presence for SurveyPresence {
                 return Ok(None);
             };
             for answer in self.ask(Question::Presence(channel.clone(), max)).await? {
-                let clients = read_clients(&answer).map_err(|_| BrokerError::Unreachable)?;
+                let clients = read_clients(&answer).map_err(|_| BrokerError::Unanswered)?;
                 let Some(clients) = clients else {
                     return Ok(None);
                 };
@@ -89,7 +89,7 @@ impl Presence for SurveyPresence {
             let mut users: HashSet<_> = users.into_iter().collect();
             for answer in self.ask(Question::PresenceStats(channel.clone())).await? {
                 let (more, whose) =
-                    read_attendance(&answer).map_err(|_| BrokerError::Unreachable)?;
+                    read_attendance(&answer).map_err(|_| BrokerError::Unanswered)?;
                 clients += more;
                 users.extend(whose);
             }
