@@ -4,7 +4,6 @@
 //! keeps what it is given until then. Nothing is given to it while it is not connected, so that a
 //! publisher has its error at once, and nothing is said minutes late.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -14,13 +13,13 @@ use async_nats::{Client, HeaderMap, Message, Request, StatusCode, Subscriber};
 use bytes::Bytes;
 use campanile_engine::broker::BrokerError;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// See the [module](self).
 pub(super) struct Line {
     /// Set once, soon after the start.
-    client: OnceLock<Client>,
+    client: SetOnce<Client>,
     /// Whether the servers answer.
     up: watch::Sender<bool>,
     /// Where this connection speaks to itself.
@@ -61,7 +60,7 @@ impl Line {
     /// One without a connection. `probe` is a subject that no other connection uses.
     pub(super) fn new(probe: String, patience: Duration) -> Self {
         Self {
-            client: OnceLock::new(),
+            client: SetOnce::new(),
             up: watch::Sender::new(false),
             probe: probe.into(),
             said: AtomicU64::new(0),
@@ -188,12 +187,15 @@ impl Line {
         }
     }
 
+    /// Listens to a subject from the first connection on, and through all that follow.
+    pub(super) async fn listen_always(&self, subject: String) -> Result<Subscriber, Mute> {
+        let subscribed = self.client.wait().await.subscribe(subject).await;
+        subscribed.map_err(|_| Mute::TooLong)
+    }
+
     /// Hears what [`Line::settle`] says. Ends with the client.
     pub(super) async fn hear_probes(&self) {
-        let Some(client) = self.client.get() else {
-            return;
-        };
-        let Ok(mut probes) = client.subscribe(self.probe.to_string()).await else {
+        let Ok(mut probes) = self.listen_always(self.probe.to_string()).await else {
             return;
         };
         while let Some(message) = probes.next().await {

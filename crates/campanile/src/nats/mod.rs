@@ -13,6 +13,7 @@
 //! history ─► reading ──► store                            line, supervision: under all of these
 //! ```
 
+mod bus;
 mod ears;
 mod heads;
 mod line;
@@ -24,11 +25,12 @@ mod shared;
 mod store;
 mod subjects;
 mod supervision;
+mod vitals;
 mod writing;
 
 use std::sync::Arc;
 
-use async_nats::ConnectOptions;
+use async_nats::{ConnectOptions, ServerAddr};
 use campanile_engine::broker::remote::{Accepted, Hearing, Link, Sighting};
 use campanile_engine::broker::{
     Attendance, BoxFuture, BrokerError, HistoryPage, HistoryQuery, NewPublication, Published,
@@ -48,8 +50,8 @@ use self::supervision::Signals;
 use self::writing::{Job, Work};
 use crate::background::{Running, Spawner, Unfinished};
 
+pub use self::bus::NatsBus;
 pub use self::settings::{Credentials, Histories, NatsFault, NatsSettings, Storage};
-pub(crate) use self::subjects::{PREFIX_BYTES_MAX, is_prefix};
 
 /// Bytes of publications that wait to be stored, with what each takes beside its payload.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -62,7 +64,6 @@ pub struct NatsLink {
     jobs: mpsc::UnboundedSender<Job>,
     /// Bytes that may yet wait.
     places: Arc<Semaphore>,
-    keeps_history: bool,
     spawner: Spawner,
     /// Dropped with the link, they end.
     _tasks: [Running<()>; 2],
@@ -119,14 +120,13 @@ impl NatsLink {
             clock,
             counts: Counts::default(),
             meta_ttl_min: settings.meta_ttl_min_millis(),
+            keeps_history: histories.is_some(),
         });
-        let keeps_history = histories.is_some();
         let signals = Arc::new(Signals::default());
         let (addresses, options) = settings.options(Arc::clone(&signals))?;
         let watch = connect(
             (Arc::clone(&shared), hearing.clone(), signals),
             (addresses, options),
-            keeps_history,
         );
         let (jobs, waiting) = mpsc::unbounded_channel();
         let write = writing::write(Arc::clone(&shared), waiting);
@@ -134,7 +134,6 @@ impl NatsLink {
             ears: Arc::new(Ears::new(Arc::clone(&shared), hearing, spawner.clone())),
             jobs,
             places: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
-            keeps_history,
             _tasks: [spawner.spawn(watch), spawner.spawn(write)],
             spawner,
             shared,
@@ -147,7 +146,7 @@ impl NatsLink {
         let [conflicts, malformed, connections] = self.shared.counts.all();
         NatsStatus {
             is_up: self.shared.line.is_up(),
-            keeps_history: !self.keeps_history || self.shared.store.known().is_some(),
+            keeps_history: !self.shared.keeps_history || self.shared.store.known().is_some(),
             channels: self.ears.count(),
             conflicts,
             malformed,
@@ -244,13 +243,12 @@ fn stopped(_: Unfinished) -> BrokerError {
 
 async fn connect(
     (shared, hearing, signals): (Arc<Shared>, Hearing, Arc<Signals>),
-    (addresses, options): (Vec<async_nats::ServerAddr>, ConnectOptions),
-    keeps_history: bool,
+    (addresses, options): (Vec<ServerAddr>, ConnectOptions),
 ) {
     match options.connect(addresses).await {
         Ok(client) => {
             shared.line.begin(client.clone());
-            supervision::supervise(shared, hearing, signals, client, keeps_history).await;
+            supervision::supervise(shared, hearing, signals, client).await;
         }
         // With retries only what is configured can be wrong, and that was looked at.
         Err(error) => tracing::error!(%error, "NATS cannot be connected to"),
@@ -304,7 +302,10 @@ impl Link for NatsLink {
     ) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
             self.written(channel.clone(), Work::Remove, None).await?;
-            Ok(())
+            let (shared, name) = (Arc::clone(&self.shared), channel.clone());
+            // It is no longer read by anybody; that its bytes are there still is no failure.
+            let purge = async move { drop(shared.purge(&name).await) };
+            self.spawner.spawn(purge).await.map_err(stopped)
         })
     }
 }

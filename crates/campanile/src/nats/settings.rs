@@ -1,12 +1,18 @@
 //! Where the servers are, how to be let in, and how much of histories is to be kept.
 
 use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
+use campanile_engine::broker::Retention;
 
 use super::supervision::Signals;
+use crate::config::{Nats, NatsAccess};
+use crate::proxy::{TlsFault, client_config};
 
 /// Messages that a subscription may have waiting: what hands them on does not wait for anything.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 1024;
@@ -46,6 +52,19 @@ pub struct Histories {
     pub meta_ttl_min: Duration,
     /// The longest one.
     pub meta_ttl_max: Duration,
+}
+
+impl Histories {
+    /// What channels with these need; `None` where there are none.
+    #[must_use]
+    pub fn of(retentions: &[Retention]) -> Option<Self> {
+        let meta_ttls = retentions.iter().map(|retention| retention.meta_ttl);
+        Some(Self {
+            size_max: retentions.iter().map(|retention| retention.size).max()?,
+            meta_ttl_min: meta_ttls.clone().min()?,
+            meta_ttl_max: meta_ttls.max()?,
+        })
+    }
 }
 
 /// Where servers keep histories.
@@ -93,12 +112,18 @@ pub enum NatsFault {
     Address(String),
     /// The credentials file is none.
     Credentials,
+    /// The credentials file cannot be read.
+    CredentialsFile(PathBuf, io::Error),
+    /// TLS cannot be spoken.
+    Tls(TlsFault),
 }
 
 impl fmt::Display for NatsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(url) => write!(f, "{url:?} is no address of a NATS server"),
+            Self::CredentialsFile(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Tls(fault) => write!(f, "engine.nats.tls: {fault}"),
             Self::Credentials => f.write_str("the NATS credentials file cannot be understood"),
         }
     }
@@ -107,6 +132,41 @@ impl fmt::Display for NatsFault {
 impl std::error::Error for NatsFault {}
 
 impl NatsSettings {
+    /// What is configured, for channels that need these histories.
+    ///
+    /// # Errors
+    /// A file that is named cannot be used.
+    pub fn new(config: &Nats, histories: Option<Histories>) -> Result<Self, NatsFault> {
+        let credentials = match &config.access {
+            NatsAccess::Anybody => Credentials::None,
+            NatsAccess::Password(user, password) => Credentials::Password {
+                user: user.clone(),
+                password: password.expose().to_owned(),
+            },
+            NatsAccess::Token(token) => Credentials::Token(token.expose().to_owned()),
+            NatsAccess::CredentialsFile(path) => {
+                let text = fs::read_to_string(path);
+                let text = text.map_err(|error| NatsFault::CredentialsFile(path.clone(), error));
+                Credentials::File(text?)
+            }
+        };
+        let tls = config.tls.as_ref().map(|tls| client_config(Some(tls)));
+        Ok(Self {
+            urls: config.urls.clone(),
+            prefix: config.prefix.clone(),
+            replicas: config.replicas,
+            storage: match config.is_in_memory {
+                true => Storage::Memory,
+                false => Storage::File,
+            },
+            credentials,
+            tls: tls.transpose().map_err(NatsFault::Tls)?,
+            dial_timeout: config.dial_timeout,
+            io_timeout: config.io_timeout,
+            histories,
+        })
+    }
+
     pub(super) fn meta_ttl_min_millis(&self) -> u64 {
         let shortest = self.histories.map_or(Duration::MAX, |histories| histories.meta_ttl_min);
         u64::try_from(shortest.as_millis()).unwrap_or(u64::MAX)

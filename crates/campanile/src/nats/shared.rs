@@ -8,10 +8,10 @@ use campanile_engine::channel::ChannelName;
 use campanile_engine::time::Clock;
 
 use super::heads::Heads;
-use super::line::Line;
+use super::line::{Line, Mute};
 use super::plan::{Head, Scene};
 use super::record::Message;
-use super::store::{Store, StoreError};
+use super::store::{Known, Store, StoreError};
 use super::subjects::Subjects;
 
 /// See the [module](self).
@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     /// Milliseconds.
     pub(super) meta_ttl_min: u64,
+    /// Whether any channel has a history.
+    pub(super) keeps_history: bool,
 }
 
 /// What is counted since the start.
@@ -57,7 +59,15 @@ impl Shared {
     /// What holds for all channels now.
     pub(super) fn scene(&self) -> Result<Scene, StoreError> {
         self.line.client()?;
-        let known = self.store.known().ok_or(super::line::Mute::Nobody)?;
+        let known = match self.store.known() {
+            Some(known) => known,
+            // Every stream is empty then, for all nodes alike.
+            None if !self.keeps_history => Known {
+                life: "".into(),
+                generation: 0,
+            },
+            None => return Err(Mute::Nobody.into()),
+        };
         let now = self.clock.now().unix_millis;
         Ok(Scene {
             now: u64::try_from(now).unwrap_or(0),
@@ -67,12 +77,21 @@ impl Shared {
         })
     }
 
+    /// Lets go of all messages of a channel but the last, which says where the stream is.
+    pub(super) async fn purge(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        let scene = self.scene()?;
+        self.store.purge(&self.subjects.kept(&scene.life, channel)).await
+    }
+
     /// The last message of a channel, asked of the leader.
     pub(super) async fn last(
         &self,
         channel: &ChannelName,
         scene: &Scene,
     ) -> Result<Option<Head>, StoreError> {
+        if !self.keeps_history {
+            return Ok(None);
+        }
         let subject = self.subjects.kept(&scene.life, channel);
         let Some(kept) = self.store.last(&subject).await? else {
             return Ok(None);

@@ -4,6 +4,7 @@
 //! channels do. Everything but letters, digits and a few signs is written as `%` and two digits.
 
 use campanile_engine::channel::ChannelName;
+use campanile_engine::cluster::NodeId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What is escaped. `$` is not among the signs that stay, although it may be in a token: subjects
@@ -24,7 +25,7 @@ pub(super) struct Subjects {
 }
 
 impl Subjects {
-    /// `prefix` is one token, and good as the beginning of a stream's name: [`is_prefix`].
+    /// `prefix` is one token, and good as the beginning of a stream's name.
     pub(super) fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.into(),
@@ -73,6 +74,16 @@ impl Subjects {
         format!("{}.probe.{word}", self.prefix)
     }
 
+    /// Where all nodes are spoken to.
+    pub(super) fn control(&self) -> String {
+        format!("{}.control", self.prefix)
+    }
+
+    /// Where one node is.
+    pub(super) fn node(&self, id: NodeId) -> String {
+        format!("{}.node.{id}", self.prefix)
+    }
+
     /// The stream of histories.
     pub(super) fn histories(&self) -> String {
         format!("{}_histories", self.prefix)
@@ -89,16 +100,6 @@ pub(super) fn key(channel: &ChannelName, key: &str) -> String {
     // A dot is in neither half.
     format!("{}.{}", token(channel.as_str()), token(key))
 }
-
-/// Whether this can be what all subjects begin with.
-pub(crate) fn is_prefix(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    !text.is_empty() && text.len() <= PREFIX_BYTES_MAX && text.bytes().all(is_plain)
-}
-
-/// The longest prefix: it is in every subject and in the names of streams, of which servers make
-/// directories.
-pub(crate) const PREFIX_BYTES_MAX: usize = 64;
 
 fn token(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
@@ -141,14 +142,6 @@ mod tests {
         assert_eq!(subjects.life(&subjects.all_kept("xyz")), Some("xyz"));
         for foreign in ["p.h.>", "q.h.x.>", "p.h.x.y.>", "p.h.x"] {
             assert_eq!(subjects.life(foreign), None, "{foreign}");
-        }
-    }
-
-    #[test]
-    fn a_prefix_is_one_plain_word() {
-        assert!(is_prefix("campanile-2"));
-        for bad in ["", "a.b", "a b", "a*", "ä", &"x".repeat(65)] {
-            assert!(!is_prefix(bad), "{bad}");
         }
     }
 }

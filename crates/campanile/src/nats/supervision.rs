@@ -54,8 +54,6 @@ struct Supervisor {
     shared: Arc<Shared>,
     hearing: Hearing,
     signals: Arc<Signals>,
-    /// Whether streams are needed at all.
-    keeps_history: bool,
     connection: Option<Connection>,
     /// What listeners have been told of last.
     known: Option<Known>,
@@ -71,13 +69,11 @@ pub(super) async fn supervise(
     hearing: Hearing,
     signals: Arc<Signals>,
     client: Client,
-    keeps_history: bool,
 ) {
     let mut supervisor = Supervisor {
         shared: Arc::clone(&shared),
         hearing,
         signals: Arc::clone(&signals),
-        keeps_history,
         connection: None,
         known: None,
         is_lapsed: false,
@@ -148,7 +144,7 @@ impl Supervisor {
 
     /// Tells the listeners when something may be missing, as soon as it can be read.
     async fn catch_up(&mut self) {
-        if self.keeps_history && (self.is_lapsed || self.shared.store.known().is_none()) {
+        if self.shared.keeps_history && (self.is_lapsed || self.shared.store.known().is_none()) {
             // What could not be asked is asked again at the next look.
             let Ok(known) = self.shared.store.ensure().await else {
                 return;

