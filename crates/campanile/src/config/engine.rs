@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::nats::Nats;
+
 /// `engine`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -11,6 +13,8 @@ pub enum Engine {
     Disk(Disk),
     /// In memory, until the process ends.
     Memory,
+    /// In NATS, where other nodes have them too.
+    Nats(Box<Nats>),
 }
 
 /// `engine.disk`

@@ -9,6 +9,7 @@ pub mod duration;
 
 mod check;
 mod engine;
+mod nats;
 mod problem;
 mod proxies;
 mod raw;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use check::Unknown;
 pub use engine::{Disk, Durability, Engine};
+pub use nats::{Nats, NatsAccess};
 pub use problem::{ConfigError, Problem, ProblemKind, Severity};
 pub use proxies::{ChannelProxies, Proxies, Proxy, ProxyTls, RpcProxies};
 pub use render::default_toml;

@@ -5,6 +5,7 @@
 //! first test that loads anything. Tables whose every content makes sense are not repeated here,
 //! they are already those of [`super::resolved`].
 
+mod nats;
 mod proxies;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::duration;
 use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel, Shutdown};
 use super::secret::Secret;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
+pub(super) use nats::Nats;
 pub(super) use proxies::{
     ChannelProxies, ClientProxies, Proxy, ProxyHttp, ProxyOptions, ProxyTls, Rpc, RpcOptions,
     Transform,
@@ -77,6 +79,7 @@ pub(super) struct Engine {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) disk: Disk,
+    pub(super) nats: Nats,
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 //! Everything found is told with the place of the setting to change.
 
 mod engine;
+mod nats;
 mod origins;
 mod paths;
 mod pem;

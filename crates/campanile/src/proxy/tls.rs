@@ -39,7 +39,7 @@ impl fmt::Display for TlsFault {
 }
 
 /// TLS as configured; without settings, servers are believed that the system believes.
-pub(super) fn client_config(settings: Option<&ProxyTls>) -> Result<ClientConfig, TlsFault> {
+pub(crate) fn client_config(settings: Option<&ProxyTls>) -> Result<ClientConfig, TlsFault> {
     let provider = tls::provider();
     let verifier = verifier(settings, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
 use campanile_engine::application::{Application, Interests};
-use campanile_engine::broker::DiskBroker;
+use campanile_engine::broker::{DiskBroker, Retention};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::ChannelOptions;
@@ -23,7 +23,8 @@ use rustls::ServerConfig;
 
 use super::backbone::{Backbone, Builder};
 use super::store::BrokerParts;
-use super::{MakeBroker, ServeError, Server, machine, tls};
+use super::together::Together;
+use super::{MakeBroker, MakeBus, ServeError, Server, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
 use crate::background::Background;
@@ -50,6 +51,8 @@ pub(super) struct Assembled {
     pub(super) store: Option<Arc<DiskBroker>>,
     /// Where others are spoken to, if there are any: services, and what keeps the streams elsewhere.
     pub(super) background: Option<Background>,
+    /// What is done for the other nodes, if there may be any.
+    pub(super) together: Option<Together>,
 }
 
 /// Puts together what is to listen at `local`.
@@ -75,13 +78,14 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         descriptors.to_service,
         &mut background,
     )?;
-    let makers = (application, namespaces, server.broker);
+    let makers = (application, namespaces, (server.broker, server.bus));
     let Seated {
         node,
         seats,
         store,
         vitals,
     } = node(config, makers, worker_count, local, &mut background)?;
+    let together = together(&node, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&node));
     let readiness = Arc::new(Readiness::new(vitals.clone()));
@@ -122,7 +126,22 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         listener,
         store,
         background,
+        together,
     })
+}
+
+fn together(
+    node: &Arc<Node>,
+    background: &mut Option<Background>,
+) -> Result<Option<Together>, ServeError> {
+    if node.cluster().is_none() {
+        return Ok(None);
+    }
+    let thread = match background {
+        Some(thread) => thread,
+        None => background.insert(Background::start().map_err(ServeError::Io)?),
+    };
+    Ok(Some(Together::begin(Arc::clone(node), thread.spawner())))
 }
 
 /// What the application brought, or what is configured.
@@ -228,9 +247,12 @@ struct Seated {
     vitals: Vec<Arc<dyn Vitals>>,
 }
 
+/// What the application makes itself.
+type Makers = (Option<MakeBroker>, Option<MakeBus>);
+
 fn node(
     config: &Config,
-    (application, namespaces, make): (Applications, Arc<Namespaces>, Option<MakeBroker>),
+    (application, namespaces, (make, make_bus)): (Applications, Arc<Namespaces>, Makers),
     shards: usize,
     local: SocketAddr,
     background: &mut Option<Background>,
@@ -249,14 +271,27 @@ fn node(
         clock: Arc::clone(&clock),
         meta_ttl_min: shortest_meta_ttl(config),
     };
+    let backbone = match make {
+        Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
+        None => {
+            let retentions = retentions(config).collect();
+            let builder = Builder {
+                around,
+                background,
+                retentions,
+            };
+            builder.build(&config.engine)?
+        }
+    };
     let Backbone {
         broker,
         presence,
+        cluster,
         store,
         vitals,
-    } = match make {
-        Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
-        None => Builder { around, background }.build(&config.engine)?,
+    } = match make_bus {
+        Some(make) => backbone.among_others(make, Arc::clone(&clock))?,
+        None => backbone,
     };
     let authentication = &config.client.authentication;
     let (node, seats) = Node::new(Parts {
@@ -271,6 +306,7 @@ fn node(
         inboxes,
         shard_inboxes,
         name: node_name(config, local),
+        cluster,
     });
     Ok(Seated {
         node,
@@ -367,11 +403,16 @@ fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
     names.into_iter().map(Into::into).collect()
 }
 
-fn shortest_meta_ttl(config: &Config) -> Duration {
+/// Of all channels that have a history.
+fn retentions(config: &Config) -> impl Iterator<Item = Retention> {
     let channel = &config.channel;
     let namespaces = channel.namespaces.iter().map(|(_, options)| options);
     let all = namespaces.chain([&channel.without_namespace]);
-    let kept = all.filter_map(|options| options.retention().map(|retention| retention.meta_ttl));
+    all.filter_map(ChannelOptions::retention)
+}
+
+fn shortest_meta_ttl(config: &Config) -> Duration {
+    let kept = retentions(config).map(|retention| retention.meta_ttl);
     kept.min().unwrap_or(Duration::from_secs(720 * 60 * 60))
 }
 

@@ -3,19 +3,28 @@
 
 use std::sync::Arc;
 
-use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
+#[cfg(feature = "nats")]
+use campanile_engine::broker::remote::RemoteBroker;
+use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker, Retention};
+use campanile_engine::cluster::{Cluster, NodeId};
+use campanile_engine::node::SurveyPresence;
 use campanile_engine::presence::{MemoryPresence, Presence};
+use campanile_engine::time::Clock;
 
-use super::ServeError;
 use super::store::{self, BrokerParts};
+use super::{MakeBus, ServeError};
 use crate::background::Background;
-use crate::config::{Disk, Engine};
+use crate::config::{Disk, Engine, Nats};
+#[cfg(feature = "nats")]
+use crate::nats::{Histories, NatsBus, NatsFault, NatsLink, NatsSettings};
 use crate::vitals::Vitals;
 
 /// See the [module](self).
 pub(super) struct Backbone {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) presence: Arc<dyn Presence>,
+    /// The other nodes, if there may be any.
+    pub(super) cluster: Option<Arc<Cluster>>,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
     /// All of it that can tell how it is.
@@ -28,9 +37,28 @@ impl Backbone {
         Self {
             broker,
             presence: Arc::new(MemoryPresence::default()),
+            cluster: None,
             store: None,
             vitals: Vec::new(),
         }
+    }
+
+    /// The same with others over this bus, all of which are asked who is present.
+    pub(super) fn among_others(
+        self,
+        make: MakeBus,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ServeError> {
+        let id = NodeId::random();
+        let cluster = Cluster::new(id, clock, |ear| make(id, ear)).map_err(ServeError::Bus)?;
+        let mut vitals = self.vitals;
+        vitals.push(Arc::clone(&cluster) as _);
+        Ok(Self {
+            presence: Arc::new(SurveyPresence::new(Arc::clone(&cluster))),
+            cluster: Some(cluster),
+            vitals,
+            ..self
+        })
     }
 }
 
@@ -38,8 +66,17 @@ impl Backbone {
 pub(super) struct Builder<'a> {
     pub(super) around: BrokerParts,
     /// Started by the first part that needs it.
-    #[expect(dead_code, reason = "nothing here is elsewhere yet")]
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "nothing is elsewhere then")
+    )]
     pub(super) background: &'a mut Option<Background>,
+    /// Of all channels that have a history.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "nothing is elsewhere then")
+    )]
+    pub(super) retentions: Vec<Retention>,
 }
 
 impl Builder<'_> {
@@ -47,6 +84,7 @@ impl Builder<'_> {
         match engine {
             Engine::Disk(disk) => self.disk(disk),
             Engine::Memory => Ok(self.memory()),
+            Engine::Nats(nats) => self.nats(nats),
         }
     }
 
@@ -57,6 +95,39 @@ impl Builder<'_> {
             vitals: vec![Arc::clone(&broker) as _],
             ..Backbone::local(broker)
         })
+    }
+
+    #[cfg(not(feature = "nats"))]
+    fn nats(self, _: &Nats) -> Result<Backbone, ServeError> {
+        let reason = "engine.type is nats, and this program was built without it";
+        Err(ServeError::Broker(reason.into()))
+    }
+
+    #[cfg(feature = "nats")]
+    fn nats(self, config: &Nats) -> Result<Backbone, ServeError> {
+        let BrokerParts { inboxes, clock, .. } = self.around;
+        let histories = Histories::of(&self.retentions);
+        let settings = NatsSettings::new(config, histories);
+        let settings = settings.map_err(|fault| ServeError::Broker(fault.into()))?;
+        let background = match self.background {
+            Some(background) => background,
+            none => none.insert(Background::start().map_err(ServeError::Io)?),
+        };
+        let spawner = background.spawner();
+        let mut link = None;
+        let connect = |hearing| {
+            let made = NatsLink::start(settings, hearing, Arc::clone(&clock), spawner)?;
+            Ok(Arc::clone(link.insert(made)))
+        };
+        let broker = RemoteBroker::new(inboxes, Arc::clone(&clock), connect);
+        let broker = broker.map_err(|fault: NatsFault| ServeError::Broker(fault.into()))?;
+        let link = link.expect("the broker was made with it");
+        let backbone = Backbone {
+            vitals: vec![Arc::clone(&link) as _],
+            ..Backbone::local(Arc::new(broker))
+        };
+        let bus = Box::new(move |id, ear| Ok(NatsBus::new(&link, id, ear) as _));
+        backbone.among_others(bus, clock)
     }
 
     fn memory(self) -> Backbone {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::assemble::{self, Assembled};
 use super::signals::StopSignals;
+use super::together::Together;
 use super::{ServeError, Server, store};
 use crate::background::Background;
 use crate::config::Shutdown;
@@ -144,6 +145,7 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
         listener,
         store,
         background,
+        together,
     } = assemble::assemble(server, local)?;
     let has_tls = listener.tls.is_some();
     let (actix, handle) = listen(listener, socket).map_err(ServeError::Io)?;
@@ -164,6 +166,7 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
         handle,
         store,
         background,
+        together,
         orders,
     };
     runtime.spawn(async move {
@@ -185,6 +188,7 @@ struct Keeper {
     handle: ServerHandle,
     store: Option<Arc<DiskBroker>>,
     background: Option<Background>,
+    together: Option<Together>,
     orders: Orders,
 }
 
@@ -196,11 +200,15 @@ impl Keeper {
             handle,
             store,
             background,
+            together,
             mut orders,
         } = self;
         let sweeping = tokio::spawn(sweep(Arc::clone(&doors.node)));
         let mut outcome = serve(&doors, actix, &handle, &mut orders).await;
         sweeping.abort();
+        if let Some(together) = together {
+            together.end().await;
+        }
         // Nobody is left who could ask anything.
         drop(background);
         if let Some(store) = store

@@ -89,7 +89,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     key("log.file"),
     key("pid_file"),
     noted("engine.redis", ONE_NODE),
-    noted("engine.nats", ONE_NODE),
     but("broker.type", "memory"),
     key("broker"),
     but("presence_manager.type", "memory"),
@@ -137,7 +136,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
 ];
 
 /// Values that Centrifugo has for a setting of ours, and what it means that they have no effect.
-const FOREIGN_VALUES: &[(&str, &[&str], &str)] = &[("engine.type", &["redis", "nats"], ONE_NODE)];
+const FOREIGN_VALUES: &[(&str, &[&str], &str)] = &[("engine.type", &["redis"], ONE_NODE)];
 
 /// Options of a namespace that need streams of a proxy, maps or shared polls.
 pub(super) const FOREIGN_OPTIONS: &[Foreign] = &[

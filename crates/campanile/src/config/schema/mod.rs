@@ -8,6 +8,7 @@ mod engine;
 mod foreign;
 mod kind;
 mod namespace;
+mod nats;
 mod proxy;
 mod sections;
 mod shape;
