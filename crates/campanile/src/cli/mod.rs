@@ -13,6 +13,7 @@ mod remote;
 mod secrets;
 mod serve;
 mod subscribe;
+mod supervisor;
 mod token;
 
 use std::io::Write as _;

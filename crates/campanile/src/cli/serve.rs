@@ -7,7 +7,7 @@ use clap::Args;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use super::dev::{self, Dev};
-use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say, secrets};
+use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say, secrets, supervisor};
 use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
 use crate::{Config, ServeError, Server};
 
@@ -150,7 +150,13 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
 }
 
 async fn serve(config: Config, dev: Option<Dev>) -> Result<(), ServeError> {
+    let socket = supervisor::socket().map_err(ServeError::Bind)?;
+    let configured = config.http_server.listen;
     let mut server = Server::new(config);
+    if let Some(socket) = socket {
+        supervisor::compare(&socket, configured);
+        server = server.listen_kept(socket);
+    }
     if let Some(dev) = dev.clone() {
         server = server.routes(move |services| dev.configure(services));
     }
@@ -158,6 +164,7 @@ async fn serve(config: Config, dev: Option<Dev>) -> Result<(), ServeError> {
     if let Some(dev) = &dev {
         dev.announce(server.local_addr());
     }
+    supervisor::attend(&server).await;
     match server.wait().await {
         // As it was asked for, and the log has it.
         Err(ServeError::Unfinished) => Ok(()),

@@ -59,10 +59,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         uni_sse: raw.uni_sse,
         init: raw.init,
         plain: raw.plain,
-        shutdown: Shutdown {
-            drain: raw.shutdown.drain.min(raw.shutdown.timeout),
-            ..raw.shutdown
-        },
+        shutdown: resolver.shutdown(raw.shutdown),
         memory: raw.memory,
         engine: resolver.engine(raw.engine),
         log: raw.log,
@@ -154,6 +151,17 @@ impl<'a> Resolver<'a> {
         let kind = ProblemKind::Invalid(reason.into());
         self.problems
             .push(Problem::warning(origin.unwrap_or_default(), path, kind));
+    }
+
+    fn shutdown(&self, raw: Shutdown) -> Shutdown {
+        let delay = raw.delay.min(raw.timeout);
+        let drain = self.tree.get("shutdown.drain");
+        Shutdown {
+            delay,
+            drain: raw.drain.min(raw.timeout - delay),
+            is_drain_chosen: drain.is_some_and(|item| item.origin != Origin::Default),
+            ..raw
+        }
     }
 
     fn http_server(&mut self, raw: raw::HttpServer) -> HttpServer {
