@@ -17,6 +17,7 @@ mod emulation;
 mod floods;
 mod frames;
 mod handlers;
+mod handover;
 mod handshake;
 mod headers;
 mod identity;
