@@ -312,7 +312,7 @@ impl Worker {
                     chosen.map(|(name, members): (&ChannelName, _)| (name.clone(), members));
                 done.send(chosen.collect()).unwrap();
             }
-            Control::Drain(_) | Control::Emulate(..) => {}
+            Control::Drain(_) | Control::Emulate(..) | Control::Follow(..) => {}
         }
     }
 
