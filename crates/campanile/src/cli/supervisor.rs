@@ -63,15 +63,14 @@ pub(super) async fn attend(server: &RunningServer) {
     }
 }
 
-/// Says that a new configuration is being read, and again that the server is ready.
-pub(super) fn reloading<T>(reload: impl FnOnce() -> T) -> T {
+/// Says that a new configuration is being read, and behind it that the server is ready again.
+pub(super) async fn reloading(reload: impl Future<Output = ()>) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "the clock cannot be read"),
     }
-    let done = reload();
+    reload.await;
     tell(&[NotifyState::Ready]);
-    done
 }
 
 /// Says that the server is alive as long as all of its workers answer. Never returns.

@@ -20,11 +20,13 @@ use campanile_engine::channel::options::{ChannelOptions, DataFormat, NameRules, 
 use super::problem::{Problem, ProblemKind};
 use super::proxies::Proxies;
 use super::raw::{self, Raw};
+use super::reload::Written;
 use super::resolved::{
     Authentication, Channel, Client, ClientLimits, ClientTiming, Config, HttpServer, PemSource,
-    PersonalChannel, Shutdown, Tls,
+    PersonalChannel, Tls,
 };
 use super::secret::Secret;
+use super::shutdown::Shutdown;
 use super::tree::{Item, Origin, Value};
 
 /// The configuration, if the tree could be read, and everything that was found.
@@ -67,6 +69,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         health: raw.health,
         prometheus: raw.prometheus,
         admin: raw.admin,
+        written: Written::default(),
     };
     resolver.paths(&config);
     if !(1..=9).contains(&config.websocket.compression_level) {

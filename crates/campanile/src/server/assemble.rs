@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
+use arc_swap::ArcSwap;
 use campanile_engine::application::{Application, Interests};
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
 use campanile_engine::budget::MemoryBudget;
@@ -19,10 +20,15 @@ use campanile_engine::node::{Node, Parts, ShardSeat};
 use campanile_engine::presence::MemoryPresence;
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
+use tokio::sync::{Mutex, watch};
 
+use super::doors::Doors;
+use super::drain::{DrainOrders, Means};
+use super::reload::{InForce, Live, connections_max};
 use super::store::{self, BrokerParts};
-use super::{MakeBroker, ServeError, Server, machine, tls};
-use crate::api;
+use super::tls::{self, Identity};
+use super::{MakeBroker, ServeError, Server, machine};
+use crate::api::{self, Gate};
 use crate::authority::TokenAuthority;
 use crate::background::Background;
 use crate::config::{BodyTransport, Config, Engine};
@@ -39,9 +45,8 @@ const ECHO_PATH: &str = "/connection/echo";
 
 /// The parts of a server.
 pub(super) struct Assembled {
-    pub(super) node: Arc<Node>,
-    pub(super) admission: Arc<Admission>,
-    pub(super) readiness: Arc<Readiness>,
+    pub(super) doors: Doors,
+    pub(super) live: Live,
     pub(super) listener: Listener,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
@@ -49,15 +54,18 @@ pub(super) struct Assembled {
     pub(super) background: Option<Background>,
 }
 
-/// Puts together what is to listen at `local`.
-pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
+/// Puts together what is to listen at `local`, and what tells `stops` when it is told to stop.
+pub(super) fn assemble(
+    server: Server,
+    local: SocketAddr,
+    stops: &Arc<watch::Sender<bool>>,
+) -> Result<Assembled, ServeError> {
     let config = &server.config;
     let origins = Origins::new(&config.client.allowed_origins);
     let origins = origins.map_err(|error| ServeError::Origins(error.into()))?;
-    let tls = match server.tls {
-        Some(tls) => Some(tls::over_http(&tls)),
-        None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
-    };
+    let (identity, tls) = encryption(config, server.tls)?;
+    let has_successor =
+        server.is_socket_kept && server.broker.is_none() && config.engine.is_of_one_node();
     let has_handlers = !server.applications.is_empty();
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
@@ -67,12 +75,16 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let Asked {
         application,
+        handlers,
         namespaces,
         proxies,
         background,
     } = asked;
-    let makers = (application, namespaces, server.broker);
-    let (node, seats, store) = node(config, makers, worker_count, local)?;
+    let authentication = &config.client.authentication;
+    let authority = Arc::new(TokenAuthority::new(authentication, namespaces.load_full()));
+    let makers = (application, Arc::clone(&authority), server.broker);
+    let rules = namespaces.load_full();
+    let (node, seats, store) = node(config, makers, rules, (worker_count, local))?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&node));
     let readiness = Arc::new(Readiness::new(store.clone()));
@@ -81,6 +93,35 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     let admission = admission(config, descriptors.connections, &node);
     let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
     let metrics = metrics.with_proxies(proxies);
+    let gate = Gate::new(&config.http_api);
+    let doors = Doors {
+        node: Arc::clone(&node),
+        admission: Arc::clone(&admission),
+        readiness,
+        shutdown: config.shutdown.clone(),
+        has_successor,
+    };
+    let live = Live {
+        node,
+        admission: Arc::clone(&admission),
+        origins: origins.clone(),
+        gate: gate.clone(),
+        identity,
+        namespaces,
+        handlers,
+        connections_possible: descriptors.connections,
+        started: config.clone(),
+        in_force: Mutex::new(InForce {
+            config: config.clone(),
+            authority,
+        }),
+    };
+    let drains = DrainOrders(Arc::new(Means {
+        doors: doors.clone(),
+        gate: gate.clone(),
+        stops: Arc::clone(stops),
+        has_begun: AtomicBool::new(false),
+    }));
     let listener = Listener {
         workers,
         worker_count,
@@ -102,32 +143,42 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
         handshakes: handshakes(config, server.headers, has_handlers),
         admission: Arc::clone(&admission),
         tls,
-        routes: routes(
-            config,
-            &node,
-            metrics,
-            Arc::clone(&readiness),
-            server.routes,
-        ),
+        routes: routes(config, &doors, metrics, (gate, drains), server.routes),
         shutdown_timeout: config.shutdown.timeout,
     };
     Ok(Assembled {
-        node,
-        admission,
-        readiness,
+        doors,
+        live,
         listener,
         store,
         background,
     })
 }
 
-/// How many may connect: what is configured, and no more than there are descriptors for.
+/// What the server shows of itself, if that is configured, and TLS as it speaks it.
+type Encryption = (Option<Arc<Identity>>, Option<Arc<rustls::ServerConfig>>);
+
+fn encryption(
+    config: &Config,
+    own: Option<Arc<rustls::ServerConfig>>,
+) -> Result<Encryption, ServeError> {
+    if let Some(own) = own {
+        return Ok((None, Some(tls::over_http(&own))));
+    }
+    let Some(settings) = &config.http_server.tls else {
+        return Ok((None, None));
+    };
+    let identity = Arc::new(Identity::load(settings)?);
+    let tls = identity.server()?;
+    Ok((Some(identity), Some(tls)))
+}
+
+/// Bounds who may connect.
 fn admission(config: &Config, possible: usize, node: &Node) -> Arc<Admission> {
-    let limits = &config.client.limits;
-    let wanted = limits.connection_limit.map(NonZeroUsize::get);
+    let rate = config.client.limits.connection_rate_limit;
     Arc::new(Admission::new(
-        wanted.map_or(possible, |wanted| wanted.min(possible)),
-        limits.connection_rate_limit.map(NonZeroUsize::get),
+        connections_max(config, possible),
+        rate.map(NonZeroUsize::get),
         Arc::clone(node.budget()),
     ))
 }
@@ -135,7 +186,8 @@ fn admission(config: &Config, possible: usize, node: &Node) -> Arc<Admission> {
 /// Everybody who is asked about clients, and what for.
 struct Asked {
     application: Applications,
-    namespaces: Arc<Namespaces>,
+    handlers: Interests,
+    namespaces: Arc<ArcSwap<Namespaces>>,
     proxies: ProxyMetrics,
     background: Option<Background>,
 }
@@ -154,7 +206,7 @@ fn asked(
             "no client can connect: set client.token.hmac_secret_key or another key of tokens, client.allow_anonymous_connect_without_token, or decide by handlers"
         );
     }
-    let namespaces = Arc::new(namespaces(config, handlers));
+    let namespaces = Arc::new(ArcSwap::from_pointee(namespaces(config, handlers)));
     let rules = &config.proxies;
     let (mut proxies, mut background) = (ProxyMetrics::default(), None);
     if rules.all().next().is_some() || rules.rpc.ping.is_some() {
@@ -166,6 +218,7 @@ fn asked(
     }
     Ok(Asked {
         application: Applications::new(all),
+        handlers,
         namespaces,
         proxies,
         background,
@@ -212,9 +265,9 @@ type Seated = (Arc<Node>, Vec<ShardSeat>, Option<Arc<DiskBroker>>);
 
 fn node(
     config: &Config,
-    (application, namespaces, make): (Applications, Arc<Namespaces>, Option<MakeBroker>),
-    shards: usize,
-    local: SocketAddr,
+    (application, authority, make): (Applications, Arc<TokenAuthority>, Option<MakeBroker>),
+    namespaces: Arc<Namespaces>,
+    (shards, local): (usize, SocketAddr),
 ) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
     let interests = application.interests();
@@ -231,16 +284,15 @@ fn node(
             inboxes: inboxes.clone(),
             budget: Arc::clone(&budget),
             clock: Arc::clone(&clock),
-            meta_ttl_min: shortest_meta_ttl(config),
+            meta_ttl_min: config.shortest_meta_ttl(),
         },
     )?;
-    let authentication = &config.client.authentication;
     let (node, seats) = Node::new(Parts {
         settings: Arc::new(settings(config, interests)),
-        namespaces: Arc::clone(&namespaces),
+        namespaces,
         broker,
         presence: Arc::new(MemoryPresence::default()),
-        authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
+        authority,
         application: Arc::new(application),
         budget,
         clock,
@@ -282,12 +334,12 @@ fn broker(
 
 fn routes(
     config: &Config,
-    node: &Arc<Node>,
+    doors: &Doors,
     metrics: Metrics,
-    readiness: Arc<Readiness>,
+    (gate, drains): (Gate, DrainOrders),
     applications: Vec<Routes>,
 ) -> Routes {
-    let node = Arc::clone(node);
+    let (node, readiness) = (Arc::clone(&doors.node), Arc::clone(&doors.readiness));
     let api_settings = config.http_api.clone();
     let health = config.health.clone();
     let prometheus = config.prometheus.clone();
@@ -298,7 +350,8 @@ fn routes(
             metrics.configure(&prometheus.handler_prefix, services);
         }
         if !api_settings.disabled {
-            api::configure(Arc::clone(&node), &api_settings, services);
+            api::configure(Arc::clone(&node), gate.clone(), &api_settings, services);
+            drains.configure(&api_settings.handler_prefix, services);
         }
         for routes in &applications {
             routes(services);
@@ -308,7 +361,7 @@ fn routes(
 
 /// The channels' rules. Where handlers of this program want to be asked, they are, whatever the
 /// services elsewhere are asked there.
-fn namespaces(config: &Config, interests: Interests) -> Namespaces {
+pub(super) fn namespaces(config: &Config, interests: Interests) -> Namespaces {
     let asked = |options: &ChannelOptions| ChannelOptions {
         unasked: options.unasked.without(interests),
         ..options.clone()
@@ -322,7 +375,7 @@ fn namespaces(config: &Config, interests: Interests) -> Namespaces {
     )
 }
 
-fn settings(config: &Config, interests: Interests) -> Settings {
+pub(super) fn settings(config: &Config, interests: Interests) -> Settings {
     let client = &config.client;
     Settings {
         ping_interval: client.timing.ping_interval,
@@ -365,14 +418,6 @@ fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
     let names = services.flat_map(|proxy| proxy.emulated_headers.iter());
     let names: BTreeSet<&str> = names.map(HeaderName::as_str).collect();
     names.into_iter().map(Into::into).collect()
-}
-
-fn shortest_meta_ttl(config: &Config) -> Duration {
-    let channel = &config.channel;
-    let namespaces = channel.namespaces.iter().map(|(_, options)| options);
-    let all = namespaces.chain([&channel.without_namespace]);
-    let kept = all.filter_map(|options| options.retention().map(|retention| retention.meta_ttl));
-    kept.min().unwrap_or(Duration::from_secs(720 * 60 * 60))
 }
 
 fn node_name(config: &Config, local: SocketAddr) -> String {

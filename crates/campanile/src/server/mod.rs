@@ -7,7 +7,9 @@
 
 mod assemble;
 mod doors;
+mod drain;
 mod machine;
+mod reload;
 mod running;
 mod signals;
 mod store;
@@ -29,6 +31,7 @@ use crate::handlers::{Adapter, Handlers};
 use crate::proxy::ProxyError;
 use crate::transport::{Routes, bind};
 
+pub use reload::Reloaded;
 pub use running::RunningServer;
 pub(crate) use store::boot_id;
 pub use store::{BrokerParts, StoreError};

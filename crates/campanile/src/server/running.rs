@@ -13,9 +13,11 @@ use tokio::sync::watch;
 
 use super::assemble::{self, Assembled};
 use super::doors::Doors;
+use super::reload::{Live, Reloaded};
 use super::signals::StopSignals;
 use super::{ServeError, Server, store};
 use crate::background::Background;
+use crate::config::Config;
 use crate::transport::listen;
 
 /// A server that runs.
@@ -27,6 +29,7 @@ use crate::transport::listen;
 pub struct RunningServer {
     local: SocketAddr,
     doors: Doors,
+    live: Arc<Live>,
     /// Whether it was told to stop.
     stops: Arc<watch::Sender<bool>>,
     phase: watch::Receiver<Phase>,
@@ -70,6 +73,24 @@ impl RunningServer {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Goes over to another configuration, as far as that is possible without a restart, and tells
+    /// what has changed and what has not: tokens, channels, limits and allowed origins of clients,
+    /// the API's key, certificate and key of TLS, which are read again in any case. Returns when all
+    /// workers go by it.
+    ///
+    /// Sessions go on. What they were granted at their beginning, or at that of a subscription,
+    /// stays with them; everything else is looked up when it is needed. What was changed by hand in
+    /// a configuration after it had been read counts, but is not told.
+    ///
+    /// # Errors
+    /// An origin, a certificate or a key is no good; nothing has changed then.
+    ///
+    /// # Cancel safety
+    /// Some of it may have changed; the next reload changes the rest.
+    pub async fn reload(&self, config: &Config) -> Result<Reloaded, ServeError> {
+        self.live.reload(config).await
     }
 
     /// Turns readiness off, takes no more connections, and closes those that are there with 3001,
@@ -143,30 +164,20 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
     let socket = server.socket.take();
     let socket = socket.unwrap_or_else(|| super::configured(address));
     let socket = socket.map_err(ServeError::Bind)?;
-    let shutdown = server.config.shutdown.clone();
-    let has_successor =
-        server.is_socket_kept && server.broker.is_none() && server.config.engine.is_of_one_node();
     let local = socket.local_addr().map_err(ServeError::Io)?;
+    let (stops, told) = watch::channel(false);
+    let stops = Arc::new(stops);
     let Assembled {
-        node,
-        admission,
-        readiness,
+        doors,
+        live,
         listener,
         store,
         background,
-    } = assemble::assemble(server, local)?;
+    } = assemble::assemble(server, local, &stops)?;
     let has_tls = listener.tls.is_some();
     let (actix, handle) = listen(listener, socket).map_err(ServeError::Io)?;
-    tracing::info!(address = %local, tls = has_tls, node = node.id(), "listening");
-    readiness.set(true);
-    let doors = Doors {
-        node,
-        admission,
-        readiness,
-        shutdown,
-        has_successor,
-    };
-    let (stops, told) = watch::channel(false);
+    tracing::info!(address = %local, tls = has_tls, node = doors.node.id(), "listening");
+    doors.readiness.set(true);
     let (tell, phase) = watch::channel(Phase::Serving);
     let orders = Orders { signals, told };
     let keeper = Keeper {
@@ -184,7 +195,8 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
     Ok(RunningServer {
         local,
         doors,
-        stops: Arc::new(stops),
+        live: Arc::new(live),
+        stops,
         phase,
     })
 }

@@ -308,6 +308,16 @@ impl Server {
         assert!(now <= before + most, "grew from {before} to {now} KiB");
     }
 
+    /// Changes the configuration and has it read again.
+    pub(crate) fn reload(&mut self, changes: Value) {
+        const DONE: &str = "configuration reloaded";
+        merge(&mut self.setup.config, changes);
+        self.setup.write(&self.home);
+        let before = self.log.count(DONE);
+        self.signal(Signal::HUP);
+        self.log.wait_for_count(DONE, before + 1);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("it runs");
     }
