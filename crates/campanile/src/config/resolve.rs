@@ -61,7 +61,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         uni_sse: raw.uni_sse,
         init: raw.init,
         plain: raw.plain,
-        shutdown: resolver.shutdown(raw.shutdown),
+        shutdown: Resolver::shutdown(raw.shutdown),
         memory: raw.memory,
         engine: resolver.engine(raw.engine),
         log: raw.log,
@@ -156,13 +156,12 @@ impl<'a> Resolver<'a> {
             .push(Problem::warning(origin.unwrap_or_default(), path, kind));
     }
 
-    fn shutdown(&self, raw: Shutdown) -> Shutdown {
+    fn shutdown(raw: Shutdown) -> Shutdown {
         let delay = raw.delay.min(raw.timeout);
-        let drain = self.tree.get("shutdown.drain");
         Shutdown {
             delay,
             drain: raw.drain.min(raw.timeout - delay),
-            is_drain_chosen: drain.is_some_and(|item| item.origin != Origin::Default),
+            is_drain_chosen: raw.drain != Shutdown::DRAIN_BY_DEFAULT,
             ..raw
         }
     }

@@ -20,7 +20,12 @@ pub struct Shutdown {
     /// Window over which connections are closed evenly; at most `timeout`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub drain: Duration,
-    /// Whether somebody set `drain`.
+    /// Whether `drain` was set to something else than its default.
     #[serde(skip)]
     pub is_drain_chosen: bool,
+}
+
+impl Shutdown {
+    /// `drain`, unless it is set.
+    pub(super) const DRAIN_BY_DEFAULT: Duration = Duration::from_secs(5);
 }

@@ -209,7 +209,7 @@ fn clients_over_tls_are_told_of_a_shutdown() {
     let secured = Secured::start();
     let mut client = secured.client(WEBSOCKET);
     client.log_in();
-    secured.server.signal(rustix::process::Signal::TERM);
+    secured.server.signal(Signal::TERM);
     assert_eq!(client.expect_close(3001), "shutdown");
     secured.server.log.wait_for(": stopped");
 }
