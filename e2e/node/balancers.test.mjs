@@ -92,13 +92,13 @@ for (const kind of BALANCERS) {
         const channel = `plain:${way.name.replaceAll(' ', '-')}`;
         const { inbox } = await peer.subscribe(channel);
         await peer.publish(channel, { by: 'itself' });
-        await until(() => inbox.length === 1, 'its own publication');
+        await inbox.atLeast(1);
         const began = Date.now();
         // Nodes without a broker in common: one of them has the subscriber.
         await Promise.all(servers.map((server) => server.publish(channel, { by: 'the backend' })));
-        await until(() => inbox.length === 2, 'the publication of the backend');
+        await inbox.atLeast(2);
         assert.ok(Date.now() - began < 500, `held back for ${Date.now() - began} ms`);
-        assert.deepEqual(inbox.map(({ data }) => data.by), ['itself', 'the backend']);
+        assert.deepEqual(inbox.seen.map(({ data }) => data.by), ['itself', 'the backend']);
       });
     }
 
@@ -142,7 +142,7 @@ for (const kind of BALANCERS) {
       await until(() => peer.client.state === 'connected', 'the client to be back');
       await until(async () => {
         await Promise.all(servers.map((server) => server.publish('plain:roll', { n: 1 })));
-        return inbox.length > 0;
+        return inbox.seen.length > 0;
       }, 'publications go on');
     });
   });
