@@ -1,7 +1,6 @@
 //! `campanile drain`: sends everybody away from a running server, and waits until they have gone.
 
 use std::process::ExitCode;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -70,13 +69,21 @@ fn drain(args: &DrainArgs) -> Result<(), ExitCode> {
             }
             connections => say(&format!("{connections} connections are left")),
         }
-        sleep(LOOK_AGAIN);
+        wait();
         left = match ask() {
             // Gone, as it was told to, or by somebody else's order: nobody is left there.
             Err(Failure::Unreachable { .. }) => return Ok(()),
             answer => answer.and_then(|answer| connections(&answer)),
         };
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is nothing else in this process"
+)]
+fn wait() {
+    std::thread::sleep(LOOK_AGAIN);
 }
 
 /// How many there are, by the server's answer.

@@ -203,14 +203,22 @@ async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
 
 /// Goes over to what the configuration says now. What it was stays in force if that is no good.
 async fn reload(server: &RunningServer, origin: &Origin) {
+    let Some(config) = read_again(origin) else {
+        return tracing::error!("nothing has changed");
+    };
+    match server.reload(&config).await {
+        Ok(_) => (origin.log)(config.log.level),
+        Err(error) => tracing::error!(%error, "nothing has changed"),
+    }
+}
+
+/// The configuration as it is now, if it is one to run on.
+fn read_again(origin: &Origin) -> Option<Config> {
     let loaded = match crate::config::load(&origin.sources) {
         Ok(loaded) => loaded,
         Err(error) => {
-            for problem in error.problems() {
-                tracing::error!("{problem}");
-            }
-            tracing::error!("the configuration is no good; nothing has changed");
-            return;
+            error.problems().iter().for_each(log_problem);
+            return None;
         }
     };
     log_origin(&origin.sources, &loaded.warnings);
@@ -218,14 +226,17 @@ async fn reload(server: &RunningServer, origin: &Origin) {
         Some(dev) => dev.again(loaded.config),
         None => loaded.config,
     };
-    if let Err(missing) = secrets::require(&config) {
-        tracing::error!("{missing}; nothing has changed");
-        return;
+    match secrets::require(&config) {
+        Ok(()) => Some(config),
+        Err(missing) => {
+            tracing::error!("{missing}");
+            None
+        }
     }
-    match server.reload(&config).await {
-        Ok(_) => (origin.log)(config.log.level),
-        Err(error) => tracing::error!(%error, "nothing has changed"),
-    }
+}
+
+fn log_problem(problem: &Problem) {
+    tracing::error!("{problem}");
 }
 
 fn log_origin(sources: &Sources, warnings: &[Problem]) {

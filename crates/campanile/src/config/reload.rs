@@ -188,11 +188,11 @@ impl Config {
             let namespace = named.map(|rest| rest.rsplit_once('.').map_or(rest, |(name, _)| name));
             let namespace = namespace.unwrap_or_default();
             let is_of_channels = named.is_some() || key.starts_with("channel.without_namespace.");
-            let is_below = |live: &&str| {
-                let rest = key.strip_prefix(*live);
+            let is_below = |live: &str| {
+                let rest = key.strip_prefix(live);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
             };
-            LIVE.iter().any(|live| is_below(&live))
+            LIVE.iter().any(|live| is_below(live))
                 && !key.contains(OF_PROXIES)
                 && !(is_of_channels && asks_others(namespace))
         };

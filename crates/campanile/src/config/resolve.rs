@@ -61,7 +61,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         uni_sse: raw.uni_sse,
         init: raw.init,
         plain: raw.plain,
-        shutdown: Resolver::shutdown(raw.shutdown),
+        shutdown: Resolver::shutdown(&raw.shutdown),
         memory: raw.memory,
         engine: resolver.engine(raw.engine),
         log: raw.log,
@@ -156,13 +156,13 @@ impl<'a> Resolver<'a> {
             .push(Problem::warning(origin.unwrap_or_default(), path, kind));
     }
 
-    fn shutdown(raw: Shutdown) -> Shutdown {
+    fn shutdown(raw: &Shutdown) -> Shutdown {
         let delay = raw.delay.min(raw.timeout);
         Shutdown {
             delay,
             drain: raw.drain.min(raw.timeout - delay),
             is_drain_chosen: raw.drain != Shutdown::DRAIN_BY_DEFAULT,
-            ..raw
+            timeout: raw.timeout,
         }
     }
 

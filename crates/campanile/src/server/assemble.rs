@@ -4,34 +4,33 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use campanile_engine::application::{Application, Interests};
-use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
+use campanile_engine::broker::DiskBroker;
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::delivery::Inboxes;
 use campanile_engine::limits::SHARDS_MAX;
 use campanile_engine::node::{Node, Parts, ShardSeat};
-use campanile_engine::presence::MemoryPresence;
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 use tokio::sync::{Mutex, watch};
 
+use super::backbone::{Backbone, Builder};
 use super::doors::Doors;
-use super::drain::{DrainOrders, Means};
+use super::drain::DrainOrders;
 use super::reload::{InForce, Live, connections_max};
-use super::store::{self, BrokerParts};
+use super::store::BrokerParts;
 use super::tls::{self, Identity};
 use super::{MakeBroker, ServeError, Server, machine};
 use crate::api::{self, Gate};
 use crate::authority::TokenAuthority;
 use crate::background::Background;
-use crate::config::{BodyTransport, Config, Engine};
+use crate::config::{BodyTransport, Config};
 use crate::handlers::Applications;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
@@ -39,6 +38,7 @@ use crate::proxy::{self, ProxyApplication, ProxyMetrics};
 use crate::transport::{
     Admission, BodyEndpoint, HandshakeRules, Listener, Origins, Routes, StreamEndpoints, WorkerPool,
 };
+use crate::vitals::Vitals;
 
 /// Where messages come back as they came.
 const ECHO_PATH: &str = "/connection/echo";
@@ -50,7 +50,7 @@ pub(super) struct Assembled {
     pub(super) listener: Listener,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
-    /// Where services elsewhere are asked, if there are any.
+    /// Where others are spoken to, if there are any: services, and what keeps the streams elsewhere.
     pub(super) background: Option<Background>,
 }
 
@@ -61,96 +61,70 @@ pub(super) fn assemble(
     stops: &Arc<watch::Sender<bool>>,
 ) -> Result<Assembled, ServeError> {
     let config = &server.config;
-    let origins = Origins::new(&config.client.allowed_origins);
-    let origins = origins.map_err(|error| ServeError::Origins(error.into()))?;
+    let origins = Origins::new(&config.client.allowed_origins)
+        .map_err(|error| ServeError::Origins(error.into()))?;
     let (identity, tls) = encryption(config, server.tls)?;
     let has_successor =
         server.is_socket_kept && server.broker.is_none() && config.engine.is_of_one_node();
     let has_handlers = !server.applications.is_empty();
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
-    let descriptors = machine::descriptors(takes_emulation, proxy::count(&config.proxies));
-    let descriptors = descriptors.map_err(ServeError::Io)?;
-    let asked = asked(config, server.applications, descriptors.to_service)?;
+    let descriptors = machine::descriptors(takes_emulation, proxy::count(&config.proxies))
+        .map_err(ServeError::Io)?;
+    let mut background = None;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let Asked {
-        application,
-        handlers,
-        namespaces,
+        deciders,
         proxies,
-        background,
-    } = asked;
-    let authentication = &config.client.authentication;
-    let authority = Arc::new(TokenAuthority::new(authentication, namespaces.load_full()));
-    let makers = (application, Arc::clone(&authority), server.broker);
-    let rules = namespaces.load_full();
-    let (node, seats, store) = node(config, makers, rules, (worker_count, local))?;
+        deciding,
+    } = asked(
+        config,
+        server.applications,
+        descriptors.to_service,
+        &mut background,
+    )?;
+    let place = (worker_count, local);
+    let seated = node(config, deciders, server.broker, place, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
-    let _ = server.node.set(Arc::downgrade(&node));
-    let readiness = Arc::new(Readiness::new(store.clone()));
-    let limits = config.websocket.limits();
-    let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
-    let admission = admission(config, descriptors.connections, &node);
-    let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
-    let metrics = metrics.with_proxies(proxies);
-    let gate = Gate::new(&config.http_api);
+    let _ = server.node.set(Arc::downgrade(&seated.node));
     let doors = Doors {
-        node: Arc::clone(&node),
-        admission: Arc::clone(&admission),
-        readiness,
+        readiness: Arc::new(Readiness::new(seated.vitals.clone())),
+        admission: admission(config, descriptors.connections, &seated.node),
+        node: seated.node,
         shutdown: config.shutdown.clone(),
         has_successor,
     };
+    let gate = Gate::new(&config.http_api);
     let live = Live {
-        node,
-        admission: Arc::clone(&admission),
+        node: Arc::clone(&doors.node),
+        admission: Arc::clone(&doors.admission),
         origins: origins.clone(),
         gate: gate.clone(),
         identity,
-        namespaces,
-        handlers,
+        namespaces: deciding.namespaces,
+        handlers: deciding.handlers,
         connections_possible: descriptors.connections,
         started: config.clone(),
         in_force: Mutex::new(InForce {
             config: config.clone(),
-            authority,
+            authority: deciding.authority,
         }),
     };
-    let drains = DrainOrders(Arc::new(Means {
-        doors: doors.clone(),
-        gate: gate.clone(),
-        stops: Arc::clone(stops),
-        has_begun: AtomicBool::new(false),
-    }));
-    let listener = Listener {
-        workers,
-        worker_count,
-        websocket_path: (!config.websocket.disabled)
-            .then(|| config.websocket.handler_prefix.clone()),
-        uni_websocket_path: config
-            .uni_websocket
-            .enabled
-            .then(|| config.uni_websocket.handler_prefix.clone()),
-        plain_prefix: config
-            .plain
-            .enabled
-            .then(|| config.plain.handler_prefix.clone()),
+    let metrics = metrics(&doors, seated.vitals, proxies);
+    let orders = (gate.clone(), DrainOrders::new(&doors, gate, stops));
+    let open = Open {
+        seats: seated.seats,
         streams,
-        echo_path: ECHO_PATH.into(),
-        compresses: config.websocket.compression,
         origins,
-        requests_max: descriptors.requests,
         handshakes: handshakes(config, server.headers, has_handlers),
-        admission: Arc::clone(&admission),
         tls,
-        routes: routes(config, &doors, metrics, (gate, drains), server.routes),
-        shutdown_timeout: config.shutdown.timeout,
+        routes: routes(config, &doors, metrics, orders, server.routes),
     };
     Ok(Assembled {
+        listener: listener(config, &doors, open, descriptors.requests),
         doors,
         live,
-        listener,
-        store,
+        store: seated.store,
         background,
     })
 }
@@ -173,6 +147,44 @@ fn encryption(
     Ok((Some(identity), Some(tls)))
 }
 
+/// What a listener is made of, beside what is configured.
+struct Open {
+    seats: Vec<ShardSeat>,
+    streams: StreamEndpoints,
+    origins: Origins,
+    handshakes: HandshakeRules,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    routes: Routes,
+}
+
+fn listener(config: &Config, doors: &Doors, open: Open, requests_max: usize) -> Listener {
+    let path = |is_enabled: bool, path: &str| is_enabled.then(|| path.to_owned());
+    let uni_websocket = &config.uni_websocket;
+    let (node, limits) = (Arc::clone(&doors.node), config.websocket.limits());
+    Listener {
+        worker_count: open.seats.len(),
+        workers: Arc::new(WorkerPool::new(node, open.seats, limits)),
+        websocket_path: path(!config.websocket.disabled, &config.websocket.handler_prefix),
+        uni_websocket_path: path(uni_websocket.enabled, &uni_websocket.handler_prefix),
+        plain_prefix: path(config.plain.enabled, &config.plain.handler_prefix),
+        echo_path: ECHO_PATH.into(),
+        compresses: config.websocket.compression,
+        admission: Arc::clone(&doors.admission),
+        shutdown_timeout: config.shutdown.timeout,
+        streams: open.streams,
+        origins: open.origins,
+        requests_max,
+        handshakes: open.handshakes,
+        tls: open.tls,
+        routes: open.routes,
+    }
+}
+
+fn metrics(doors: &Doors, vitals: Vec<Arc<dyn Vitals>>, proxies: ProxyMetrics) -> Metrics {
+    let (node, admission) = (Arc::clone(&doors.node), Arc::clone(&doors.admission));
+    Metrics::new(node, admission, vitals).with_proxies(proxies)
+}
+
 /// Bounds who may connect.
 fn admission(config: &Config, possible: usize, node: &Node) -> Arc<Admission> {
     let rate = config.client.limits.connection_rate_limit;
@@ -183,13 +195,26 @@ fn admission(config: &Config, possible: usize, node: &Node) -> Arc<Admission> {
     ))
 }
 
+/// Everybody who decides about clients.
+struct Deciders {
+    application: Applications,
+    authority: Arc<TokenAuthority>,
+    namespaces: Arc<Namespaces>,
+}
+
 /// Everybody who is asked about clients, and what for.
 struct Asked {
-    application: Applications,
+    deciders: Deciders,
+    proxies: ProxyMetrics,
+    deciding: Deciding,
+}
+
+/// What of them goes by settings that may change.
+struct Deciding {
+    /// What handlers of this program want to be asked.
     handlers: Interests,
     namespaces: Arc<ArcSwap<Namespaces>>,
-    proxies: ProxyMetrics,
-    background: Option<Background>,
+    authority: Arc<TokenAuthority>,
 }
 
 /// The handlers of this program, and behind them the services elsewhere. A thread for these is only
@@ -198,6 +223,7 @@ fn asked(
     config: &Config,
     mut all: Vec<Box<dyn Application>>,
     sockets_max: usize,
+    background: &mut Option<Background>,
 ) -> Result<Asked, ServeError> {
     let handlers = all.iter().map(|one| one.interests());
     let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
@@ -208,20 +234,27 @@ fn asked(
     }
     let namespaces = Arc::new(ArcSwap::from_pointee(namespaces(config, handlers)));
     let rules = &config.proxies;
-    let (mut proxies, mut background) = (ProxyMetrics::default(), None);
+    let mut proxies = ProxyMetrics::default();
     if rules.all().next().is_some() || rules.rpc.ping.is_some() {
-        let thread = Background::start().map_err(ServeError::Io)?;
-        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), &thread, sockets_max)?;
+        let thread = Background::of(background).map_err(ServeError::Io)?;
+        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), thread, sockets_max)?;
         proxies = services.metrics();
         all.push(Box::new(services));
-        background = Some(thread);
     }
+    let authentication = &config.client.authentication;
+    let authority = Arc::new(TokenAuthority::new(authentication, namespaces.load_full()));
     Ok(Asked {
-        application: Applications::new(all),
-        handlers,
-        namespaces,
+        deciders: Deciders {
+            application: Applications::new(all),
+            authority: Arc::clone(&authority),
+            namespaces: namespaces.load_full(),
+        },
         proxies,
-        background,
+        deciding: Deciding {
+            handlers,
+            namespaces,
+            authority,
+        },
     })
 }
 
@@ -260,76 +293,63 @@ fn streams(config: &Config) -> StreamEndpoints {
     }
 }
 
-/// A node, its places for workers, and what is on disk, if that is where streams are kept.
-type Seated = (Arc<Node>, Vec<ShardSeat>, Option<Arc<DiskBroker>>);
+/// A node, its places for workers, and what it stands on.
+struct Seated {
+    node: Arc<Node>,
+    seats: Vec<ShardSeat>,
+    store: Option<Arc<DiskBroker>>,
+    vitals: Vec<Arc<dyn Vitals>>,
+}
 
 fn node(
     config: &Config,
-    (application, authority, make): (Applications, Arc<TokenAuthority>, Option<MakeBroker>),
-    namespaces: Arc<Namespaces>,
+    deciders: Deciders,
+    make: Option<MakeBroker>,
     (shards, local): (usize, SocketAddr),
+    background: &mut Option<Background>,
 ) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let interests = application.interests();
+    let interests = deciders.application.interests();
     let memory_limit = match config.memory.limit {
         Some(limit) => Some(limit.get() as u64),
         None => machine::half_of_memory(),
     };
     let budget = Arc::new(MemoryBudget::new(memory_limit));
     let (inboxes, shard_inboxes) = Inboxes::new(shards);
-    let (broker, store) = broker(
-        config,
-        make,
-        BrokerParts {
-            inboxes: inboxes.clone(),
-            budget: Arc::clone(&budget),
-            clock: Arc::clone(&clock),
-            meta_ttl_min: config.shortest_meta_ttl(),
-        },
-    )?;
+    let around = BrokerParts {
+        inboxes: inboxes.clone(),
+        budget: Arc::clone(&budget),
+        clock: Arc::clone(&clock),
+        meta_ttl_min: config.shortest_meta_ttl(),
+    };
+    let Backbone {
+        broker,
+        presence,
+        store,
+        vitals,
+    } = match make {
+        Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
+        None => Builder { around, background }.build(&config.engine)?,
+    };
     let (node, seats) = Node::new(Parts {
         settings: Arc::new(settings(config, interests)),
-        namespaces,
+        namespaces: deciders.namespaces,
         broker,
-        presence: Arc::new(MemoryPresence::default()),
-        authority,
-        application: Arc::new(application),
+        presence,
+        authority: deciders.authority,
+        application: Arc::new(deciders.application),
         budget,
         clock,
         inboxes,
         shard_inboxes,
         name: node_name(config, local),
     });
-    Ok((node, seats, store))
-}
-
-/// What keeps the streams, and the same again if that is on disk.
-type Keeper = (Arc<dyn Broker>, Option<Arc<DiskBroker>>);
-
-fn broker(
-    config: &Config,
-    make: Option<MakeBroker>,
-    around: BrokerParts,
-) -> Result<Keeper, ServeError> {
-    if let Some(make) = make {
-        return Ok((make(around).map_err(ServeError::Broker)?, None));
-    }
-    match &config.engine {
-        Engine::Disk(disk) => {
-            let broker = store::open(disk, around).map_err(ServeError::Store)?;
-            Ok((Arc::clone(&broker) as _, Some(broker)))
-        }
-        Engine::Memory => {
-            let BrokerParts {
-                inboxes,
-                budget,
-                clock,
-                meta_ttl_min,
-            } = around;
-            let broker = MemoryBroker::new(inboxes, budget, clock, meta_ttl_min);
-            Ok((Arc::new(broker), None))
-        }
-    }
+    Ok(Seated {
+        node,
+        seats,
+        store,
+        vitals,
+    })
 }
 
 fn routes(

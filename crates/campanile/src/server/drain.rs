@@ -16,15 +16,15 @@ use crate::api::Gate;
 
 /// What is needed to do as told; the same in all workers.
 #[derive(Clone)]
-pub(super) struct DrainOrders(pub(super) Arc<Means>);
+pub(super) struct DrainOrders(Arc<Means>);
 
-pub(super) struct Means {
-    pub(super) doors: Doors,
-    pub(super) gate: Gate,
+struct Means {
+    doors: Doors,
+    gate: Gate,
     /// Told to stop.
-    pub(super) stops: Arc<watch::Sender<bool>>,
+    stops: Arc<watch::Sender<bool>>,
     /// Whether a drain has begun.
-    pub(super) has_begun: AtomicBool,
+    has_begun: AtomicBool,
 }
 
 #[derive(Default, Deserialize)]
@@ -35,6 +35,16 @@ struct Order {
 }
 
 impl DrainOrders {
+    /// From whoever `gate` lets pass; `stops` is told to stop.
+    pub(super) fn new(doors: &Doors, gate: Gate, stops: &Arc<watch::Sender<bool>>) -> Self {
+        Self(Arc::new(Means {
+            doors: doors.clone(),
+            gate,
+            stops: Arc::clone(stops),
+            has_begun: AtomicBool::new(false),
+        }))
+    }
+
     /// Takes orders below the API's prefix.
     pub(super) fn configure(&self, handler_prefix: &str, services: &mut ServiceConfig) {
         let path = format!("{}/drain", handler_prefix.trim_end_matches('/'));
