@@ -269,6 +269,7 @@ fn handshakes(config: &Config, mut headers: Vec<HeaderName>, has_handlers: bool)
         user_header: config.client.authentication.user_id_http_header.clone(),
         headers,
         wants_peer: has_handlers,
+        proxies: config.http_server.trusted_proxies.clone(),
     }
 }
 
