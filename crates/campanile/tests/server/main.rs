@@ -34,4 +34,5 @@ mod stream_limits;
 mod streams;
 mod subscriptions;
 mod tls;
+mod together;
 mod unidirectional;
