@@ -29,5 +29,6 @@ pub mod store;
 pub mod testkit;
 pub mod throttle;
 pub mod time;
+mod turns;
 pub mod upkeep;
 pub mod wheel;

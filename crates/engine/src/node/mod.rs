@@ -14,7 +14,6 @@ mod seats;
 mod sessions;
 mod sole;
 mod tellable;
-mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,11 +38,11 @@ use crate::shard::{Secret, ShardReport, Target};
 use crate::throttle::BROKER_FAULTS;
 use crate::time::{Clock, Moment};
 
+use crate::turns::Turns;
 pub use application::{HistoryRequest, NodeInfo, PublishRequest};
 pub use emulation::UnknownNode;
 pub use seats::{UserSeat, UserSeats};
 pub use sessions::SessionHandle;
-use turns::Turns;
 
 /// What a presence entry takes of a reply, at most about: ids and braces, without the infos.
 const PRESENCE_ENTRY_BYTES: usize = 128;
@@ -424,6 +423,7 @@ impl Node {
             .resolve(channel.as_str())
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
         let retention = resolved.options.retention();
+        let is_local_if_unreachable = resolved.options.publish_locally_if_unreachable;
         let revision = revision.map_or_else(
             || Revision {
                 wants_delta: resolved.options.delta_publish,
@@ -444,6 +444,7 @@ impl Node {
             idempotency_key: revision.idempotency_key.filter(|key| !key.is_empty()),
             version: revision.version,
             wants_delta: revision.wants_delta,
+            is_local_if_unreachable,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)?;
