@@ -61,6 +61,8 @@ pub mod metrics;
 #[doc(hidden)]
 pub mod operations;
 mod overrides;
+#[cfg(feature = "redis")]
+mod redis;
 mod tls;
 #[doc(hidden)]
 pub mod transport;

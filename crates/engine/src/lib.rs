@@ -14,6 +14,7 @@ pub mod broker;
 pub mod budget;
 pub mod channel;
 pub mod delivery;
+pub mod flights;
 pub mod headers;
 pub mod hub;
 pub mod limits;

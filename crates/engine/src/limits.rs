@@ -62,6 +62,10 @@ pub const ORDERS_MAX: usize = 1024;
 /// their beginnings is bounded by the sessions, since that ends with them.
 pub const NOTICES_MAX: usize = 1024;
 
+/// Channels that are being joined at the same time, by all shards: so much of a herd is with the
+/// broker at once. Those beyond wait, in the order in which they came.
+pub const JOINS_MAX: usize = 1024;
+
 /// Bytes that the application is told of the name of a client's library, and of its version.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;
 

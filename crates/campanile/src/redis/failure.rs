@@ -92,7 +92,10 @@ mod tests {
     #[test]
     fn refusals_say_where_to_ask() {
         let of = |text| Redirection::of(&error(text));
-        assert_eq!(of("NOSCRIPT No matching script."), Some(Redirection::Unknown));
+        assert_eq!(
+            of("NOSCRIPT No matching script."),
+            Some(Redirection::Unknown)
+        );
         assert_eq!(of("MOVED 3999 127.0.0.1:6381"), Some(Redirection::Moved));
         let ask = Redirection::Ask("127.0.0.1:6381".into());
         assert_eq!(of("ASK 3999 127.0.0.1:6381"), Some(ask));

@@ -100,7 +100,7 @@ pub struct Published {
 }
 
 /// Which part of a history is wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct HistoryQuery {
     /// Only what is newer than this offset; older, when `reverse`.
     pub since: Option<u64>,

@@ -30,7 +30,7 @@ use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Inbox, Inboxes, ShardId, payload_bytes};
 use crate::headers::Headers;
-use crate::limits::{NOTICES_MAX, ORDERS_MAX};
+use crate::limits::{JOINS_MAX, NOTICES_MAX, ORDERS_MAX};
 use crate::presence::Presence;
 use crate::session::Order;
 use crate::settings::Settings;
@@ -111,6 +111,8 @@ pub struct Node {
     controls: Box<[mpsc::Sender<Control>]>,
     seats: Arc<UserSeats>,
     turns: Turns<(ShardId, ChannelName)>,
+    /// How many more channels may be being joined.
+    joins: Semaphore,
     /// Whose connects are being made the only ones.
     superseding: Turns<UserId>,
     /// Of whom the application is told that they came or left.
@@ -194,6 +196,7 @@ impl Node {
             controls: controls.into(),
             seats: Arc::default(),
             turns: Turns::default(),
+            joins: Semaphore::new(JOINS_MAX),
             superseding: Turns::default(),
             notifying: Turns::default(),
             notices: Semaphore::new(NOTICES_MAX),
@@ -380,9 +383,15 @@ impl Node {
 
     async fn join_one(&self, shard: ShardId, request: JoinRequest) -> Result<Joined, BrokerError> {
         let channel = &request.channel;
-        let _turn = self.turns.take((shard, channel.clone())).await;
+        let turn = self.turns.take((shard, channel.clone())).await;
+        // Behind the turn: who has a place waits for nobody who has none.
+        let _place = self.joins.acquire().await;
+        let top = self.broker.subscribe(shard, channel).await?;
+        // Nobody unsubscribes a shard in which somebody joins, and the rest is about this session
+        // alone: a whole herd may read the history at once, and share what is read.
+        drop(turn);
         let mut joined = Joined {
-            top: self.broker.subscribe(shard, channel).await?,
+            top,
             recovery: None,
         };
         if let Some(attempt) = request.recover {

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::channel::ChannelName;
 use crate::delivery::{Admission, Event, Inboxes, ShardId};
+use crate::flights::Flights;
 use crate::limits::REMOTE_READS_MAX;
 use crate::time::Clock;
 use crate::turns::Turns;
@@ -48,6 +49,8 @@ pub struct RemoteBroker {
     recent: Recent,
     /// Who makes this node listen to a channel; whoever comes meanwhile waits for the outcome.
     joins: Turns<ChannelName>,
+    /// Who waits for the same part of the same history is brought it by one read.
+    flights: Flights<(ChannelName, HistoryQuery), Result<HistoryPage, BrokerError>>,
     /// So that a herd does not ask the sequencer everything at once.
     reads: Semaphore,
 }
@@ -70,6 +73,7 @@ impl RemoteBroker {
             table,
             recent: Recent::default(),
             joins: Turns::default(),
+            flights: Flights::default(),
             reads: Semaphore::new(REMOTE_READS_MAX),
         })
     }
@@ -201,11 +205,14 @@ impl Broker for RemoteBroker {
         channel: &'a ChannelName,
         query: HistoryQuery,
     ) -> BoxFuture<'a, Result<HistoryPage, BrokerError>> {
-        Box::pin(async move {
-            let (page, sighting) = self.read(channel, query).await?;
-            self.learn(channel, sighting);
-            Ok(page)
-        })
+        Box::pin(
+            self.flights
+                .fly((channel.clone(), query), move || async move {
+                    let (page, sighting) = self.read(channel, query).await?;
+                    self.learn(channel, sighting);
+                    Ok(page)
+                }),
+        )
     }
 
     fn remove_history<'a>(
