@@ -30,6 +30,7 @@ mod failure;
 mod lane;
 mod line;
 mod names;
+pub(crate) mod presence;
 mod reply;
 mod slots;
 mod topology;

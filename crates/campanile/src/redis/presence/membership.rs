@@ -55,17 +55,26 @@ struct View {
     purges: bool,
     era: Bytes,
     life: Bytes,
-    /// Before the question that has led to this view.
+    /// Before the question was asked that has prolonged the lease.
+    leased: Option<Instant>,
+    /// Before the question was asked that has led to what is known of others.
     asked: Option<Instant>,
 }
 
 /// As what something is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Identity {
-    /// The present incarnation, and those before it.
+    /// The present incarnation, and those before it; never empty.
     pub(super) lives: Vec<Incarnation>,
     /// See `View::were_mourned`.
     pub(super) were_mourned: bool,
+}
+
+impl Identity {
+    /// The present incarnation.
+    pub(super) fn own(&self) -> Incarnation {
+        self.lives[0]
+    }
 }
 
 /// What a beat has found.
@@ -102,6 +111,7 @@ impl Membership {
                 purges: false,
                 era: Bytes::new(),
                 life: Bytes::new(),
+                leased: None,
                 asked: None,
             }),
             turn: Turn::default(),
@@ -121,33 +131,36 @@ impl Membership {
     /// Prolongs the lease, or takes one, and learns of the others.
     pub(super) async fn beat(&self, redis: &Redis) -> Result<Found, Failure> {
         let _turn = self.turn.lock().await;
-        self.ask(redis).await
-    }
-
-    async fn ask(&self, redis: &Redis) -> Result<Found, Failure> {
-        let (own, enters) = {
+        let (own, aim) = {
             let view = self.view();
-            (view.own, !view.has_entered)
+            let aim = if view.has_entered {
+                Aim::Prolong
+            } else {
+                Aim::Enter
+            };
+            (view.own, aim)
         };
         let asked = Instant::now();
-        let keys = keys::registry(redis);
-        let hold = self.hold().as_millis().to_string();
-        let enters_text: &[u8] = if enters { b"1" } else { b"0" };
-        let candidate = Incarnation::random();
-        let arguments = [own.bytes(), hold.as_bytes(), candidate.bytes(), enters_text];
-        let keys = keys.each_ref().map(|key| key.as_bytes());
-        let reply = redis.run(&BEAT, &keys, &arguments).await;
-        let told = reply.and_then(|reply| Told::read(&reply).ok_or(Failure::Nonsense));
-        match told {
-            Ok(told) => Ok(self.view().take(told, enters, asked)),
+        match self.ask(redis, own, aim).await {
+            Ok(told) => Ok(self.view().take(told, aim, asked)),
             Err(failure) => {
-                if enters && !matches!(failure, Failure::Unreachable | Failure::Busy) {
+                if aim == Aim::Enter && !matches!(failure, Failure::Unreachable | Failure::Busy) {
                     // It may have been taken, and Redis would refuse it.
                     self.view().own = Incarnation::random();
                 }
                 Err(failure)
             }
         }
+    }
+
+    async fn ask(&self, redis: &Redis, own: Incarnation, aim: Aim) -> Result<Told, Failure> {
+        let keys = keys::registry(redis);
+        let keys = keys.each_ref().map(|key| key.as_bytes());
+        let hold = self.hold().as_millis().to_string();
+        let candidate = Incarnation::random();
+        let arguments = [own.bytes(), hold.as_bytes(), candidate.bytes(), aim.word()];
+        let reply = redis.run(&BEAT, &keys, &arguments).await?;
+        Told::read(&reply).ok_or(Failure::Nonsense)
     }
 
     /// Which of `nodes` live. Asks again if it does not know one of them.
@@ -164,7 +177,9 @@ impl Membership {
             let _turn = self.turn.lock().await;
             let is_young = |asked: Instant| asked >= began || asked.elapsed() < YOUNG;
             if !self.view().asked.is_some_and(is_young) {
-                self.ask(redis).await?;
+                let (own, asked) = (self.view().own, Instant::now());
+                let told = self.ask(redis, own, Aim::Look).await?;
+                self.view().see(told.live, told.dead, asked);
             }
         }
         let view = self.view();
@@ -187,8 +202,8 @@ impl Membership {
     /// As what to write now; `None` while there is no lease, or it may have ended.
     pub(super) fn identity(&self) -> Option<Identity> {
         let view = self.view();
-        let asked = view.asked.filter(|_| view.has_entered)?;
-        (asked.elapsed() < self.hold()).then(|| Identity {
+        let leased = view.leased.filter(|_| view.has_entered)?;
+        (leased.elapsed() < self.hold()).then(|| Identity {
             lives: [view.own].iter().chain(&view.previous).copied().collect(),
             were_mourned: view.were_mourned,
         })
@@ -224,21 +239,26 @@ impl Membership {
 }
 
 impl View {
-    fn take(&mut self, told: Told, entered: bool, asked: Instant) -> Found {
+    fn see(&mut self, live: HashSet<Incarnation>, dead: Vec<Incarnation>, asked: Instant) {
+        self.live = live;
+        self.dead = dead;
+        self.asked = Some(asked);
+    }
+
+    fn take(&mut self, told: Told, aim: Aim, asked: Instant) -> Found {
         let is_same_life = self.life.is_empty() || self.life == told.life;
         self.life = told.life;
-        self.live = told.live;
-        self.dead = told.dead;
         self.purges = told.purges;
-        self.asked = Some(asked);
+        self.see(told.live, told.dead, asked);
         if !told.has_lease {
             self.abandon();
             return Found::Lost;
         }
+        self.leased = Some(asked);
         let is_same_era = std::mem::replace(&mut self.era, told.era) == self.era;
         let (live, dead) = (&self.live, &self.dead);
         let is_known = |node: &Incarnation| live.contains(node) || dead.contains(node);
-        if entered {
+        if aim == Aim::Enter {
             self.has_entered = true;
             // Of what was lost with its data set nobody was told.
             self.were_mourned = is_same_era && !self.previous.is_empty();
@@ -271,6 +291,24 @@ impl View {
 
     fn standings(&self, nodes: impl Iterator<Item = Incarnation>) -> Option<Vec<Standing>> {
         nodes.map(|node| self.standing(node)).collect()
+    }
+}
+
+/// What a question to the registry is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Aim {
+    Enter,
+    Prolong,
+    Look,
+}
+
+impl Aim {
+    const fn word(self) -> &'static [u8] {
+        match self {
+            Self::Enter => b"enter",
+            Self::Prolong => b"prolong",
+            Self::Look => b"look",
+        }
     }
 }
 

@@ -142,8 +142,11 @@ impl RedisPresence {
     async fn changed(&self, channel: &ChannelName, client: ClientId) {
         let shared = &self.shared;
         if shared.is_reachable() && shared.membership.identity().is_some() {
-            // Ends too when it is found out that it takes long.
-            let _ = shared.wishes.note(channel, client).await;
+            let written = shared.wishes.note(channel, client);
+            // Who is released when Redis is lost is only who waits then.
+            if shared.is_reachable() {
+                let _ = written.await;
+            }
         } else if shared.wishes.note_for_later(channel, client).is_err() {
             // All will be written, as another node: what is left of this one is purged.
             shared.wishes.clear();
@@ -166,6 +169,16 @@ impl Shared {
         }
     }
 
+    /// Has the node announce what no session of it says.
+    async fn tell(&self, channel: &str, attendance: Attendance) {
+        let notice = Notice {
+            channel: channel.into(),
+            attendance,
+        };
+        // Nobody listens any more when the node is stopping.
+        let _ = self.notices.send(notice).await;
+    }
+
     fn count_purged(&self, count: usize) {
         self.purged.fetch_add(count as u64, Ordering::Relaxed);
     }
@@ -175,10 +188,7 @@ impl Shared {
 async fn live(shared: &Shared) {
     loop {
         match shared.membership.beat(&shared.redis).await {
-            Ok(Found::Lost) => {
-                shared.wishes.forget_index();
-                continue;
-            }
+            Ok(Found::Lost) => continue,
             Ok(found) => {
                 if found != Found::Unchanged {
                     shared.rewrite.notify_one();

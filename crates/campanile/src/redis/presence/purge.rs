@@ -8,7 +8,8 @@ use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use tokio::time::sleep;
 
 use super::keys::{self, Incarnation};
-use super::{Notice, Shared, entry};
+use super::writer::INDEX;
+use super::{Shared, entry};
 use crate::redis::{Failure, Reply, Script};
 
 static PURGE: Script = Script::new(concat!(
@@ -16,7 +17,6 @@ static PURGE: Script = Script::new(concat!(
     include_str!("scripts/purge.lua")
 ));
 static NAMES: Script = Script::new(include_str!("scripts/names.lua"));
-static INDEX: Script = Script::new(include_str!("scripts/index.lua"));
 
 /// Entries removed at once: about a millisecond of Redis' time.
 const STEP: &[u8] = b"250";
@@ -45,18 +45,26 @@ pub(super) async fn purge_node(shared: &Shared, dead: Incarnation) -> Result<(),
     let mut is_empty = true;
     loop {
         let arguments = [&cursor[..], NAMES_PAGE];
-        let reply = shared.redis.run(&NAMES, &[index.as_bytes()], &arguments).await?;
+        let reply = shared
+            .redis
+            .run(&NAMES, &[index.as_bytes()], &arguments)
+            .await?;
         let (next, names) = page(&reply).ok_or(Failure::Nonsense)?;
         let names = names.iter().filter_map(Reply::text);
         let names: Vec<String> = names.map(str::to_owned).collect();
         is_empty &= names.is_empty();
-        let channels = iter(&names).map(|name| purge_channel(shared, dead, name));
-        let all = channels.buffer_unordered(CHANNELS_MAX);
+        let channels = names.iter().map(|name| purge_channel(shared, dead, name));
+        // Collected, or the compiler does not see that it may be sent to another thread.
+        let channels: Vec<_> = channels.collect();
+        let all = iter(channels).buffer_unordered(CHANNELS_MAX);
         all.try_collect::<()>().await?;
         if !names.is_empty() {
             let names = names.iter().map(String::as_bytes);
             let arguments: Vec<&[u8]> = std::iter::once(&b"SREM"[..]).chain(names).collect();
-            shared.redis.run(&INDEX, &[index.as_bytes()], &arguments).await?;
+            shared
+                .redis
+                .run(&INDEX, &[index.as_bytes()], &arguments)
+                .await?;
         }
         cursor = next.to_vec();
         if cursor == b"0" {
@@ -83,7 +91,9 @@ async fn purge_channel(shared: &Shared, dead: Incarnation, name: &str) -> Result
     let keys = keys.each_ref().map(|key| key.as_bytes());
     let mut cursor = b"0".to_vec();
     loop {
-        let reply = redis.run(&PURGE, &keys, &[dead.bytes(), &cursor, STEP]).await?;
+        let reply = redis
+            .run(&PURGE, &keys, &[dead.bytes(), &cursor, STEP])
+            .await?;
         let [next, left, gone] = reply.list().ok_or(Failure::Nonsense)? else {
             return Err(Failure::Nonsense);
         };
@@ -92,12 +102,7 @@ async fn purge_channel(shared: &Shared, dead: Incarnation, name: &str) -> Result
             let info = pair[0].bytes().zip(pair[1].bytes());
             let info = info.and_then(|(client, entry)| entry::decode(client, entry));
             if let Some(info) = info {
-                let notice = Notice {
-                    channel: name.into(),
-                    attendance: Attendance::Leave(info),
-                };
-                // Nobody listens any more when the node is stopping.
-                let _ = shared.notices.send(notice).await;
+                shared.tell(name, Attendance::Leave(info)).await;
             }
         }
         shared.count_purged(gone.len() / 2);

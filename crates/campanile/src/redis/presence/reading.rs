@@ -6,10 +6,10 @@ use std::sync::Arc;
 use campanile_engine::presence::PresenceStats;
 use campanile_protocol::{ClientId, ClientInfo};
 
+use super::entry;
 use super::keys::{self, Incarnation};
 use super::membership::{Membership, Standing};
 use super::purge::page;
-use super::entry;
 use crate::redis::{Failure, Redis, Reply, Script};
 
 static TALLY: Script = Script::new(include_str!("scripts/tally.lua"));
@@ -28,7 +28,10 @@ struct Tally {
 
 impl Tally {
     fn live(&self) -> impl Iterator<Item = (Incarnation, usize)> {
-        let live = self.nodes.iter().filter(|(.., standing)| *standing == Standing::Live);
+        let live = self
+            .nodes
+            .iter()
+            .filter(|(.., standing)| *standing == Standing::Live);
         live.map(|(node, count, _)| (*node, *count))
     }
 
@@ -43,7 +46,9 @@ impl Tally {
 
 async fn tally(redis: &Redis, membership: &Membership, name: &str) -> Result<Tally, Failure> {
     let (users, nodes) = (keys::users(redis, name), keys::nodes(redis, name));
-    let reply = redis.run(&TALLY, &[users.as_bytes(), nodes.as_bytes()], &[]).await?;
+    let reply = redis
+        .run(&TALLY, &[users.as_bytes(), nodes.as_bytes()], &[])
+        .await?;
     let (users, nodes) = counts(&reply).ok_or(Failure::Nonsense)?;
     let ids = nodes.iter().map(|(node, _)| *node);
     let standings = membership.standings(redis, ids).await?;
@@ -97,7 +102,9 @@ async fn users_of_live(redis: &Redis, tally: &Tally, name: &str) -> Result<usize
     let mut sets = HashMap::new();
     let key = keys::sets(redis, name);
     scan(redis, &key, |ids, count| {
-        let count = count.integer().and_then(|count| usize::try_from(count).ok());
+        let count = count
+            .integer()
+            .and_then(|count| usize::try_from(count).ok());
         if let (Some(ids), Some(count)) = (ids.bytes(), count) {
             if lives(ids) {
                 sets.insert(ids.clone(), count);
@@ -144,7 +151,9 @@ async fn scan(
 ) -> Result<(), Failure> {
     let mut cursor = b"0".to_vec();
     loop {
-        let reply = redis.run(&PAGE, &[key.as_bytes()], &[&cursor, PAGE_LEN]).await?;
+        let reply = redis
+            .run(&PAGE, &[key.as_bytes()], &[&cursor, PAGE_LEN])
+            .await?;
         let (next, found) = page(&reply).ok_or(Failure::Nonsense)?;
         for pair in found.chunks_exact(2) {
             if !take(&pair[0], &pair[1]) {

@@ -4,12 +4,14 @@
 //! something changes while Redis is away, and a repeat does no harm. Batches of a channel are written
 //! one after another.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use campanile_engine::channel::ChannelName;
 use campanile_protocol::ClientId;
 use tokio::sync::{Notify, oneshot};
+
+use super::keys::Incarnation;
 
 /// Sessions written at once: about a millisecond of Redis' time.
 pub(super) const BATCH_MAX: usize = 256;
@@ -30,8 +32,8 @@ struct All {
     channels: HashMap<ChannelName, Open>,
     /// Those with wishes of which no batch is under way.
     ready: VecDeque<ChannelName>,
-    /// Those that the node's index in Redis may name.
-    indexed: HashSet<ChannelName>,
+    /// Those that an index in Redis may name, and whose.
+    indexed: HashMap<ChannelName, Incarnation>,
     count: usize,
 }
 
@@ -55,7 +57,8 @@ pub(super) struct Wish {
 pub(super) struct Batch {
     pub(super) channel: ChannelName,
     pub(super) clients: Vec<(ClientId, Wish)>,
-    pub(super) is_indexed: bool,
+    /// Whose index names the channel.
+    pub(super) index: Option<Incarnation>,
 }
 
 /// There is too much to tell.
@@ -106,7 +109,7 @@ impl Wishes {
     pub(super) fn take(&self) -> Option<Batch> {
         let mut all = self.all();
         let channel = all.ready.pop_front()?;
-        let is_indexed = all.indexed.contains(&channel);
+        let index = all.indexed.get(&channel).copied();
         let open = all.channels.get_mut(&channel)?;
         open.is_writing = true;
         let clients = if open.clients.len() <= BATCH_MAX {
@@ -120,24 +123,40 @@ impl Wishes {
         Some(Batch {
             channel,
             clients,
-            is_indexed,
+            index,
         })
     }
 
-    /// A batch was written. `is_indexed`: whether the index names its channel still.
-    pub(super) fn written(&self, batch: Batch, is_indexed: bool) {
+    /// A batch was written.
+    pub(super) fn written(&self, batch: Batch) {
         let mut all = self.all();
         all.count = all.count.saturating_sub(batch.clients.len());
-        if is_indexed {
-            all.indexed.insert(batch.channel.clone());
-        } else {
-            all.indexed.remove(&batch.channel);
-        }
+        match batch.index {
+            Some(index) => all.indexed.insert(batch.channel.clone(), index),
+            None => all.indexed.remove(&batch.channel),
+        };
         all.close(batch.channel);
         drop(all);
         for waiter in batch.clients.into_iter().flat_map(|(_, wish)| wish.waiters) {
             // Whoever waited may have gone.
             let _ = waiter.send(());
+        }
+    }
+
+    /// Leaves some of a batch for the next one.
+    pub(super) fn put_back(&self, channel: &ChannelName, rest: Vec<(ClientId, Wish)>) {
+        let mut all = self.all();
+        if let Some(open) = all.channels.get_mut(channel) {
+            let mut twice = 0;
+            for (client, mut wish) in rest {
+                if let Some(mut other) = open.clients.remove(&client) {
+                    // It was wished again meanwhile, and counted.
+                    wish.waiters.append(&mut other.waiters);
+                    twice += 1;
+                }
+                open.clients.insert(client, wish);
+            }
+            all.count = all.count.saturating_sub(twice);
         }
     }
 
@@ -159,11 +178,6 @@ impl Wishes {
                 wish.waiters = Vec::new();
             }
         }
-    }
-
-    /// Forgets in which channels the node is indexed: it has another id from now on.
-    pub(super) fn forget_index(&self) {
-        self.all().indexed = HashSet::new();
     }
 
     /// Forgets all: everything will be written again.

@@ -9,17 +9,17 @@ use campanile_engine::presence::STRIPES;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::sleep;
 
-use super::keys;
+use super::keys::{self, Incarnation};
 use super::membership::Identity;
 use super::wishes::{BATCH_MAX, Batch};
-use super::{Notice, Shared, entry};
-use crate::redis::{Failure, Script};
+use super::{Shared, entry};
+use crate::redis::{Failure, Reply, Script};
 
 static WRITE: Script = Script::new(concat!(
     include_str!("scripts/count.lua"),
     include_str!("scripts/write.lua")
 ));
-static INDEX: Script = Script::new(include_str!("scripts/index.lua"));
+pub(super) static INDEX: Script = Script::new(include_str!("scripts/index.lua"));
 
 /// Batches under way: each of another channel.
 const BATCHES_MAX: usize = 64;
@@ -35,12 +35,6 @@ const ROUND_PAUSE: Duration = Duration::from_millis(20);
 /// Sessions that are written again with each beat without a reason, so that nothing that Redis lost
 /// unnoticed stays lost.
 const AUDIT_MAX: usize = 100;
-
-/// What became of a batch.
-enum Outcome {
-    Written { is_indexed: bool },
-    Failed(Failure),
-}
 
 /// Writes until it is dropped.
 pub(super) async fn write(shared: &Shared) {
@@ -60,38 +54,54 @@ pub(super) async fn write(shared: &Shared) {
     }
 }
 
-fn settle(shared: &Shared, batch: Batch, outcome: Outcome) {
+fn settle(shared: &Shared, batch: Batch, outcome: Result<(), Failure>) {
     match outcome {
-        Outcome::Written { is_indexed } => shared.wishes.written(batch, is_indexed),
-        Outcome::Failed(failure) => {
+        Ok(()) => shared.wishes.written(batch),
+        Err(failure) => {
             shared.wishes.failed(batch);
             shared.lost(&failure);
         }
     }
 }
 
-async fn write_batch(shared: &Shared, identity: Identity, mut batch: Batch) -> (Batch, Outcome) {
-    let outcome = match try_write(shared, &identity, &mut batch).await {
-        Ok(is_indexed) => Outcome::Written { is_indexed },
-        Err(failure) => Outcome::Failed(failure),
-    };
+async fn write_batch(
+    shared: &Shared,
+    identity: Identity,
+    mut batch: Batch,
+) -> (Batch, Result<(), Failure>) {
+    let outcome = try_write(shared, &identity, &mut batch).await;
     (batch, outcome)
 }
 
-/// Returns whether the index names the channel then.
-async fn try_write(
+async fn try_write(shared: &Shared, identity: &Identity, batch: &mut Batch) -> Result<(), Failure> {
+    let entries = entries_of(shared, batch);
+    // Before: whoever purges finds the channels by the index alone.
+    if entries.iter().any(|entry| !entry.is_empty()) && batch.index != Some(identity.own()) {
+        index(shared, identity.own(), b"SADD", &batch.channel).await?;
+        batch.index = Some(identity.own());
+    }
+    let reply = send(shared, identity, batch, &entries).await?;
+    let [mine, found] = reply.list().ok_or(Failure::Nonsense)? else {
+        return Err(Failure::Nonsense);
+    };
+    if identity.were_mourned {
+        welcome_back(shared, batch, found.list().ok_or(Failure::Nonsense)?).await;
+    }
+    if mine.integer() == Some(0)
+        && let Some(owner) = batch.index.take()
+    {
+        index(shared, owner, b"SREM", &batch.channel).await?;
+    }
+    Ok(())
+}
+
+async fn send(
     shared: &Shared,
     identity: &Identity,
-    batch: &mut Batch,
-) -> Result<bool, Failure> {
-    let channel = &batch.channel;
-    let entries = entries_of(shared, batch);
-    let adds = entries.iter().any(|entry| !entry.is_empty());
-    // Before: whoever purges finds the channels by the index alone.
-    if adds && !batch.is_indexed {
-        index(shared, identity, b"SADD", channel).await?;
-    }
-    let (redis, name) = (&shared.redis, channel.as_str());
+    batch: &Batch,
+    entries: &[Vec<u8>],
+) -> Result<Reply, Failure> {
+    let (redis, name) = (&shared.redis, batch.channel.as_str());
     let mut keys = vec![
         keys::users(redis, name),
         keys::sets(redis, name),
@@ -99,34 +109,28 @@ async fn try_write(
     ];
     let lives = identity.lives.iter();
     keys.extend(lives.map(|life| keys::entries(redis, name, *life)));
-    let ids: Vec<u8> = identity.lives.iter().flat_map(|life| *life.bytes()).collect();
-    let clients: Vec<_> = batch.clients.iter().map(|(one, _)| one.to_bytes()).collect();
-    let pairs = clients.iter().zip(&entries);
+    let lives = identity.lives.iter();
+    let ids: Vec<u8> = lives.flat_map(|life| *life.bytes()).collect();
+    let clients = batch.clients.iter().map(|(client, _)| client.to_bytes());
+    let clients: Vec<_> = clients.collect();
+    let pairs = clients.iter().zip(entries);
     let pairs = pairs.flat_map(|(client, entry)| [&client[..], &entry[..]]);
     let arguments: Vec<&[u8]> = std::iter::once(&ids[..]).chain(pairs).collect();
     let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-    let reply = redis.run(&WRITE, &keys, &arguments).await?;
+    redis.run(&WRITE, &keys, &arguments).await
+}
 
-    let [mine, found] = reply.list().ok_or(Failure::Nonsense)? else {
-        return Err(Failure::Nonsense);
-    };
-    let found = found.list().ok_or(Failure::Nonsense)?;
-    if identity.were_mourned {
-        for ((client, wish), found) in batch.clients.iter().zip(found) {
-            if wish.is_again && found.integer() == Some(0) {
-                let info = shared.mirror.find(channel, *client);
-                if let Some(info) = info {
-                    tell(shared, channel, Attendance::Join(info)).await;
-                }
-            }
+/// Tells of sessions that others were told had left, since their node was dead for a while.
+async fn welcome_back(shared: &Shared, batch: &Batch, found: &[Reply]) {
+    for ((client, wish), found) in batch.clients.iter().zip(found) {
+        let was_mourned = wish.is_again && found.integer() == Some(0);
+        let info = was_mourned.then(|| shared.mirror.find(&batch.channel, *client));
+        if let Some(info) = info.flatten() {
+            shared
+                .tell(batch.channel.as_str(), Attendance::Join(info))
+                .await;
         }
     }
-    let is_indexed = adds || batch.is_indexed;
-    if is_indexed && mine.integer() == Some(0) {
-        index(shared, identity, b"SREM", channel).await?;
-        return Ok(false);
-    }
-    Ok(is_indexed)
 }
 
 /// What is to be in Redis; empty for those who are not to be there. What is too much for one batch
@@ -150,27 +154,14 @@ fn entries_of(shared: &Shared, batch: &mut Batch) -> Vec<Vec<u8>> {
 
 async fn index(
     shared: &Shared,
-    identity: &Identity,
+    owner: Incarnation,
     verb: &[u8],
     channel: &ChannelName,
 ) -> Result<(), Failure> {
-    let Some(own) = identity.lives.first() else {
-        return Ok(());
-    };
-    let key = keys::index(&shared.redis, *own);
-    let arguments = [verb, channel.as_str().as_bytes()];
-    let done = shared.redis.run(&INDEX, &[key.as_bytes()], &arguments);
-    done.await.map(|_| ())
-}
-
-/// Has the node announce something that no session of it said.
-pub(super) async fn tell(shared: &Shared, channel: &ChannelName, attendance: Attendance) {
-    let notice = Notice {
-        channel: channel.as_str().into(),
-        attendance,
-    };
-    // Nobody listens any more when the node is stopping.
-    let _ = shared.notices.send(notice).await;
+    let key = keys::index(&shared.redis, owner);
+    let (keys, arguments) = ([key.as_bytes()], [verb, channel.as_str().as_bytes()]);
+    shared.redis.run(&INDEX, &keys, &arguments).await?;
+    Ok(())
 }
 
 /// Has everything written again when it is to be, and a little of it at any time.
@@ -179,7 +170,10 @@ pub(super) async fn rewrite(shared: &Shared) {
     let mut stripe = 0;
     loop {
         let wait = shared.membership.interval();
-        if tokio::time::timeout(wait, shared.rewrite.notified()).await.is_ok() {
+        if tokio::time::timeout(wait, shared.rewrite.notified())
+            .await
+            .is_ok()
+        {
             write_again(shared).await;
             continue;
         }

@@ -1,7 +1,7 @@
 -- KEYS[1]: node -> when its lease ends, in ms of Redis' clock. KEYS[2]: who purges the dead ones.
 -- KEYS[3]: what tells this data set from one that was lost.
--- ARGV: the node, ms of a lease, a new name for a data set that has none, '1' to take a lease, which
--- no node has held before; '0' to prolong the one it has.
+-- ARGV: the node, ms of a lease, a new name for a data set that has none, and 'enter' to take a lease
+-- that no node has held before, 'prolong' to keep the one it has, 'look' for neither.
 -- Returns whether it has a lease, whether it purges, the data set's name, Redis' own, who lives, who is dead.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -9,9 +9,9 @@ local me, ends = ARGV[1], string.format('%.0f', now + ARGV[2])
 redis.call('SET', KEYS[3], ARGV[3], 'NX')
 
 local has_lease = 0
-if ARGV[4] == '1' then
+if ARGV[4] == 'enter' then
   has_lease = redis.call('ZADD', KEYS[1], 'NX', ends, me)
-else
+elseif ARGV[4] == 'prolong' then
   local until_then = redis.call('ZSCORE', KEYS[1], me)
   if until_then and tonumber(until_then) > now then
     redis.call('ZADD', KEYS[1], ends, me)
