@@ -62,12 +62,15 @@ pub mod metrics;
 pub mod operations;
 mod overrides;
 #[cfg(feature = "redis")]
-mod redis;
+#[doc(hidden)]
+pub mod redis;
 mod tls;
 #[doc(hidden)]
 pub mod transport;
 #[doc(hidden)]
 pub mod url;
+#[doc(hidden)]
+pub mod vitals;
 
 // Those whose types are in signatures here, so that applications need not find their versions.
 pub use actix_web;

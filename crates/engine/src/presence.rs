@@ -222,7 +222,7 @@ mod tests {
             futures_util::FutureExt::now_or_never(future).expect("memory never waits")
         }
 
-        crate::presence_contract!(async || super::MemoryPresence::default(), run);
+        crate::presence_contract!(async || Box::new(super::MemoryPresence::default()), run);
     }
 
     #[test]

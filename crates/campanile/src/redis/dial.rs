@@ -21,14 +21,14 @@ use crate::config::Secret;
 
 /// Where a Redis is.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) struct Address {
-    pub(crate) host: Box<str>,
-    pub(crate) port: u16,
+pub struct Address {
+    pub host: Box<str>,
+    pub port: u16,
 }
 
 impl Address {
     /// Reads `host:port`, with an IPv6 host in brackets or not.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = port.parse().ok().filter(|port| *port != 0)?;
@@ -51,17 +51,17 @@ impl fmt::Display for Address {
 
 /// How one kind of server is spoken to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Access {
+pub struct Access {
     /// Empty for the default user.
-    pub(crate) user: String,
+    pub user: String,
     /// Empty for none.
-    pub(crate) password: Secret,
+    pub password: Secret,
     /// The database, where there are several.
-    pub(crate) database: u32,
+    pub database: u32,
     /// How the server is recognised, and this one to it; `None` for no TLS.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Arc<ClientConfig>>,
     /// The name in the server's certificate, where it is not its host.
-    pub(crate) server_name: Option<ServerName<'static>>,
+    pub server_name: Option<ServerName<'static>>,
 }
 
 /// Why there is no line.

@@ -25,7 +25,7 @@ const UNDER_WAY_BYTES_MAX: usize = 64 * 1024 * 1024;
 const REQUEST_OVERHEAD_BYTES: usize = 1024;
 
 /// A line that lasted as long was not lost for the reason that the one before it was.
-const STEADY: Duration = Duration::from_secs(5);
+pub(super) const STEADY: Duration = Duration::from_secs(5);
 
 /// See the [module](self).
 pub(super) struct Lane {

@@ -24,17 +24,23 @@
 
 mod asking;
 mod backoff;
+mod codec;
 mod command;
 mod dial;
+mod ear;
+mod ears;
 mod failure;
 mod lane;
 mod line;
+mod link;
 mod names;
 pub(crate) mod presence;
+mod probe;
 mod reply;
 mod slots;
 mod topology;
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -43,11 +49,14 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use self::backoff::Backoff;
-use self::dial::{Access, Address, DialError, dial};
 use self::failure::Redirection;
 use self::lane::Lane;
-use self::topology::{Servers, Topology};
+use self::topology::Topology;
 use crate::background::{Running, Spawner};
+
+pub use self::dial::{Access, Address};
+pub use self::link::RedisLink;
+pub use self::topology::Servers;
 
 pub(crate) use self::command::{Script, command};
 pub(crate) use self::failure::Failure;
@@ -62,22 +71,22 @@ const TRIES_MAX: u32 = 8;
 
 /// What is configured.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Where.
-    pub(crate) servers: Servers,
+    pub servers: Servers,
     /// How they are spoken to.
-    pub(crate) access: Access,
+    pub access: Access,
     /// What the names of all keys and channels begin with.
-    pub(crate) prefix: String,
+    pub prefix: String,
     /// How long it may take until there is a line.
-    pub(crate) connect_timeout: Duration,
+    pub connect_timeout: Duration,
     /// How long an answer may take.
-    pub(crate) io_timeout: Duration,
+    pub io_timeout: Duration,
 }
 
 /// The way to Redis. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Redis(Arc<Core>);
+pub struct Redis(Arc<Core>);
 
 struct Core {
     settings: Arc<Settings>,
@@ -87,6 +96,10 @@ struct Core {
     trouble: Trouble,
     spawner: Spawner,
     watching: RwLock<Option<Running<()>>>,
+    /// For each slot a text that belongs to it; one for all, where there is no cluster.
+    tags: Box<[u32]>,
+    /// Of this process, where it has to know its own.
+    id: String,
 }
 
 /// Who has what, and a lane to each.
@@ -113,8 +126,14 @@ impl Trouble {
 
 impl Redis {
     /// Begins to connect, and never ends trying.
-    pub(crate) fn start(settings: Settings, spawner: &Spawner) -> Self {
+    pub fn start(settings: Settings, spawner: &Spawner) -> Self {
+        let tags = match settings.servers.is_cluster() {
+            true => slots::tags(),
+            false => Box::from([0; slots::SLOTS as usize]),
+        };
         let redis = Self(Arc::new(Core {
+            tags,
+            id: random_id(),
             settings: Arc::new(settings),
             map: RwLock::default(),
             changes: watch::Sender::new(0),
@@ -179,13 +198,71 @@ impl Redis {
         names::key(&self.0.settings.prefix, kind, channel)
     }
 
+    /// The name of what belongs to no channel, but is used together with this key.
+    pub(crate) fn key_beside(&self, kind: &str, key: &str) -> String {
+        let tag = self.0.tags[usize::from(self.slot(key.as_bytes()))];
+        names::key(self.prefix(), kind, &tag.to_string())
+    }
+
     /// Where work for it runs.
     pub(crate) fn spawner(&self) -> &Spawner {
         &self.0.spawner
     }
 
+    /// What publishes.
+    pub(crate) fn publish_verb(&self) -> &'static [u8] {
+        if self.is_cluster() { b"SPUBLISH" } else { b"PUBLISH" }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn prefix(&self) -> &str {
+        &self.0.settings.prefix
+    }
+
+    fn is_cluster(&self) -> bool {
+        self.0.settings.servers.is_cluster()
+    }
+
+    /// Somebody else may be primary.
+    fn doubt(&self) {
+        self.0.trouble.tell();
+    }
+
+    /// Changes whenever shards or slots do.
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// All shards, and which slots they have.
+    fn shards(&self) -> Vec<(Arc<Lane>, HashSet<u16>)> {
+        let map = self.map();
+        let shards = map.topology.shards.iter();
+        let slots = shards.map(|shard| shard.slots.iter().cloned().flatten().collect());
+        map.lanes.iter().map(Arc::clone).zip(slots).collect()
+    }
+
+    fn slots_of(&self, primary: &Address) -> HashSet<u16> {
+        let mut shards = self.shards().into_iter();
+        let shard = shards.find(|(lane, _)| lane.address == *primary);
+        shard.map(|(_, slots)| slots).unwrap_or_default()
+    }
+
+    /// A name that is this process's alone, at the shard that has `slots`.
+    fn probe_name(&self, slots: &HashSet<u16>) -> String {
+        let slot = slots.iter().copied().min().unwrap_or_default();
+        let tag = self.0.tags[usize::from(slot)];
+        names::key(self.prefix(), &format!("probe.{}", self.0.id), &tag.to_string())
+    }
+
+    fn lane_of(&self, key: &[u8]) -> Result<Arc<Lane>, Failure> {
+        self.lane(self.slot(key))
+    }
+
     fn slot(&self, key: &[u8]) -> u16 {
-        if self.0.settings.servers.is_cluster() {
+        if self.is_cluster() {
             slots::slot(key)
         } else {
             0
@@ -261,6 +338,13 @@ impl Redis {
         }
         Err(Failure::Unreachable)
     }
+}
+
+/// Sixteen random hexadecimal digits.
+fn random_id() -> String {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).expect("the system has random numbers");
+    format!("{:016x}", u64::from_ne_bytes(random))
 }
 
 /// An answer that is not a refusal.

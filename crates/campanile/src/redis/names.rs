@@ -60,7 +60,8 @@ mod tests {
     proptest! {
         #[test]
         fn names_come_back(name in ".{1,40}") {
-            prop_assert_eq!(channel("p", "c", &key("p", "c", &name)).as_deref(), Some(&*name));
+            let key = key("p", "c", &name);
+            prop_assert_eq!(channel("p", "c", &key).as_deref(), Some(&*name));
         }
     }
 }

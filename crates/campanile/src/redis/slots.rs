@@ -14,6 +14,22 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
     crc16(tag.unwrap_or(key)) % SLOTS
 }
 
+/// For each slot a text whose slot it is: for what belongs to a slot and to no channel.
+pub(super) fn tags() -> Box<[u32]> {
+    let mut tags = vec![u32::MAX; usize::from(SLOTS)].into_boxed_slice();
+    let mut missing = tags.len();
+    let mut text = 0;
+    while missing > 0 {
+        let tag = &mut tags[usize::from(slot(text.to_string().as_bytes()))];
+        if *tag == u32::MAX {
+            *tag = text;
+            missing -= 1;
+        }
+        text += 1;
+    }
+    tags
+}
+
 /// CRC-16/XMODEM, as the cluster specification says.
 fn crc16(bytes: &[u8]) -> u16 {
     let step = |crc: u16, byte: &u8| {
@@ -54,6 +70,13 @@ mod tests {
         assert_eq!(crc16(b"123456789"), 0x31C3);
         assert_eq!(slot(b"foo"), 12182);
         assert_eq!(slot(b"bar"), 5061);
+    }
+
+    #[test]
+    fn every_slot_has_a_tag() {
+        for (expected, tag) in (0..SLOTS).zip(&tags()) {
+            assert_eq!(slot(format!("era.{{{tag}}}").as_bytes()), expected);
+        }
     }
 
     #[test]

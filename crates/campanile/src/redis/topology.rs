@@ -13,7 +13,7 @@ use super::slots::SLOTS;
 
 /// Where to begin.
 #[derive(Clone, Debug)]
-pub(crate) enum Servers {
+pub enum Servers {
     /// One Redis.
     Single(Address),
     /// One Redis, and who knows which it is.

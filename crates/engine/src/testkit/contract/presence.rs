@@ -135,7 +135,8 @@ pub async fn many_users_are_told_apart(presence: &dyn Presence) {
     assert_eq!(list(presence, name).await.len(), 200);
 }
 
-/// Makes a test of every case. `$build` makes a future of a presence, `$run` runs one to its end.
+/// Makes a test of every case. `$build` makes a future of what derefs to a presence,
+/// `$run` runs one to its end.
 #[macro_export]
 macro_rules! presence_contract {
     ($build:expr, $run:expr) => {
@@ -154,7 +155,7 @@ macro_rules! presence_contract {
             fn $case() {
                 $run(async {
                     let presence = $build().await;
-                    $crate::testkit::contract::presence::$case(&presence).await;
+                    $crate::testkit::contract::presence::$case(&*presence).await;
                 });
             }
         )*

@@ -13,8 +13,8 @@ use super::*;
 async fn hold_up_purges(node: &Node) {
     let redis = &node.presence.shared.redis;
     let [_, purger, _] = names::registry(redis);
-    let held = redis.ask(&[b"SET", purger.as_bytes(), b"another", b"EX", b"600"]);
-    held.await.unwrap();
+    let command: [&[u8]; 5] = [b"SET", purger.as_bytes(), b"another", b"EX", b"600"];
+    redis.ask(&command).await.unwrap();
 }
 
 #[tokio::test]
@@ -80,10 +80,8 @@ async fn leaves_of_a_dead_node_are_told_once_by_survivors_that_race() {
     let dead = a.presence.shared.membership.identity().unwrap().own();
     drop(a);
     until(async || b.stats("c").await.0 == 1).await;
-    let (first, second) = (
-        purge_node(&b.presence.shared, dead),
-        purge_node(&c.presence.shared, dead),
-    );
+    let shared = [&b, &c].map(|node| Arc::clone(&node.presence.shared));
+    let [first, second] = shared.each_ref().map(|shared| purge_node(shared, dead));
     let mut told = Vec::new();
     let mut purging = std::pin::pin!(async { tokio::join!(first, second) });
     loop {

@@ -49,7 +49,8 @@ impl Node {
     }
 
     async fn add(&self, name: &str, info: &Arc<ClientInfo>) {
-        let added = self.presence.add(&channel(name), Arc::clone(info));
+        let channel = channel(name);
+        let added = self.presence.add(&channel, Arc::clone(info));
         added.await.unwrap();
     }
 
