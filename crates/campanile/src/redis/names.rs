@@ -61,7 +61,8 @@ mod tests {
         #[test]
         fn names_come_back(name in ".{1,40}") {
             let key = key("p", "c", &name);
-            prop_assert_eq!(channel("p", "c", &key).as_deref(), Some(&*name));
+            let back = channel("p", "c", &key);
+            prop_assert_eq!(back.as_deref(), Some(&*name));
         }
     }
 }
