@@ -103,13 +103,7 @@ impl Ear {
     }
 
     /// Sends one command for `channels`, or one for each where each may be in another slot.
-    fn send(
-        &mut self,
-        output: &mut BytesMut,
-        verb: Verb,
-        channels: VecDeque<Named>,
-        now: Instant,
-    ) {
+    fn send(&mut self, output: &mut BytesMut, verb: Verb, channels: VecDeque<Named>, now: Instant) {
         if channels.is_empty() {
             return;
         }
@@ -162,7 +156,9 @@ impl Ear {
         if batch.is_empty() {
             return;
         }
-        let names = batch.iter().map(|channel| (self.listener.name(channel), None));
+        let names = batch
+            .iter()
+            .map(|channel| (self.listener.name(channel), None));
         let names = names.collect();
         self.send(output, Verb::Subscribe, names, now);
         if let Some(last) = self.sent.back_mut() {

@@ -89,7 +89,9 @@ impl Listener {
 
     /// These are listened to again.
     pub(super) fn resumed(&self, channels: &[ChannelName]) {
-        self.counts.resumed.fetch_add(channels.len() as u64, Relaxed);
+        self.counts
+            .resumed
+            .fetch_add(channels.len() as u64, Relaxed);
         self.hearing.resumed(channels);
     }
 }
@@ -170,14 +172,18 @@ impl Ears {
     /// The first shard from which messages do not arrive, or not for sure.
     pub(super) fn unproved(&self) -> Option<Address> {
         let ears = read(&self.shared.ears);
-        let mut unproved = ears.iter().filter(|(_, place)| !place.state.proof.is_proved());
+        let mut unproved = ears
+            .iter()
+            .filter(|(_, place)| !place.state.proof.is_proved());
         unproved.next().map(|(address, _)| address.clone())
     }
 
     /// What is known of the proofs of all shards.
     pub(super) fn proofs(&self) -> Vec<Arc<Proof>> {
         let ears = read(&self.shared.ears);
-        ears.values().map(|place| Arc::clone(&place.state.proof)).collect()
+        ears.values()
+            .map(|place| Arc::clone(&place.state.proof))
+            .collect()
     }
 }
 

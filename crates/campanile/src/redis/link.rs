@@ -91,7 +91,10 @@ impl RedisLink {
             retention.meta_ttl.as_bytes(),
             &publication,
             flag(new.wants_delta),
-            new.idempotency_key.as_deref().unwrap_or_default().as_bytes(),
+            new.idempotency_key
+                .as_deref()
+                .unwrap_or_default()
+                .as_bytes(),
             key_ttl.as_bytes(),
             keys_max.as_bytes(),
             number.as_bytes(),
@@ -143,7 +146,10 @@ impl RedisLink {
         let seen = Seen::of(seen);
         let overhead = PUBLICATION_OVERHEAD_BYTES - codec::PUBLICATION_HEAD_BYTES;
         let (fresh, overhead) = (fresh_epoch(), overhead.to_string());
-        let (limit, bytes) = (query.limit.min(PAGE_MAX).to_string(), query.bytes.to_string());
+        let (limit, bytes) = (
+            query.limit.min(PAGE_MAX).to_string(),
+            query.bytes.to_string(),
+        );
         let arguments: [&[u8]; 12] = [
             fresh.as_bytes(),
             seen.epoch.as_bytes(),
@@ -302,10 +308,16 @@ fn range(query: HistoryQuery) -> (String, String) {
     let id = |offset: u64| format!("{offset}-0");
     if query.reverse {
         let before = |since: u64| id(since.saturating_sub(1));
-        (query.since.map_or_else(|| "+".to_owned(), before), "-".to_owned())
+        (
+            query.since.map_or_else(|| "+".to_owned(), before),
+            "-".to_owned(),
+        )
     } else {
         let behind = |since: u64| id(since.saturating_add(1));
-        (query.since.map_or_else(|| "-".to_owned(), behind), "+".to_owned())
+        (
+            query.since.map_or_else(|| "-".to_owned(), behind),
+            "+".to_owned(),
+        )
     }
 }
 

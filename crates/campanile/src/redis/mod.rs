@@ -211,7 +211,11 @@ impl Redis {
 
     /// What publishes.
     pub(crate) fn publish_verb(&self) -> &'static [u8] {
-        if self.is_cluster() { b"SPUBLISH" } else { b"PUBLISH" }
+        if self.is_cluster() {
+            b"SPUBLISH"
+        } else {
+            b"PUBLISH"
+        }
     }
 
     fn settings(&self) -> &Settings {
@@ -254,7 +258,11 @@ impl Redis {
     fn probe_name(&self, slots: &HashSet<u16>) -> String {
         let slot = slots.iter().copied().min().unwrap_or_default();
         let tag = self.0.tags[usize::from(slot)];
-        names::key(self.prefix(), &format!("probe.{}", self.0.id), &tag.to_string())
+        names::key(
+            self.prefix(),
+            &format!("probe.{}", self.0.id),
+            &tag.to_string(),
+        )
     }
 
     fn lane_of(&self, key: &[u8]) -> Result<Arc<Lane>, Failure> {

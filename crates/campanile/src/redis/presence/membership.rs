@@ -29,9 +29,6 @@ const PREVIOUS_MAX: usize = 4;
 /// still arrive.
 const BURIAL: Duration = Duration::from_secs(60);
 
-/// A view that is as young is not asked for again when it does not know a node.
-const YOUNG: Duration = Duration::from_millis(50);
-
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Membership {
@@ -170,13 +167,17 @@ impl Membership {
         nodes: impl Iterator<Item = Incarnation> + Clone,
     ) -> Result<Vec<Standing>, Failure> {
         let began = Instant::now();
-        if let Some(all) = self.view().standings(nodes.clone()) {
+        let known = self.view().standings(nodes.clone());
+        if let Some(all) = known {
             return self.current(all);
         }
         {
             let _turn = self.turn.lock().await;
-            let is_young = |asked: Instant| asked >= began || asked.elapsed() < YOUNG;
-            if !self.view().asked.is_some_and(is_young) {
+            // Somebody else may have asked meanwhile. What was known before does not do: the node
+            // may have come since.
+            let is_new = |asked: Instant| asked >= began;
+            let knows = self.view().asked.is_some_and(is_new);
+            if !knows {
                 let (own, asked) = (self.view().own, Instant::now());
                 let told = self.ask(redis, own, Aim::Look).await?;
                 self.view().see(told.live, told.dead, asked);
