@@ -44,7 +44,7 @@ use campanile_engine::presence::{MemoryPresence, Presence, PresenceStats};
 use campanile_engine::throttle::Throttle;
 use campanile_protocol::{ClientId, ClientInfo};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use self::membership::{Found, Membership};
 use self::wishes::Wishes;
@@ -184,9 +184,18 @@ impl Shared {
     }
 }
 
+/// What a caller is told; the operator has the log.
+fn unanswered(failure: Failure) -> BrokerError {
+    if let Some(unsaid) = FAULTS.pass() {
+        tracing::warn!(%failure, unsaid, "presence cannot be read now");
+    }
+    failure.into()
+}
+
 /// Keeps the lease.
 async fn live(shared: &Shared) {
     loop {
+        let next = Instant::now() + shared.membership.interval();
         match shared.membership.beat(&shared.redis).await {
             Ok(Found::Lost) => continue,
             Ok(found) => {
@@ -198,7 +207,7 @@ async fn live(shared: &Shared) {
             }
             Err(failure) => shared.lost(&failure),
         }
-        sleep(shared.membership.interval()).await;
+        sleep_until(next).await;
     }
 }
 
@@ -235,7 +244,8 @@ impl Presence for RedisPresence {
             let Shared {
                 redis, membership, ..
             } = &*self.shared;
-            Ok(reading::list(redis, membership, channel.as_str(), max).await?)
+            let list = reading::list(redis, membership, channel.as_str(), max).await;
+            list.map_err(unanswered)
         })
     }
 
@@ -247,7 +257,8 @@ impl Presence for RedisPresence {
             let Shared {
                 redis, membership, ..
             } = &*self.shared;
-            Ok(reading::stats(redis, membership, channel.as_str()).await?)
+            let stats = reading::stats(redis, membership, channel.as_str()).await;
+            stats.map_err(unanswered)
         })
     }
 }

@@ -44,8 +44,14 @@ impl Node {
             notices,
             thread,
         };
-        until(async || node.presence.shared.is_reachable()).await;
+        until(async || node.has_lease()).await;
         node
+    }
+
+    /// Whether what it adds is written.
+    fn has_lease(&self) -> bool {
+        let shared = &self.presence.shared;
+        shared.is_reachable() && shared.membership.identity().is_some()
     }
 
     async fn add(&self, name: &str, info: &Arc<ClientInfo>) {
