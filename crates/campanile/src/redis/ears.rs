@@ -109,7 +109,6 @@ struct Shared {
     redis: Redis,
     listener: Arc<Listener>,
     ears: RwLock<HashMap<Address, Place>>,
-    probe_interval: Duration,
 }
 
 /// An ear's place, whatever line it has.
@@ -129,7 +128,7 @@ struct State {
 
 impl Ears {
     /// Begins to listen to whatever `hearing` wants.
-    pub(super) fn open(redis: &Redis, hearing: Hearing, probe_interval: Duration) -> Self {
+    pub(super) fn open(redis: &Redis, hearing: Hearing) -> Self {
         let (lost, lost_names) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             redis: redis.clone(),
@@ -140,7 +139,6 @@ impl Ears {
                 counts: Counts::default(),
             }),
             ears: RwLock::default(),
-            probe_interval,
         });
         let spawner = redis.spawner();
         let following = [
@@ -169,13 +167,17 @@ impl Ears {
         &self.shared.listener.counts
     }
 
-    /// The first shard from which messages do not arrive, or not for sure.
-    pub(super) fn unproved(&self) -> Option<Address> {
+    /// Why what is published may not arrive.
+    pub(super) fn obstacle(&self) -> Option<String> {
         let ears = read(&self.shared.ears);
+        if ears.is_empty() {
+            return Some("nothing is subscribed to at redis yet".to_owned());
+        }
         let mut unproved = ears
             .iter()
             .filter(|(_, place)| !place.state.proof.is_proved());
-        unproved.next().map(|(address, _)| address.clone())
+        let (address, _) = unproved.next()?;
+        Some(format!("messages from redis at {address} do not arrive"))
     }
 
     /// What is known of the proofs of all shards.
@@ -325,12 +327,12 @@ async fn serve(shared: &Shared, lane: &Arc<Lane>, state: &State, mut line: Line)
     let wanted = shared.wanted(&slots);
     let name = shared.redis.probe_name(&slots);
     let way = (Arc::clone(lane), shared.redis.publish_verb());
-    let times = (shared.probe_interval, settings.io_timeout);
+    let times = (settings.probe_interval, settings.io_timeout);
     let probe = Probe::new(name, way, times, Arc::clone(&state.proof));
     let begin = (Vec::new(), wanted);
     let listener = Arc::clone(&shared.listener);
     let mut ear = Ear::new(listener, probe, begin, settings.io_timeout);
-    let patience = settings.io_timeout.min(shared.probe_interval);
+    let patience = settings.io_timeout.min(settings.probe_interval);
     let loss = line.carry(&mut orders, &mut ear, patience).await;
     *lock(&state.orders) = None;
     state.proof.end();

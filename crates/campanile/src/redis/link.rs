@@ -44,20 +44,19 @@ pub struct RedisLink {
 impl RedisLink {
     /// A link over `redis` that brings what it hears to `hearing`. `meta_ttl_min` is the shortest
     /// lifetime of metadata that any channel is configured with.
-    pub fn open(
-        redis: &Redis,
-        hearing: Hearing,
-        meta_ttl_min: Duration,
-        probe_interval: Duration,
-    ) -> Self {
+    #[must_use]
+    pub fn open(redis: &Redis, hearing: Hearing, meta_ttl_min: Duration) -> Self {
         Self {
             redis: redis.clone(),
-            ears: Ears::open(redis, hearing, probe_interval),
+            ears: Ears::open(redis, hearing),
             era_ttl: millis(meta_ttl_min),
         }
     }
 
-    /// What is seen of subscriptions from outside.
+    pub(super) const fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
     pub(super) const fn ears(&self) -> &Ears {
         &self.ears
     }

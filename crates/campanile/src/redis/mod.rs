@@ -39,6 +39,7 @@ mod probe;
 mod reply;
 mod slots;
 mod topology;
+mod vitals;
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -82,6 +83,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long an answer may take.
     pub io_timeout: Duration,
+    /// Between two proofs that messages arrive.
+    pub probe_interval: Duration,
 }
 
 /// The way to Redis. Cheap to clone.
@@ -248,6 +251,23 @@ impl Redis {
         map.lanes.iter().map(Arc::clone).zip(slots).collect()
     }
 
+    /// Why something that is asked may not be answered.
+    fn obstacle(&self) -> Option<String> {
+        let map = self.map();
+        if map.lanes.is_empty() {
+            let why = map.unknown.as_deref().unwrap_or("not found yet");
+            return Some(format!("redis cannot be found: {why}"));
+        }
+        let lane = map.lanes.iter().find(|lane| !lane.is_up())?;
+        let why = lane
+            .trouble()
+            .unwrap_or_else(|| "connection lost".to_owned());
+        Some(format!(
+            "redis at {} cannot be reached: {why}",
+            lane.address
+        ))
+    }
+
     fn slots_of(&self, primary: &Address) -> HashSet<u16> {
         let mut shards = self.shards().into_iter();
         let shard = shards.find(|(lane, _)| lane.address == *primary);
@@ -279,6 +299,10 @@ impl Redis {
 
     fn lane(&self, slot: u16) -> Result<Arc<Lane>, Failure> {
         self.map().lane(slot).ok_or(Failure::Unreachable)
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        self.map().lanes.clone()
     }
 
     fn map(&self) -> Arc<Map> {
