@@ -19,7 +19,7 @@ static PURGE: Script = Script::new(concat!(
 static NAMES: Script = Script::new(include_str!("scripts/names.lua"));
 
 /// Entries removed at once: about a millisecond of Redis' time.
-const STEP: &[u8] = b"250";
+const STEP: &[u8] = b"150";
 
 /// Channels whose names are read at once.
 const NAMES_PAGE: &[u8] = b"256";

@@ -15,7 +15,7 @@ use crate::redis::{Failure, Redis, Reply, Script};
 static TALLY: Script = Script::new(include_str!("scripts/tally.lua"));
 static PAGE: Script = Script::new(include_str!("scripts/page.lua"));
 
-/// Entries read at once: less than a millisecond of Redis' time.
+/// Entries read at once: about a millisecond of Redis' time.
 const PAGE_LEN: &[u8] = b"1000";
 
 /// Who has sessions in a channel.

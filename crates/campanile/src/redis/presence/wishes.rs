@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use super::keys::Incarnation;
 
 /// Sessions written at once: about a millisecond of Redis' time.
-pub(super) const BATCH_MAX: usize = 256;
+pub(super) const BATCH_MAX: usize = 128;
 
 /// What is noted while nothing can be written. Beyond, everything is written again.
 const UNWRITTEN_MAX: usize = 100_000;

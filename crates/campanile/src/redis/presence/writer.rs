@@ -29,7 +29,7 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Sessions that wait to be written again. Between so many there is a pause, so that Redis has time
 /// for publications when all nodes write everything again.
-const ROUND_MAX: usize = 4 * BATCH_MAX;
+const ROUND_MAX: usize = 8 * BATCH_MAX;
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 
 /// Sessions that are written again with each beat without a reason, so that nothing that Redis lost
