@@ -152,7 +152,7 @@ impl Membership {
 
     async fn ask(&self, redis: &Redis, own: Incarnation, aim: Aim) -> Result<Told, Failure> {
         let keys = keys::registry(redis);
-        let keys = keys.each_ref().map(|key| key.as_bytes());
+        let keys = keys.each_ref().map(String::as_bytes);
         let hold = self.hold().as_millis().to_string();
         let candidate = Incarnation::random();
         let arguments = [own.bytes(), hold.as_bytes(), candidate.bytes(), aim.word()];

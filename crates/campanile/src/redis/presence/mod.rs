@@ -34,12 +34,13 @@ mod tests;
 mod wishes;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use campanile_engine::broker::{Attendance, BoxFuture, BrokerError};
 use campanile_engine::channel::ChannelName;
+use campanile_engine::node::Node;
 use campanile_engine::presence::{MemoryPresence, Presence, PresenceStats};
 use campanile_engine::throttle::Throttle;
 use campanile_protocol::{ClientId, ClientInfo};
@@ -181,6 +182,14 @@ impl Shared {
 
     fn count_purged(&self, count: usize) {
         self.purged.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Has `node` announce what comes, until there is no such node any more.
+pub(crate) async fn announce(mut notices: mpsc::Receiver<Notice>, node: Weak<Node>) {
+    while let Some(notice) = notices.recv().await {
+        let Some(node) = node.upgrade() else { return };
+        node.announce_for(&notice.channel, notice.attendance).await;
     }
 }
 

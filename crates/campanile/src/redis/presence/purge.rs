@@ -88,7 +88,7 @@ async fn purge_channel(shared: &Shared, dead: Incarnation, name: &str) -> Result
         keys::nodes(redis, name),
         keys::entries(redis, name, dead),
     ];
-    let keys = keys.each_ref().map(|key| key.as_bytes());
+    let keys = keys.each_ref().map(String::as_bytes);
     let mut cursor = b"0".to_vec();
     loop {
         let reply = redis

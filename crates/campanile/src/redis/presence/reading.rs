@@ -105,10 +105,10 @@ async fn users_of_live(redis: &Redis, tally: &Tally, name: &str) -> Result<usize
         let count = count
             .integer()
             .and_then(|count| usize::try_from(count).ok());
-        if let (Some(ids), Some(count)) = (ids.bytes(), count) {
-            if lives(ids) {
-                sets.insert(ids.clone(), count);
-            }
+        if let (Some(ids), Some(count)) = (ids.bytes(), count)
+            && lives(ids)
+        {
+            sets.insert(ids.clone(), count);
         }
         true
     })

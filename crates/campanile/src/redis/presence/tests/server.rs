@@ -84,6 +84,7 @@ impl Server {
             prefix: "test".to_owned(),
             connect_timeout: Duration::from_secs(5),
             io_timeout: Duration::from_secs(20),
+            probe_interval: Duration::from_secs(5),
         };
         Redis::start(settings, spawner)
     }
