@@ -61,6 +61,9 @@ pub mod metrics;
 #[doc(hidden)]
 pub mod operations;
 mod overrides;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub mod redis;
 mod tls;
 #[doc(hidden)]
 pub mod transport;

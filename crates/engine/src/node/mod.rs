@@ -6,6 +6,7 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
+mod attendance;
 mod consult;
 mod contained;
 mod control;
@@ -304,13 +305,7 @@ impl Node {
                 attendance,
             } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
-                let admission = self.inboxes.admit(0).await;
-                let told = self.broker.announce(&channel, attendance, admission).await;
-                if let Err(error) = told
-                    && let Some(unsaid) = BROKER_FAULTS.pass()
-                {
-                    tracing::warn!(?channel, %error, unsaid, "a join or leave was not announced");
-                }
+                self.announce(&channel, attendance).await;
             }
         }
     }
