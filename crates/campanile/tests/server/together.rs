@@ -179,10 +179,7 @@ fn a_node_that_does_not_answer_is_named_and_nothing_is_taken_for_done() {
         let told = call(&here, "disconnect", &json!({"user": "42"}));
         told == json!({"result": {}})
     });
-    while !matches!(
-        client.receive(),
-        Received::Close(_)
-    ) {}
+    while !matches!(client.receive(), Received::Close(_)) {}
 }
 
 #[test]
