@@ -11,17 +11,17 @@ use campanile_engine::broker::remote::{Accepted, Sighting};
 use campanile_engine::broker::{BrokerError, NewPublication, Published};
 use campanile_engine::channel::ChannelName;
 use campanile_protocol::Publication;
-use futures_util::stream::FuturesUnordered;
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
 use super::line::Mute;
 use super::plan::{Head, Scene, Standing};
 use super::record::{self, Message, Stream};
+use super::shared::Shared;
 use super::store::{StoreError, Stored};
 use super::subjects;
-use super::shared::Shared;
 
 /// Publications of one message.
 const TOGETHER_MAX: usize = 64;
@@ -71,7 +71,8 @@ impl Job {
 
     /// Whether it can be in one message with others.
     fn is_plain(&self) -> bool {
-        self.publication().is_some_and(|new| new.idempotency_key.is_none())
+        self.publication()
+            .is_some_and(|new| new.idempotency_key.is_none())
     }
 
     fn bytes(&self) -> usize {
@@ -181,7 +182,10 @@ impl Step {
         }
         let sighting = Some(plan.stream.sighting());
         let accepted = plan.outcomes.into_iter();
-        let accepted = accepted.map(|published| Accepted { published, sighting });
+        let accepted = accepted.map(|published| Accepted {
+            published,
+            sighting,
+        });
         Self {
             is_needed: is_needed || !plan.entries.is_empty(),
             bytes: record::kept(&plan.stream, &plan.entries),
@@ -256,10 +260,15 @@ impl Shared {
         let key = single.and_then(|new| new.idempotency_key.as_deref());
         let key = key.map(|key| subjects::key(channel, key));
         let subject = self.subjects.kept(&scene.life, channel);
-        match self.store.store(subject, Some(after), key, step.bytes).await {
+        match self
+            .store
+            .store(subject, Some(after), key, step.bytes)
+            .await
+        {
             Ok(Stored::As(sequence)) => {
                 let stream = step.stream;
-                self.heads.put(channel, &scene.life, Head { sequence, stream });
+                self.heads
+                    .put(channel, &scene.life, Head { sequence, stream });
                 Ok(step.accepted)
             }
             Ok(Stored::Before(sequence)) => {

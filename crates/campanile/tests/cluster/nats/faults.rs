@@ -116,7 +116,11 @@ fn a_lost_end_begins_a_new_epoch() {
     assert_eq!((offsets, top.offset), (vec![], 0));
     assert_ne!(top.epoch, early.epoch);
     let next = publish_again(&other, "c");
-    assert_eq!((next.epoch, next.offset), (top.epoch, 1), "it is so for all");
+    assert_eq!(
+        (next.epoch, next.offset),
+        (top.epoch, 1),
+        "it is so for all"
+    );
 }
 
 #[test]
@@ -129,7 +133,11 @@ fn a_server_that_stands_still_holds_up_nobody() {
     server.signal(Signal::STOP);
     let began = Instant::now();
     assert_eq!(run(peer.keep("c", "2")), Err(BrokerError::Unanswered));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
     eventually("it is noticed", || !peer.node.is_ready());
     let began = Instant::now();
     assert_eq!(run(peer.keep("c", "3")), Err(BrokerError::Unreachable));
@@ -228,7 +236,11 @@ fn what_was_acknowledged_outlives_each_of_three_servers() {
         assert!(stored.contains(one), "{one:?} is lost");
     }
     let offsets: Vec<_> = stored.iter().map(|(offset, _)| *offset).collect();
-    assert_eq!(offsets, (1..=page.top.offset).collect::<Vec<_>>(), "no holes");
+    assert_eq!(
+        offsets,
+        (1..=page.top.offset).collect::<Vec<_>>(),
+        "no holes"
+    );
     let last = numbers.acknowledged.last().expect("there are some").0;
     run(heard_in_order(&mut numbers.peer, last));
 }
@@ -242,7 +254,10 @@ async fn heard_in_order(peer: &mut Peer, last: u64) {
             Event::Publication { publication, .. } => {
                 let offset = publication.offset;
                 assert!(offset > at, "{offset} after {at}");
-                assert!(offset == at + 1 || has_lapsed, "{offset} after {at}, silently");
+                assert!(
+                    offset == at + 1 || has_lapsed,
+                    "{offset} after {at}, silently"
+                );
                 (at, has_lapsed) = (offset, false);
             }
             Event::Lapse => has_lapsed = true,
