@@ -131,6 +131,10 @@ impl RedisPresence {
         (presence, noticed)
     }
 
+    /// Sessions that Redis has not been told of yet.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.shared.wishes.count()
+    }
 
     /// Entries of dead nodes that this one has removed.
     pub(crate) fn purged(&self) -> u64 {
@@ -201,7 +205,7 @@ impl Vitals for RedisPresence {
         vec![(
             "redis_presence_unwritten",
             "Sessions whose presence Redis has not been told of yet",
-            self.shared.wishes.count() as u64,
+            self.unwritten() as u64,
         )]
     }
 
@@ -209,7 +213,7 @@ impl Vitals for RedisPresence {
         vec![(
             "redis_presence_purged",
             "Entries of dead nodes that this one has removed",
-            self.shared.purged.load(Ordering::Relaxed),
+            self.purged(),
         )]
     }
 }
