@@ -13,7 +13,7 @@ use crate::support::{eventually, run};
 #[test]
 fn a_server_that_comes_back_empty_has_new_epochs() {
     let mut server = RedisServer::start();
-    let peer = Peer::start(settings(Servers::Single(server.address())));
+    let mut peer = Peer::start(settings(Servers::Single(server.address())));
     run(async {
         peer.subscribe("c").await.unwrap();
         let before = peer.keep("c", "1").await.unwrap();
@@ -32,7 +32,7 @@ fn a_server_that_comes_back_empty_has_new_epochs() {
 #[test]
 fn a_server_that_comes_back_whole_goes_on() {
     let mut server = RedisServer::with(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let peer = Peer::start(settings(Servers::Single(server.address())));
+    let mut peer = Peer::start(settings(Servers::Single(server.address())));
     run(async {
         peer.subscribe("c").await.unwrap();
         let before = peer.keep("c", "1").await.unwrap();
@@ -76,7 +76,7 @@ fn is_caught_up(primary: &RedisServer, replica: &RedisServer) -> bool {
 #[test]
 fn a_tail_that_a_failover_lost_is_noticed() {
     let mut primary = RedisServer::start();
-    let replica = lagging_replica(&primary);
+    let mut replica = lagging_replica(&primary);
     let sentinel = RedisServer::sentinel(primary.port, Duration::from_secs(60));
     let servers = Servers::Sentinel {
         sentinels: vec![sentinel.address()],
@@ -171,7 +171,7 @@ fn requests_beyond_what_may_be_under_way_are_refused() {
 fn everything_is_subscribed_to_again_in_batches() {
     const CHANNELS: usize = 10_000;
     let server = RedisServer::start();
-    let peer = Peer::start(settings(Servers::Single(server.address())));
+    let mut peer = Peer::start(settings(Servers::Single(server.address())));
     run(async {
         for batch in (0..CHANNELS).collect::<Vec<_>>().chunks(500) {
             let names: Vec<_> = batch.iter().map(ToString::to_string).collect();
