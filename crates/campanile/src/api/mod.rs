@@ -18,6 +18,9 @@
 //!   and the plain field is left out.
 //! * `client` and `session` may be any text, but only an id of a live session finds one. There are
 //!   no sessions apart from clients, so a `session` finds nothing.
+//! * What is done to sessions is done on all nodes of a cluster, and is a success only when all of
+//!   them have said so: else it is 100, and may be repeated. `info` and `channels` tell what is known,
+//!   and beside it in `silent_nodes` the ids of nodes that do not answer, if there are such.
 //! * A body may have [`BODY_BYTES_MAX`] bytes, a batch [`COMMANDS_MAX`] commands, a broadcast
 //!   [`BROADCAST_CHANNELS_MAX`](campanile_engine::limits::BROADCAST_CHANNELS_MAX) channels, a
 //!   disconnect [`SPARED_MAX`] spared clients.
@@ -43,7 +46,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use campanile_engine::node::Node;
 
 use crate::config::{ErrorMode, HttpApi};
-use auth::Gate;
+pub use auth::Gate;
 use call::{Call, Method};
 use reply::Rejected;
 
@@ -81,13 +84,13 @@ pub fn paths(handler_prefix: &str) -> impl Iterator<Item = String> + use<> {
 ///
 /// Paths that are no method of ours, and the methods of other editions, are left to the
 /// application's own 404.
-pub fn configure(node: Arc<Node>, settings: &HttpApi, services: &mut ServiceConfig) {
+pub fn configure(node: Arc<Node>, gate: Gate, settings: &HttpApi, services: &mut ServiceConfig) {
     if settings.disabled {
         return;
     }
     let api = Data::new(Api {
         node,
-        gate: Gate::new(settings),
+        gate,
         error_mode: settings.error_mode,
     });
     let prefix = settings.handler_prefix.trim_end_matches('/');
