@@ -330,6 +330,8 @@ async fn keep(shared: Arc<Shared>, lane: Arc<Lane>, state: Arc<State>) {
     let mut backoff = Backoff::default();
     let mut is_first = true;
     loop {
+        // What may have been missed is asked for at once when channels are heard again.
+        lane.wait().await;
         // The lane says why there is no connection.
         if let Ok(dialled) = dial_primary(&lane.address, shared.redis.settings()).await {
             if !std::mem::take(&mut is_first) {

@@ -1,11 +1,11 @@
 //! The way of requests to one primary: a line that is there or not, and made again when it is lost.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::asking::{Asking, Request};
@@ -41,7 +41,7 @@ struct State {
     room: Arc<Semaphore>,
     /// Why there is no line.
     trouble: Mutex<Option<DialError>>,
-    is_up: AtomicBool,
+    is_up: watch::Sender<bool>,
     reconnects: AtomicU64,
 }
 
@@ -58,7 +58,7 @@ impl Lane {
             line: Mutex::default(),
             room: Arc::new(Semaphore::new(UNDER_WAY_BYTES_MAX)),
             trouble: Mutex::default(),
-            is_up: AtomicBool::new(false),
+            is_up: watch::Sender::new(false),
             reconnects: AtomicU64::new(0),
         });
         let keeping = keep(
@@ -103,7 +103,14 @@ impl Lane {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.state.is_up.load(Relaxed)
+        *self.state.is_up.borrow()
+    }
+
+    /// Waits until it is up.
+    pub(super) async fn wait(&self) {
+        let mut is_up = self.state.is_up.subscribe();
+        // Its other end is here.
+        let _ = is_up.wait_for(|is_up| *is_up).await;
     }
 
     /// Why it is not up, if that is known.
@@ -169,11 +176,11 @@ impl State {
 async fn serve(dialled: Dialled, mut asking: Asking, state: &State) -> Loss {
     let (sender, mut requests) = mpsc::unbounded_channel();
     *lock(&state.line) = Some(sender);
-    state.is_up.store(true, Relaxed);
+    state.is_up.send_replace(true);
     let mut line = Line::new(dialled.into_stream());
     let patience = asking.patience();
     let loss = line.carry(&mut requests, &mut asking, patience).await;
-    state.is_up.store(false, Relaxed);
+    state.is_up.send_replace(false);
     *lock(&state.line) = None;
     asking.end(&mut requests);
     loss

@@ -1,6 +1,6 @@
 -- Publishes: into the stream, with a key, or both; and tells all nodes.
 --
--- KEYS: 1 metadata, 2 stream, 3 era, 4 outcomes by idempotency key, 5 the keys by age.
+-- KEYS: 1 metadata, 2 stream, 3 era; with an idempotency key 4 outcomes by key, 5 the keys by age.
 -- ARGV: 1 a fresh epoch, 2-4 epoch, offset and generation that were seen, 5 lifetime of an era in ms,
 --       6 publications kept (0 for none), 7 their lifetime in ms, 8 that of the metadata in ms,
 --       9 the publication, 10 '1' for the one before it too, 11 idempotency key, 12 lifetime of a key

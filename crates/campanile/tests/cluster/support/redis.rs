@@ -1,6 +1,5 @@
 //! Redis servers that die with the test, and nodes that share them.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use campanile::background::Background;
@@ -33,7 +32,6 @@ pub(crate) struct RedisServer {
     directory: PathBuf,
     program: &'static str,
     arguments: Vec<String>,
-    environment: HashMap<&'static str, String>,
     password: String,
     running: Option<Running>,
 }
@@ -67,22 +65,21 @@ impl RedisServer {
         server
     }
 
-    /// One whose clock goes ahead by what [`RedisServer::clock`] is told.
-    pub(crate) fn with_clock() -> Self {
-        let mut server = Self::prepare("redis-server", &[]);
-        let library = glob_faketime();
-        let clock = server.directory.join("clock");
-        let variables = [
-            ("LD_PRELOAD", library),
-            ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
-            ("FAKETIME_NO_CACHE", "1".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
-        ];
-        server.environment.extend(variables);
-        server.clock()(Duration::ZERO);
-        server.run();
-        server
+    /// One that speaks TLS at another port.
+    pub(crate) fn with_tls(options: &[(&str, &str)]) -> Self {
+        let port = free_port().to_string();
+        let options = options.iter().flat_map(|(name, value)| [*name, *value]);
+        let arguments: Vec<&str> = ["--tls-port", &port].into_iter().chain(options).collect();
+        Self::with(&arguments)
+    }
+
+    pub(crate) fn tls_port(&self) -> u16 {
+        let at = self
+            .arguments
+            .iter()
+            .position(|argument| argument == "--tls-port");
+        let port = at.and_then(|at| self.arguments[at + 1].parse().ok());
+        port.expect("it was started with one")
     }
 
     /// A sentinel that watches `primary` under the name `main`, and is content with itself alone.
@@ -133,7 +130,6 @@ impl RedisServer {
             port,
             directory,
             program,
-            environment: HashMap::new(),
             password: String::new(),
             running: None,
         }
@@ -147,7 +143,6 @@ impl RedisServer {
             .arg("redis-tests")
             .arg(self.program)
             .args(&self.arguments)
-            .envs(&self.environment)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -165,7 +160,7 @@ impl RedisServer {
             pid: pid.expect("a process has a number"),
         });
         let what = format!(
-            "{} does not start: apt-get install redis-server redis-sentinel faketime",
+            "{} does not start: apt-get install redis-server redis-sentinel",
             self.program
         );
         eventually(&what, || {
@@ -192,19 +187,6 @@ impl RedisServer {
             Signal::CONT
         };
         kill_process(running.pid, signal).expect("it runs");
-    }
-
-    /// What moves its clock by so much.
-    pub(crate) fn clock(&self) -> impl Fn(Duration) + Send + 'static {
-        let path = self.directory.join("clock");
-        let ahead = Mutex::new(Duration::ZERO);
-        move |by| {
-            let mut ahead = ahead.lock().expect("nobody panics here");
-            *ahead += by;
-            let new = path.with_extension("new");
-            fs::write(&new, format!("+{:.3}s\n", ahead.as_secs_f64())).expect("it is ours");
-            fs::rename(new, &path).expect("it is ours");
-        }
     }
 
     pub(crate) fn address(&self) -> Address {
@@ -254,16 +236,6 @@ fn free_port() -> u16 {
     }
 }
 
-fn glob_faketime() -> String {
-    let places = fs::read_dir("/usr/lib").expect("there is one").flatten();
-    let mut places = places.map(|place| place.path().join("faketime/libfaketime.so.1"));
-    let library = places.find(|library| library.is_file());
-    library
-        .expect("apt-get install faketime")
-        .display()
-        .to_string()
-}
-
 fn encode(parts: &[&str]) -> String {
     let mut output = format!("*{}\r\n", parts.len());
     for part in parts {
@@ -307,6 +279,12 @@ pub(crate) struct RedisNode {
 impl RedisNode {
     /// One that may not be connected yet.
     pub(crate) fn begin(settings: Settings, inboxes: Inboxes, clock: Arc<dyn Clock>) -> Self {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer();
+        // Only the first test is the first.
+        let _ = log.try_init();
         let redis = Redis::start(settings, &BACKGROUND.spawner());
         let mut link = None;
         let connect = |hearing| {
