@@ -53,7 +53,11 @@ impl Ears {
             // It may have been subscribed to on a connection that was lost meanwhile.
             return self.shared.line.settle().await;
         }
-        let subscriber = self.shared.line.listen(self.shared.subjects.heard(channel)).await?;
+        let subscriber = self
+            .shared
+            .line
+            .listen(self.shared.subjects.heard(channel))
+            .await?;
         let ear = Ear {
             shared: Arc::clone(&self.shared),
             hearing: self.hearing.clone(),
@@ -104,19 +108,24 @@ impl Ear {
     }
 
     fn tell(&self, event: Event) {
-        self.hearing.heard(self.channel.as_str(), event, Generation(0));
+        self.hearing
+            .heard(self.channel.as_str(), event, Generation(0));
     }
 
     /// Notes where the channel stands at the server, for the next message that is written here.
     fn learn(&self, heard: &Heard, stream: &Stream) {
-        let Some(headers) = &heard.headers else { return };
+        let Some(headers) = &heard.headers else {
+            return;
+        };
         let sequence = headers.get("Nats-Sequence");
         let sequence = sequence.and_then(|value| value.as_str().parse().ok());
         // `prefix.h.life.channel`, of which no part has a dot.
         let life = headers.get("Nats-Subject");
         let life = life.and_then(|subject| subject.as_str().split('.').nth(2));
         if let (Some(sequence), Some(life)) = (sequence, life) {
-            self.shared.heads.hear(&self.channel, life, sequence, stream);
+            self.shared
+                .heads
+                .hear(&self.channel, life, sequence, stream);
         }
     }
 
@@ -183,7 +192,8 @@ impl Last {
 
     fn forget(&mut self) {
         self.publication = None;
-        self.kept.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+        self.kept
+            .fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
     }
 }
 

@@ -26,8 +26,13 @@ impl Heads {
     /// The last message that is known, if it is of this life of the stream.
     pub(super) fn get(&self, channel: &ChannelName, life: &str) -> Option<Head> {
         let tables = self.lock();
-        let known = tables.young.get(channel).or_else(|| tables.old.get(channel));
-        known.filter(|(of, _)| **of == *life).map(|(_, head)| head.clone())
+        let known = tables
+            .young
+            .get(channel)
+            .or_else(|| tables.old.get(channel));
+        known
+            .filter(|(of, _)| **of == *life)
+            .map(|(_, head)| head.clone())
     }
 
     pub(super) fn put(&self, channel: &ChannelName, life: &Arc<str>, head: Head) {
@@ -35,7 +40,9 @@ impl Heads {
         if tables.young.len() >= CHANNELS_MAX / 2 && !tables.young.contains_key(channel) {
             tables.old = std::mem::take(&mut tables.young);
         }
-        tables.young.insert(channel.clone(), (Arc::clone(life), head));
+        tables
+            .young
+            .insert(channel.clone(), (Arc::clone(life), head));
     }
 
     /// Forgets what is known of a channel, unless a later message than this has been heard since.
@@ -43,7 +50,10 @@ impl Heads {
         let mut tables = self.lock();
         let Tables { young, old } = &mut *tables;
         for table in [young, old] {
-            if table.get(channel).is_some_and(|(_, head)| head.sequence <= sequence) {
+            if table
+                .get(channel)
+                .is_some_and(|(_, head)| head.sequence <= sequence)
+            {
                 table.remove(channel);
             }
         }

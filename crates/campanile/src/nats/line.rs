@@ -76,7 +76,8 @@ impl Line {
 
     /// Notes whether the servers answer.
     pub(super) fn set_up(&self, is_up: bool) {
-        self.up.send_if_modified(|now| std::mem::replace(now, is_up) != is_up);
+        self.up
+            .send_if_modified(|now| std::mem::replace(now, is_up) != is_up);
     }
 
     /// Whether it is of use to ask.
@@ -151,8 +152,13 @@ impl Line {
         let inbox = client.new_inbox();
         let deadline = Instant::now() + self.patience;
         let ask = async {
-            let answers = client.subscribe(inbox.clone()).await.map_err(|_| Mute::Busy)?;
-            let asked = client.publish_with_reply(subject, inbox, payload.into()).await;
+            let answers = client
+                .subscribe(inbox.clone())
+                .await
+                .map_err(|_| Mute::Busy)?;
+            let asked = client
+                .publish_with_reply(subject, inbox, payload.into())
+                .await;
             asked.map_err(|_| Mute::Busy)?;
             Ok(answers.take(count + 1))
         };

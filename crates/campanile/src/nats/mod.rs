@@ -195,7 +195,9 @@ impl NatsLink {
     ) -> Result<Accepted, BrokerError> {
         let channel = new.channel.clone();
         if new.retention.is_some() || new.idempotency_key.is_some() {
-            return self.written(channel, Work::Publish(Box::new(new)), seen).await;
+            return self
+                .written(channel, Work::Publish(Box::new(new)), seen)
+                .await;
         }
         let message = record::passing(&Publication {
             offset: 0,
@@ -273,7 +275,10 @@ impl Link for NatsLink {
             Attendance::Join(who) => record::join(who),
             Attendance::Leave(who) => record::leave(who),
         };
-        let told = self.shared.line.say(self.shared.subjects.heard(channel), message);
+        let told = self
+            .shared
+            .line
+            .say(self.shared.subjects.heard(channel), message);
         Box::pin(std::future::ready(told.map_err(BrokerError::from)))
     }
 
@@ -304,8 +309,9 @@ impl Link for NatsLink {
             self.written(channel.clone(), Work::Remove, None).await?;
             let (shared, name) = (Arc::clone(&self.shared), channel.clone());
             // It is no longer read by anybody; that its bytes are there still is no failure.
-            let purge = async move { drop(shared.purge(&name).await) };
-            self.spawner.spawn(purge).await.map_err(stopped)
+            let purge = async move { shared.purge(&name).await.is_ok() };
+            let _ = self.spawner.spawn(purge).await.map_err(stopped)?;
+            Ok(())
         })
     }
 }

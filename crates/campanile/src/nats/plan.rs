@@ -87,7 +87,11 @@ impl Scene {
     /// has come at the earliest, also where clocks differ.
     fn unborn(&self, eras_ago: u64) -> Epoch {
         let length = (self.meta_ttl_min / 2).max(1);
-        epoch_of(&self.life, length, (self.now / length).saturating_sub(eras_ago))
+        epoch_of(
+            &self.life,
+            length,
+            (self.now / length).saturating_sub(eras_ago),
+        )
     }
 
     fn is_recent(&self, seen: Sighting) -> bool {
@@ -190,7 +194,10 @@ impl Stream {
 
     /// What is to be remembered of it, to notice when its end is lost.
     pub(super) fn sighting(&self) -> Sighting {
-        let generation = self.generations.last().map_or(0, |(generation, _)| *generation);
+        let generation = self
+            .generations
+            .last()
+            .map_or(0, |(generation, _)| *generation);
         Sighting {
             position: self.top(),
             generation: Generation(generation),
@@ -225,7 +232,10 @@ impl Stream {
             Some(index) => index + 1,
             None => 0,
         };
-        let end = self.generations.get(next).map_or(self.offset, |(_, began)| *began);
+        let end = self
+            .generations
+            .get(next)
+            .map_or(self.offset, |(_, began)| *began);
         seen.position.offset > end
     }
 }
@@ -338,7 +348,9 @@ mod tests {
             scene.generation = generation;
             stream = published(&scene, stream, 1);
         }
-        let expected: Vec<_> = (6..10).map(|generation| (generation, generation - 2)).collect();
+        let expected: Vec<_> = (6..10)
+            .map(|generation| (generation, generation - 2))
+            .collect();
         assert_eq!(stream.generations, expected);
     }
 

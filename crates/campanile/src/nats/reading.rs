@@ -49,7 +49,9 @@ impl Range {
     fn new(floor: u64, top: u64, query: HistoryQuery) -> Option<Self> {
         let limit = u64::try_from(query.limit).unwrap_or(u64::MAX);
         let (first, last) = if query.reverse {
-            let last = query.since.map_or(top, |since| top.min(since.saturating_sub(1)));
+            let last = query
+                .since
+                .map_or(top, |since| top.min(since.saturating_sub(1)));
             let first = (last + 1).saturating_sub(limit);
             (first.max(floor + 1), last)
         } else {
@@ -99,7 +101,11 @@ impl Found {
     }
 
     fn is_complete(&self) -> bool {
-        self.is_full || self.publications.back().is_some_and(|newest| newest.offset == self.wanted.last)
+        self.is_full
+            || self
+                .publications
+                .back()
+                .is_some_and(|newest| newest.offset == self.wanted.last)
     }
 }
 
@@ -161,7 +167,10 @@ impl Shared {
         let deadline = Instant::now() + self.line.patience();
         let mut from = self.start(subject, head, found).await?;
         loop {
-            let page = self.store.page(subject, from, PAGE_MESSAGES, PAGE_BYTES).await?;
+            let page = self
+                .store
+                .page(subject, from, PAGE_MESSAGES, PAGE_BYTES)
+                .await?;
             let is_end = page.is_empty();
             for kept in page {
                 from = kept.sequence + 1;

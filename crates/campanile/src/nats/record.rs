@@ -82,7 +82,9 @@ pub(super) struct Malformed;
 
 /// Spells publications that are kept.
 pub(super) fn kept(stream: &Stream, entries: &[Entry]) -> Vec<u8> {
-    let payloads = entries.iter().map(|entry| entry.publication.data.len() + 16);
+    let payloads = entries
+        .iter()
+        .map(|entry| entry.publication.data.len() + 16);
     let mut out = Vec::with_capacity(128 + payloads.sum::<usize>());
     out.extend([FORMAT, KEPT]);
     put_framed(&mut out, |out| put_stream(out, stream));
@@ -134,7 +136,10 @@ fn put_stream(out: &mut Vec<u8>, stream: &Stream) {
         out.extend(generation.to_be_bytes());
         put_number(out, *began);
     }
-    put_number(out, stream.version.as_ref().map_or(0, |version| version.number));
+    put_number(
+        out,
+        stream.version.as_ref().map_or(0, |version| version.number),
+    );
     if let Some(version) = &stream.version {
         put_bytes(out, version.epoch.as_bytes());
     }

@@ -168,7 +168,9 @@ impl NatsSettings {
     }
 
     pub(super) fn meta_ttl_min_millis(&self) -> u64 {
-        let shortest = self.histories.map_or(Duration::MAX, |histories| histories.meta_ttl_min);
+        let shortest = self
+            .histories
+            .map_or(Duration::MAX, |histories| histories.meta_ttl_min);
         u64::try_from(shortest.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -195,9 +197,9 @@ impl NatsSettings {
             Credentials::None => options,
             Credentials::Password { user, password } => options.user_and_password(user, password),
             Credentials::Token(token) => options.token(token),
-            Credentials::File(text) => {
-                options.credentials(&text).map_err(|_| NatsFault::Credentials)?
-            }
+            Credentials::File(text) => options
+                .credentials(&text)
+                .map_err(|_| NatsFault::Credentials)?,
         };
         if let Some(tls) = self.tls {
             options = options.require_tls(true).tls_client_config(tls);

@@ -80,7 +80,9 @@ impl Shared {
     /// Lets go of all messages of a channel but the last, which says where the stream is.
     pub(super) async fn purge(&self, channel: &ChannelName) -> Result<(), StoreError> {
         let scene = self.scene()?;
-        self.store.purge(&self.subjects.kept(&scene.life, channel)).await
+        self.store
+            .purge(&self.subjects.kept(&scene.life, channel))
+            .await
     }
 
     /// The last message of a channel, asked of the leader.

@@ -3,6 +3,7 @@
 //! Knows subjects, sequences and bytes; refuses to know what offsets are. Every question has its
 //! deadline ([`Line::ask`]).
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use campanile_engine::broker::IDEMPOTENCY_TTL;
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
-use serde_json::{json, Value};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::line::{Line, Mute};
@@ -49,6 +50,8 @@ pub(super) struct Store {
     known: Mutex<Option<Known>>,
     /// One asks for all; holds when that was.
     asking: tokio::sync::Mutex<Option<Instant>>,
+    /// Whether something happened since that may have changed the answer.
+    is_doubtful: AtomicBool,
 }
 
 /// What became of a message that was to be stored.
@@ -157,12 +160,21 @@ impl Store {
             shape,
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            is_doubtful: AtomicBool::new(false),
         }
     }
 
     /// What is known of the stream of histories, once it could be asked.
     pub(super) fn known(&self) -> Option<Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes that whatever is known may be wrong: the next one who asks has an answer of then.
+    pub(super) fn doubt(&self) {
+        self.is_doubtful.store(true, Relaxed);
     }
 
     /// Finds out about the streams, and makes those that are not there. Whoever comes while it is
@@ -170,12 +182,15 @@ impl Store {
     pub(super) async fn ensure(&self) -> Result<Known, StoreError> {
         let asked_at = Instant::now();
         let mut last = self.asking.lock().await;
-        if last.is_some_and(|last| last + ASKED_LATELY > asked_at)
+        let is_known = last.is_some_and(|last| last + ASKED_LATELY > asked_at);
+        if is_known
+            && !self.is_doubtful.swap(false, Relaxed)
             && let Some(known) = self.known()
         {
             return Ok(known);
         }
-        self.ensure_stream(&self.subjects.keys(), || self.keys_config()).await?;
+        self.ensure_stream(&self.subjects.keys(), || self.keys_config())
+            .await?;
         let name = self.subjects.histories();
         let config = || self.histories_config(&random_life());
         let info = self.ensure_stream(&name, config).await?;
@@ -213,18 +228,26 @@ impl Store {
         name: &str,
         config: impl FnOnce() -> Value,
     ) -> Result<StreamInfo, StoreError> {
-        match self.api::<StreamInfo>(&format!("STREAM.INFO.{name}"), Value::Null).await? {
+        match self
+            .api::<StreamInfo>(&format!("STREAM.INFO.{name}"), Value::Null)
+            .await?
+        {
             Ok(info) => return Ok(info),
             Err(STREAM_NOT_FOUND) => {}
             Err(_) => return Err(StoreError::Refused),
         }
-        match self.api::<StreamInfo>(&format!("STREAM.CREATE.{name}"), config()).await? {
+        match self
+            .api::<StreamInfo>(&format!("STREAM.CREATE.{name}"), config())
+            .await?
+        {
             Ok(_) => tracing::info!(stream = name, "made a stream"),
             // Another node was faster: its stream is the one.
             Err(NAME_IN_USE) => {}
             Err(_) => return Err(StoreError::Refused),
         }
-        let info = self.api(&format!("STREAM.INFO.{name}"), Value::Null).await?;
+        let info = self
+            .api(&format!("STREAM.INFO.{name}"), Value::Null)
+            .await?;
         info.map_err(|_| StoreError::Refused)
     }
 
@@ -239,7 +262,10 @@ impl Store {
         ];
         for (field, wanted) in wanted {
             // What is negative or 0 has no limit.
-            if config[field].as_u64().is_some_and(|now| now != 0 && now < wanted) {
+            if config[field]
+                .as_u64()
+                .is_some_and(|now| now != 0 && now < wanted)
+            {
                 config[field] = json!(wanted);
                 is_short = true;
             }
@@ -302,7 +328,10 @@ impl Store {
         if let Some(key) = key {
             headers.insert("Nats-Msg-Id", key);
         }
-        let answer = self.line.ask(subject, Some(headers), payload.into()).await?;
+        let answer = self
+            .line
+            .ask(subject, Some(headers), payload.into())
+            .await?;
         let ack: Ack = parse(&answer.payload)?;
         match ack.error {
             None if ack.duplicate => Ok(Stored::Before(ack.seq)),
@@ -389,7 +418,10 @@ impl Store {
             Value::Null => Bytes::new(),
             question => question.to_string().into(),
         };
-        let answer = self.line.ask(format!("$JS.API.{path}"), None, question).await?;
+        let answer = self
+            .line
+            .ask(format!("$JS.API.{path}"), None, question)
+            .await?;
         let answer: Answer<T> = parse(&answer.payload)?;
         match (answer.error, answer.content) {
             (Some(error), _) => {

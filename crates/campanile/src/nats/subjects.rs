@@ -114,7 +114,18 @@ mod tests {
     fn channels_are_told_apart_whatever_is_in_their_names() {
         let subjects = Subjects::new("p");
         let names = [
-            "a.b", "a b", "a%20b", "a*", "a>", "a\u{7f}", "a\n", "ä", "a", "%2e", "$a", "news:a#1,2",
+            "a.b",
+            "a b",
+            "a%20b",
+            "a*",
+            "a>",
+            "a\u{7f}",
+            "a\n",
+            "ä",
+            "a",
+            "%2e",
+            "$a",
+            "news:a#1,2",
         ];
         let mut spelled: Vec<_> = names
             .iter()
@@ -122,7 +133,8 @@ mod tests {
             .collect();
         let is_token = |text: &str| {
             let token = text.strip_prefix("p.c.").expect("it begins so");
-            !token.contains(['.', ' ', '*', '>', '$']) && token.bytes().all(|b| b.is_ascii_graphic())
+            !token.contains(['.', ' ', '*', '>', '$'])
+                && token.bytes().all(|b| b.is_ascii_graphic())
         };
         assert!(spelled.iter().all(|text| is_token(text)), "{spelled:?}");
         spelled.sort();

@@ -55,6 +55,8 @@ struct Supervisor {
     hearing: Hearing,
     signals: Arc<Signals>,
     connection: Option<Connection>,
+    /// One that is to end, which takes a moment.
+    condemned: Option<Connection>,
     /// What listeners have been told of last.
     known: Option<Known>,
     /// Whether they have yet to be told that something may be missing.
@@ -75,6 +77,7 @@ pub(super) async fn supervise(
         hearing,
         signals: Arc::clone(&signals),
         connection: None,
+        condemned: None,
         known: None,
         is_lapsed: false,
         overruns: 0,
@@ -106,7 +109,9 @@ pub(super) async fn supervise(
 impl Supervisor {
     async fn look(&mut self, client: &Client) {
         let line = Arc::clone(&self.shared.line);
-        let now = line.is_connected().then(|| connection(&client.server_info()));
+        let now = line
+            .is_connected()
+            .then(|| connection(&client.server_info()));
         if now != self.connection {
             if line.is_up() || self.connection.is_some() {
                 tracing::warn!("the connection to NATS was lost");
@@ -114,15 +119,21 @@ impl Supervisor {
             line.set_up(false);
             self.connection = None;
         }
-        let Some(now) = now else { return };
+        let Some(now) = now.filter(|now| self.condemned.as_ref() != Some(now)) else {
+            return;
+        };
         let is_new = self.connection.is_none();
         if is_new || Instant::now() >= self.next_probe {
             self.next_probe = Instant::now() + PROBE_INTERVAL;
             if line.settle().await.is_err() {
-                tracing::warn!("NATS does not answer: connecting again");
                 line.set_up(false);
                 self.connection = None;
-                let _ = client.force_reconnect().await;
+                // Unless it was lost meanwhile, and what was said to it with it.
+                if connection(&client.server_info()) == now {
+                    tracing::warn!("NATS does not answer: connecting again");
+                    let _ = client.force_reconnect().await;
+                    self.condemned = Some(now);
+                }
                 return;
             }
         }
@@ -145,6 +156,7 @@ impl Supervisor {
     /// Tells the listeners when something may be missing, as soon as it can be read.
     async fn catch_up(&mut self) {
         if self.shared.keeps_history && (self.is_lapsed || self.shared.store.known().is_none()) {
+            self.shared.store.doubt();
             // What could not be asked is asked again at the next look.
             let Ok(known) = self.shared.store.ensure().await else {
                 return;

@@ -11,17 +11,16 @@ use campanile_engine::broker::remote::{Accepted, Sighting};
 use campanile_engine::broker::{BrokerError, NewPublication, Published};
 use campanile_engine::channel::ChannelName;
 use campanile_protocol::Publication;
-use futures_util::stream::FuturesUnordered;
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::line::Mute;
 use super::plan::{Head, Scene, Standing};
 use super::record::{self, Message, Stream};
+use super::shared::Shared;
 use super::store::{StoreError, Stored};
 use super::subjects;
-use super::shared::Shared;
 
 /// Publications of one message.
 const TOGETHER_MAX: usize = 64;
@@ -71,7 +70,8 @@ impl Job {
 
     /// Whether it can be in one message with others.
     fn is_plain(&self) -> bool {
-        self.publication().is_some_and(|new| new.idempotency_key.is_none())
+        self.publication()
+            .is_some_and(|new| new.idempotency_key.is_none())
     }
 
     fn bytes(&self) -> usize {
@@ -181,7 +181,10 @@ impl Step {
         }
         let sighting = Some(plan.stream.sighting());
         let accepted = plan.outcomes.into_iter();
-        let accepted = accepted.map(|published| Accepted { published, sighting });
+        let accepted = accepted.map(|published| Accepted {
+            published,
+            sighting,
+        });
         Self {
             is_needed: is_needed || !plan.entries.is_empty(),
             bytes: record::kept(&plan.stream, &plan.entries),
@@ -196,7 +199,7 @@ impl Shared {
         let deadline = Instant::now() + self.line.patience();
         let mut pause = CONFLICT_PAUSE;
         let outcome = loop {
-            match self.write_once(channel, &jobs).await {
+            match self.try_to_write(channel, &jobs).await {
                 Ok(outcome) => break Ok(outcome),
                 Err(Failure::Final(error)) => break Err(error),
                 // Nothing was stored: that is certain here.
@@ -220,6 +223,25 @@ impl Shared {
                     let _ = job.reply.send(Err(error));
                 }
             }
+        }
+    }
+
+    /// Writes, and looks for the stream when it is not where it was.
+    async fn try_to_write(
+        &self,
+        channel: &ChannelName,
+        jobs: &[Job],
+    ) -> Result<Vec<Accepted>, Failure> {
+        let before = self.store.known();
+        match self.write_once(channel, jobs).await {
+            // It is gone, or another one has its place, or it has no leader for now.
+            Err(Failure::Final(BrokerError::Unreachable)) if self.line.is_up() => {
+                match self.store.ensure().await? {
+                    known if before.as_ref() != Some(&known) => Err(Failure::Again),
+                    _ => Err(Failure::Final(BrokerError::Unreachable)),
+                }
+            }
+            outcome => outcome,
         }
     }
 
@@ -256,10 +278,15 @@ impl Shared {
         let key = single.and_then(|new| new.idempotency_key.as_deref());
         let key = key.map(|key| subjects::key(channel, key));
         let subject = self.subjects.kept(&scene.life, channel);
-        match self.store.store(subject, Some(after), key, step.bytes).await {
+        match self
+            .store
+            .store(subject, Some(after), key, step.bytes)
+            .await
+        {
             Ok(Stored::As(sequence)) => {
                 let stream = step.stream;
-                self.heads.put(channel, &scene.life, Head { sequence, stream });
+                self.heads
+                    .put(channel, &scene.life, Head { sequence, stream });
                 Ok(step.accepted)
             }
             Ok(Stored::Before(sequence)) => {
@@ -270,11 +297,6 @@ impl Shared {
                 self.heads.forget(channel, after);
                 Err(Failure::Again)
             }
-            // The stream is gone, or another one has its place, or it has no leader for now.
-            Err(StoreError::Mute(Mute::Nobody)) => match self.store.ensure().await? {
-                known if *known.life != *scene.life => Err(Failure::Again),
-                _ => Err(Failure::Final(BrokerError::Unreachable)),
-            },
             Err(error) => Err(error.into()),
         }
     }
@@ -335,13 +357,7 @@ impl Shared {
             tags: new.tags.clone(),
         });
         let subject = self.subjects.keyed(channel);
-        let stored = match self.store.store(subject, None, key, bytes).await {
-            Err(StoreError::Mute(Mute::Nobody)) => {
-                self.store.ensure().await?;
-                return Err(Failure::Final(BrokerError::Unreachable));
-            }
-            stored => stored?,
-        };
+        let stored = self.store.store(subject, None, key, bytes).await?;
         let is_suppressed = match stored {
             Stored::As(_) => false,
             Stored::Before(_) => true,

@@ -58,8 +58,8 @@ pub(crate) use headers::{is_framing, is_own};
 #[cfg(test)]
 pub(crate) use metrics::Kind;
 pub use metrics::ProxyMetrics;
-pub(crate) use tls::client_config;
 pub use tls::TlsFault;
+pub(crate) use tls::client_config;
 
 /// How many different services are asked anything. What is the same proxy shares its connections.
 pub fn count(proxies: &Proxies) -> usize {

@@ -13,25 +13,37 @@ const PREFIX_BYTES_MAX: usize = 64;
 impl Resolver<'_> {
     pub(super) fn nats(&mut self, raw: raw::Nats) -> Nats {
         let place = self.place("engine.nats");
-        let urls: Vec<String> = raw.url.split(',').map(|url| url.trim().to_owned()).collect();
+        let urls: Vec<String> = raw
+            .url
+            .split(',')
+            .map(|url| url.trim().to_owned())
+            .collect();
         for url in &urls {
-            let host = ["nats://", "tls://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+            let host = ["nats://", "tls://"]
+                .iter()
+                .find_map(|scheme| url.strip_prefix(scheme));
             let reason = match host {
-                Some(host) if host.contains('@') => "names and passwords have settings of their own",
+                Some(host) if host.contains('@') => {
+                    "names and passwords have settings of their own"
+                }
                 Some(host) if !host.is_empty() && !host.contains(['/', ' ']) => continue,
                 _ => "expected nats:// or tls://, a host and a port",
             };
             self.invalid_in(&place, "url", reason);
         }
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if !(1..=PREFIX_BYTES_MAX).contains(&raw.prefix.len()) || !raw.prefix.bytes().all(is_plain) {
+        if !(1..=PREFIX_BYTES_MAX).contains(&raw.prefix.len()) || !raw.prefix.bytes().all(is_plain)
+        {
             let reason = format!("expected 1 to {PREFIX_BYTES_MAX} letters, digits, - and _");
             self.invalid_in(&place, "prefix", reason);
         }
         if ![1, 3, 5].contains(&raw.replicas) {
             self.invalid_in(&place, "replicas", "expected 1, 3 or 5");
         }
-        for (name, timeout) in [("dial_timeout", raw.dial_timeout), ("io_timeout", raw.io_timeout)] {
+        for (name, timeout) in [
+            ("dial_timeout", raw.dial_timeout),
+            ("io_timeout", raw.io_timeout),
+        ] {
             if timeout.is_zero() {
                 self.invalid_in(&place, name, "must not be zero");
             }
@@ -43,7 +55,10 @@ impl Resolver<'_> {
         if !raw.tls.enabled {
             self.unused_tls(&place, "tls", &raw.tls);
         }
-        let tls = raw.tls.enabled.then(|| self.client_tls(&place, "tls", &raw.tls));
+        let tls = raw
+            .tls
+            .enabled
+            .then(|| self.client_tls(&place, "tls", &raw.tls));
         Nats {
             urls,
             prefix: raw.prefix.clone(),

@@ -224,15 +224,15 @@ impl Resolver<'_> {
             ),
         ] {
             if has && lacks {
-                self.invalid_in(
-                    place,
-                    &format!("{at}.{option}"),
-                    format!("needs {other}"),
-                );
+                self.invalid_in(place, &format!("{at}.{option}"), format!("needs {other}"));
             }
         }
         let certificate = |text: &str| (Content::Certificate, Secret::new(text));
-        let server_ca = self.client_pem(place, (at, "server_ca_pem"), certificate(&raw.server_ca_pem));
+        let server_ca = self.client_pem(
+            place,
+            (at, "server_ca_pem"),
+            certificate(&raw.server_ca_pem),
+        );
         let chain = self.client_pem(place, (at, "cert_pem"), certificate(&raw.cert_pem));
         let key = (Content::PrivateKey, raw.key_pem.clone());
         let key = self.client_pem(place, (at, "key_pem"), key);

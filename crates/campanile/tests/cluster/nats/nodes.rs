@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use campanile::nats::{Histories, NatsSettings};
-use campanile_engine::broker::{Broker as _, BrokerError, HistoryQuery, NewPublication, Published, Retention};
+use campanile_engine::broker::{
+    Broker as _, BrokerError, HistoryQuery, NewPublication, Published, Retention,
+};
 use campanile_engine::delivery::{Delivery, Event, Inbox, Inboxes, ShardId};
 use campanile_engine::testkit::channel;
 use campanile_engine::testkit::contract::{EVERYTHING, RETENTION, kept, passing};
@@ -66,7 +68,10 @@ impl Peer {
     }
 
     pub(super) async fn delivery(&mut self) -> Arc<Delivery> {
-        self.inbox.recv().await.expect("the broker keeps its inboxes")
+        self.inbox
+            .recv()
+            .await
+            .expect("the broker keeps its inboxes")
     }
 
     /// The next publication, whatever else comes before.
@@ -93,7 +98,11 @@ fn nodes_that_publish_at_once_share_one_sequence() {
         b.subscribe("c").await.unwrap();
         let from = async |peer: &Peer| {
             let all = (0..200).map(|_| peer.keep("c", "1"));
-            join_all(all).await.into_iter().map(|position| position.unwrap().offset).collect::<Vec<_>>()
+            join_all(all)
+                .await
+                .into_iter()
+                .map(|position| position.unwrap().offset)
+                .collect::<Vec<_>>()
         };
         let (mut offsets, others) = join(from(&a), from(&b)).await;
         offsets.extend(others);
@@ -122,7 +131,10 @@ fn what_one_node_publishes_is_heard_by_the_other() {
             ..passing("c", "3")
         };
         assert!(!a.publish(keyed()).await.unwrap().is_suppressed);
-        assert!(b.publish(keyed()).await.unwrap().is_suppressed, "the key is everybody's");
+        assert!(
+            b.publish(keyed()).await.unwrap().is_suppressed,
+            "the key is everybody's"
+        );
         assert_eq!(&*b.publication().await.data, b"3");
     });
 }
@@ -131,7 +143,20 @@ fn what_one_node_publishes_is_heard_by_the_other() {
 fn names_are_taken_as_they_are() {
     let (a, mut b) = two();
     run(async {
-        let names = ["a.b", "a b", "a*", "*", ">", "a.>", "$a", "ä€😀", "a\tb", "%2e", "{}", "news:a#1,2"];
+        let names = [
+            "a.b",
+            "a b",
+            "a*",
+            "*",
+            ">",
+            "a.>",
+            "$a",
+            "ä€😀",
+            "a\tb",
+            "%2e",
+            "{}",
+            "news:a#1,2",
+        ];
         for name in names {
             b.subscribe(name).await.unwrap();
             assert_eq!(a.keep(name, "1").await.unwrap().offset, 1, "{name}");

@@ -169,7 +169,10 @@ impl NatsServer {
     /// What it has on disk goes back to what it was at the last call of this, if there was one.
     pub(crate) fn swap_back(&mut self) {
         assert!(self.running.is_none(), "it still runs");
-        let (now, then) = (self.directory.join("jetstream"), self.directory.join("then"));
+        let (now, then) = (
+            self.directory.join("jetstream"),
+            self.directory.join("then"),
+        );
         if then.is_dir() {
             fs::remove_dir_all(&now).expect("it is there");
             copy(&then, &now);
@@ -209,13 +212,24 @@ impl Drop for NatsServer {
 /// Three servers that keep everything three times.
 pub(crate) fn three() -> Vec<NatsServer> {
     let routes: Vec<u16> = (0..3).map(|_| free_port()).collect();
-    let urls: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+    let urls: Vec<_> = routes
+        .iter()
+        .map(|port| format!("nats://127.0.0.1:{port}"))
+        .collect();
     let mut servers = Vec::new();
     for (index, url) in urls.iter().enumerate() {
         let name = format!("n{index}");
         let urls = urls.join(",");
         let arguments = [
-            "-js", "-n", &name, "--cluster_name", "three", "--cluster", url, "--routes", &urls,
+            "-js",
+            "-n",
+            &name,
+            "--cluster_name",
+            "three",
+            "--cluster",
+            url,
+            "--routes",
+            &urls,
         ];
         servers.push(NatsServer::with(&arguments));
     }
