@@ -64,6 +64,9 @@ pub mod nats;
 #[doc(hidden)]
 pub mod operations;
 mod overrides;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub mod redis;
 mod tls;
 #[doc(hidden)]
 pub mod transport;

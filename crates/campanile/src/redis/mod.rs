@@ -1,0 +1,487 @@
+//! Redis as what many nodes have in common: one, one behind Sentinels, or a Redis Cluster; Valkey
+//! too.
+//!
+//! Everything here runs on the background thread and may be asked from any other. Lines are our own
+//! rather than a client library's: subscriptions, their silent end when a slot moves, deadlines of
+//! everything, and what must not be repeated, are what this stands or falls with. The order of layers:
+//!
+//! * `reply`, `command`: bytes; `line`, `dial`: one connection;
+//! * `topology`, `slots`: who has what; `lane`: a connection to each, made again when it is lost;
+//! * [`Redis`]: asks whoever has a key.
+//!
+//! # How to ask
+//!
+//! ```ignore
+//! static ENTER: Script = Script::new(include_str!("scripts/enter.lua"));
+//! let hash = redis.key("p", channel);           // `{prefix}.p.{channel}`, safe for any name
+//! let reply = redis.run(&ENTER, &[hash.as_bytes()], &[b"argument", b"2"]).await?;
+//! let count = reply.integer().ok_or(Failure::Nonsense)?;
+//! let reply = redis.ask(&[b"HLEN", hash.as_bytes()]).await?; // the second word is the key
+//! ```
+//!
+//! The first key chooses the shard; all keys of a script are of one channel. What fails has not been
+//! done, but for [`Failure::Unanswered`] and [`Failure::Nonsense`].
+
+mod asking;
+mod backoff;
+mod codec;
+mod command;
+mod dial;
+mod ear;
+mod ears;
+mod failure;
+mod lane;
+mod line;
+mod link;
+mod names;
+mod probe;
+mod reply;
+mod slots;
+mod topology;
+mod vitals;
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use self::backoff::Backoff;
+use self::failure::Redirection;
+use self::lane::Lane;
+use self::topology::Topology;
+use crate::background::{Running, Spawner};
+
+pub use self::dial::{Access, Address};
+pub use self::link::RedisLink;
+pub use self::topology::Servers;
+
+pub(crate) use self::command::{Script, command};
+pub(crate) use self::failure::Failure;
+pub(crate) use self::reply::Reply;
+
+/// How often it is looked whether somebody else has become primary without anybody having noticed:
+/// one that was cut off from its Sentinels goes on as if nothing had happened.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Tries of one request that is told to go elsewhere, or to come again.
+const TRIES_MAX: u32 = 8;
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where.
+    pub servers: Servers,
+    /// How they are spoken to.
+    pub access: Access,
+    /// What the names of all keys and channels begin with.
+    pub prefix: String,
+    /// How long it may take until there is a line.
+    pub connect_timeout: Duration,
+    /// How long an answer may take.
+    pub io_timeout: Duration,
+    /// Between two proofs that messages arrive.
+    pub probe_interval: Duration,
+}
+
+/// The way to Redis. Cheap to clone.
+#[derive(Clone)]
+pub struct Redis(Arc<Core>);
+
+struct Core {
+    settings: Arc<Settings>,
+    map: RwLock<Arc<Map>>,
+    /// Counts changes of the map.
+    changes: watch::Sender<u64>,
+    trouble: Trouble,
+    spawner: Spawner,
+    watching: RwLock<Option<Running<()>>>,
+    /// For each slot a text that belongs to it; one for all, where there is no cluster.
+    tags: Box<[u32]>,
+    /// Of this process, where it has to know its own.
+    id: String,
+}
+
+/// Who has what, and a lane to each.
+#[derive(Default)]
+struct Map {
+    topology: Topology,
+    /// In the topology's order.
+    lanes: Vec<Arc<Lane>>,
+    /// The lane of each slot; empty until anybody is known.
+    slots: Box<[Option<u16>]>,
+    /// Why nobody is known.
+    unknown: Option<String>,
+}
+
+/// Told when somebody else may be primary.
+#[derive(Clone, Default)]
+struct Trouble(Arc<Notify>);
+
+impl Trouble {
+    fn tell(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Redis {
+    /// Begins to connect, and never ends trying.
+    pub fn start(settings: Settings, spawner: &Spawner) -> Self {
+        let tags = match settings.servers.is_cluster() {
+            true => slots::tags(),
+            false => Box::from([0; slots::SLOTS as usize]),
+        };
+        let redis = Self(Arc::new(Core {
+            tags,
+            id: random_id(),
+            settings: Arc::new(settings),
+            map: RwLock::default(),
+            changes: watch::Sender::new(0),
+            trouble: Trouble::default(),
+            spawner: spawner.clone(),
+            watching: RwLock::default(),
+        }));
+        let core = Arc::downgrade(&redis.0);
+        let watching = spawner.spawn(async move {
+            let mut backoff = Backoff::default();
+            while let Some(core) = core.upgrade() {
+                let wait = core.look(&mut backoff).await;
+                let trouble = core.trouble.clone();
+                drop(core);
+                let _ = timeout(wait, trouble.0.notified()).await;
+            }
+        });
+        *write(&redis.0.watching) = Some(watching);
+        redis
+    }
+
+    /// Runs a script at the shard that has its first key.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub(crate) async fn run(
+        &self,
+        script: &'static Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+    ) -> Result<Reply, Failure> {
+        let slot = self.slot(keys.first().copied().unwrap_or_default());
+        let lane = self.lane(slot)?;
+        let reply = lane.ask(script.call(true, keys, arguments)).await?;
+        match Redirection::of(&reply) {
+            None => accept(reply),
+            Some(hint) => {
+                // With its text: it may be unknown there too.
+                let text = script.call(false, keys, arguments);
+                self.follow(slot, lane, text, hint).await
+            }
+        }
+    }
+
+    /// Runs a command at the shard that has its key, which is its second word.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub(crate) async fn ask(&self, parts: &[&[u8]]) -> Result<Reply, Failure> {
+        let slot = self.slot(parts.get(1).copied().unwrap_or_default());
+        let lane = self.lane(slot)?;
+        let text = command(parts);
+        let reply = lane.ask(text.clone()).await?;
+        match Redirection::of(&reply) {
+            None => accept(reply),
+            Some(hint) => self.follow(slot, lane, text, hint).await,
+        }
+    }
+
+    /// The name of a key of `channel`: all keys of one channel are at the same shard.
+    pub(crate) fn key(&self, kind: &str, channel: &str) -> String {
+        names::key(&self.0.settings.prefix, kind, channel)
+    }
+
+    /// The name of what belongs to no channel, but is used together with this key.
+    pub(crate) fn key_beside(&self, kind: &str, key: &str) -> String {
+        let tag = self.0.tags[usize::from(self.slot(key.as_bytes()))];
+        names::key(self.prefix(), kind, &tag.to_string())
+    }
+
+    /// Where work for it runs.
+    pub(crate) fn spawner(&self) -> &Spawner {
+        &self.0.spawner
+    }
+
+    /// What publishes.
+    pub(crate) fn publish_verb(&self) -> &'static [u8] {
+        if self.is_cluster() {
+            b"SPUBLISH"
+        } else {
+            b"PUBLISH"
+        }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn prefix(&self) -> &str {
+        &self.0.settings.prefix
+    }
+
+    fn is_cluster(&self) -> bool {
+        self.0.settings.servers.is_cluster()
+    }
+
+    /// Somebody else may be primary.
+    fn doubt(&self) {
+        self.0.trouble.tell();
+    }
+
+    /// Changes whenever shards or slots do.
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// All shards, and which slots they have.
+    fn shards(&self) -> Vec<(Arc<Lane>, HashSet<u16>)> {
+        let map = self.map();
+        let shards = map.topology.shards.iter();
+        let slots = shards.map(|shard| shard.slots.iter().cloned().flatten().collect());
+        map.lanes.iter().map(Arc::clone).zip(slots).collect()
+    }
+
+    /// Why something that is asked may not be answered.
+    fn obstacle(&self) -> Option<String> {
+        let map = self.map();
+        if map.lanes.is_empty() {
+            let why = map.unknown.as_deref().unwrap_or("not found yet");
+            return Some(format!("redis cannot be found: {why}"));
+        }
+        let lane = map.lanes.iter().find(|lane| !lane.is_up())?;
+        let why = lane
+            .trouble()
+            .unwrap_or_else(|| "connection lost".to_owned());
+        Some(format!(
+            "redis at {} cannot be reached: {why}",
+            lane.address
+        ))
+    }
+
+    fn slots_of(&self, primary: &Address) -> HashSet<u16> {
+        let mut shards = self.shards().into_iter();
+        let shard = shards.find(|(lane, _)| lane.address == *primary);
+        shard.map(|(_, slots)| slots).unwrap_or_default()
+    }
+
+    /// A name that is this process's alone, at the shard that has `slots`.
+    fn probe_name(&self, slots: &HashSet<u16>) -> String {
+        let slot = slots.iter().copied().min().unwrap_or_default();
+        let tag = self.0.tags[usize::from(slot)];
+        names::key(
+            self.prefix(),
+            &format!("probe.{}", self.0.id),
+            &tag.to_string(),
+        )
+    }
+
+    fn lane_of(&self, key: &[u8]) -> Result<Arc<Lane>, Failure> {
+        self.lane(self.slot(key))
+    }
+
+    fn slot(&self, key: &[u8]) -> u16 {
+        if self.is_cluster() {
+            slots::slot(key)
+        } else {
+            0
+        }
+    }
+
+    fn lane(&self, slot: u16) -> Result<Arc<Lane>, Failure> {
+        self.map().lane(slot).ok_or(Failure::Unreachable)
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        self.map().lanes.clone()
+    }
+
+    fn map(&self) -> Arc<Map> {
+        Arc::clone(&read(&self.0.map))
+    }
+
+    /// Sends a command again that was told to go elsewhere, or to come again: nothing of it was
+    /// done.
+    async fn follow(
+        &self,
+        slot: u16,
+        lane: Arc<Lane>,
+        text: Bytes,
+        hint: Redirection,
+    ) -> Result<Reply, Failure> {
+        let redis = self.clone();
+        let following = async move { redis.follow_there(slot, lane, text, hint).await };
+        let following = self.0.spawner.spawn(following);
+        following.await.unwrap_or(Err(Failure::Unanswered))
+    }
+
+    async fn follow_there(
+        &self,
+        slot: u16,
+        mut lane: Arc<Lane>,
+        text: Bytes,
+        mut hint: Redirection,
+    ) -> Result<Reply, Failure> {
+        let deadline = Instant::now() + self.0.settings.io_timeout;
+        let mut backoff = Backoff::default();
+        let mut changes = self.0.changes.subscribe();
+        for _ in 0..TRIES_MAX {
+            let mut is_asking = false;
+            match &hint {
+                Redirection::Unknown => {}
+                Redirection::Ask(address) => {
+                    let there = Address::parse(address);
+                    let there = there.and_then(|address| self.map().lane_to(&address));
+                    lane = there.ok_or(Failure::Unreachable)?;
+                    is_asking = true;
+                }
+                Redirection::Moved | Redirection::Later => {
+                    changes.mark_unchanged();
+                    self.0.trouble.tell();
+                    let _ = timeout(backoff.next(), changes.changed()).await;
+                    lane = self.lane(slot)?;
+                }
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+            let reply = if is_asking {
+                // On the same line, one behind the other.
+                let asking = lane.send(command(&[b"ASKING"]))?;
+                let reply = lane.ask(text.clone()).await?;
+                drop(asking);
+                reply
+            } else {
+                lane.ask(text.clone()).await?
+            };
+            match Redirection::of(&reply) {
+                None => return accept(reply),
+                Some(next) => hint = next,
+            }
+        }
+        Err(Failure::Unreachable)
+    }
+}
+
+/// Sixteen random hexadecimal digits.
+fn random_id() -> String {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).expect("the system has random numbers");
+    format!("{:016x}", u64::from_ne_bytes(random))
+}
+
+/// An answer that is not a refusal.
+fn accept(reply: Reply) -> Result<Reply, Failure> {
+    match reply {
+        Reply::Error(text) => Err(Failure::Refused(String::from_utf8_lossy(&text).into())),
+        reply => Ok(reply),
+    }
+}
+
+impl Core {
+    /// Looks who has what; returns when to look again.
+    async fn look(&self, backoff: &mut Backoff) -> Duration {
+        let settings = &self.settings;
+        let known = read(&self.map).topology.primaries();
+        let patience = settings.connect_timeout;
+        let servers = &settings.servers;
+        match servers.discover(&known, &settings.access, patience).await {
+            Ok(topology) => {
+                self.adopt(topology);
+                // As many may have told of trouble at once, they are answered at once.
+                sleep(backoff.next()).await;
+                backoff.reset();
+                LOOK_INTERVAL
+            }
+            Err(unknown) => {
+                self.note(unknown.to_string());
+                backoff.next()
+            }
+        }
+    }
+
+    fn note(&self, unknown: String) {
+        let map = Arc::clone(&read(&self.map));
+        if map.unknown.as_ref() != Some(&unknown) {
+            tracing::warn!("cannot find out where redis is: {unknown}");
+            *write(&self.map) = Arc::new(map.with_unknown(Some(unknown)));
+        }
+    }
+
+    fn adopt(&self, topology: Topology) {
+        let before = Arc::clone(&read(&self.map));
+        if before.topology == topology {
+            if before.unknown.is_some() {
+                *write(&self.map) = Arc::new(before.with_unknown(None));
+            }
+            return;
+        }
+        let primaries = topology.primaries();
+        tracing::info!(?primaries, "redis is here");
+        let lanes = primaries.into_iter().map(|primary| {
+            before.lane_to(&primary).unwrap_or_else(|| {
+                let lane = Lane::open(primary, &self.settings, &self.trouble, &self.spawner);
+                Arc::new(lane)
+            })
+        });
+        let map = Map::new(lanes.collect(), topology);
+        *write(&self.map) = Arc::new(map);
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl Map {
+    fn new(lanes: Vec<Arc<Lane>>, topology: Topology) -> Self {
+        let mut slots = vec![None; usize::from(slots::SLOTS)].into_boxed_slice();
+        for (index, shard) in topology.shards.iter().enumerate() {
+            let index = u16::try_from(index).ok();
+            for range in &shard.slots {
+                let range = usize::from(*range.start())..usize::from(*range.end()) + 1;
+                if let Some(slots) = slots.get_mut(range) {
+                    slots.fill(index);
+                }
+            }
+        }
+        Self {
+            topology,
+            lanes,
+            slots,
+            unknown: None,
+        }
+    }
+
+    fn with_unknown(&self, unknown: Option<String>) -> Self {
+        Self {
+            topology: self.topology.clone(),
+            lanes: self.lanes.clone(),
+            slots: self.slots.clone(),
+            unknown,
+        }
+    }
+
+    fn lane(&self, slot: u16) -> Option<Arc<Lane>> {
+        let index = (*self.slots.get(usize::from(slot))?)?;
+        self.lanes.get(usize::from(index)).map(Arc::clone)
+    }
+
+    fn lane_to(&self, address: &Address) -> Option<Arc<Lane>> {
+        let mut lanes = self.lanes.iter();
+        lanes.find(|lane| lane.address == *address).map(Arc::clone)
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,3 @@
+//! Redis as the broker.
+
+mod contract;
