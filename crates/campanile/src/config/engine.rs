@@ -17,6 +17,18 @@ pub enum Engine {
     Nats(Box<Nats>),
 }
 
+impl Engine {
+    /// Whether no other node can have these streams while this one has them. Then clients gain
+    /// nothing from being sent away one after the other.
+    #[must_use]
+    pub const fn is_of_one_node(&self) -> bool {
+        match self {
+            Self::Disk(_) | Self::Memory => true,
+            Self::Nats(_) => false,
+        }
+    }
+}
+
 /// `engine.disk`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {

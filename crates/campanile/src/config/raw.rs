@@ -19,8 +19,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
-use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel, Shutdown};
+use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel};
 use super::secret::Secret;
+use super::shutdown::Shutdown;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
 pub(super) use nats::Nats;
 pub(super) use proxies::{
@@ -61,6 +62,7 @@ pub(super) struct Raw {
 pub(super) struct HttpServer {
     pub(super) address: String,
     pub(super) port: u16,
+    pub(super) trusted_proxies: Vec<String>,
     pub(super) workers: usize,
     pub(super) tls: Tls,
 }

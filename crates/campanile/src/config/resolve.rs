@@ -21,12 +21,15 @@ use campanile_engine::channel::options::{ChannelOptions, DataFormat, NameRules, 
 use super::problem::{Problem, ProblemKind};
 use super::proxies::Proxies;
 use super::raw::{self, Raw};
+use super::reload::Written;
 use super::resolved::{
     Authentication, Channel, Client, ClientLimits, ClientTiming, Config, HttpServer, PemSource,
-    PersonalChannel, Shutdown, Tls,
+    PersonalChannel, Tls,
 };
 use super::secret::Secret;
+use super::shutdown::Shutdown;
 use super::tree::{Item, Origin, Value};
+use crate::transport::{Network, NotANetwork};
 
 /// The configuration, if the tree could be read, and everything that was found.
 pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
@@ -60,10 +63,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         uni_sse: raw.uni_sse,
         init: raw.init,
         plain: raw.plain,
-        shutdown: Shutdown {
-            drain: raw.shutdown.drain.min(raw.shutdown.timeout),
-            ..raw.shutdown
-        },
+        shutdown: Resolver::shutdown(&raw.shutdown),
         memory: raw.memory,
         engine: resolver.engine(raw.engine),
         log: raw.log,
@@ -71,6 +71,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         health: raw.health,
         prometheus: raw.prometheus,
         admin: raw.admin,
+        written: Written::default(),
     };
     resolver.paths(&config);
     if !(1..=9).contains(&config.websocket.compression_level) {
@@ -157,6 +158,16 @@ impl<'a> Resolver<'a> {
             .push(Problem::warning(origin.unwrap_or_default(), path, kind));
     }
 
+    fn shutdown(raw: &Shutdown) -> Shutdown {
+        let delay = raw.delay.min(raw.timeout);
+        Shutdown {
+            delay,
+            drain: raw.drain.min(raw.timeout - delay),
+            is_drain_chosen: raw.drain != Shutdown::DRAIN_BY_DEFAULT,
+            timeout: raw.timeout,
+        }
+    }
+
     fn http_server(&mut self, raw: raw::HttpServer) -> HttpServer {
         let ip = match raw.address.as_str() {
             "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -170,9 +181,24 @@ impl<'a> Resolver<'a> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         HttpServer {
             listen: SocketAddr::new(ip, raw.port),
+            trusted_proxies: self.networks(&raw.trusted_proxies),
             workers: NonZeroUsize::new(raw.workers).unwrap_or_else(cores),
             tls: raw.tls.enabled.then(|| self.tls(raw.tls)),
         }
+    }
+
+    fn networks(&mut self, given: &[String]) -> Vec<Network> {
+        let mut networks = Vec::with_capacity(given.len());
+        for text in given {
+            match text.parse() {
+                Ok(network) => networks.push(network),
+                Err(NotANetwork) => {
+                    let reason = format!("expected addresses such as 10.0.0.0/8, found {text:?}");
+                    self.invalid("http_server.trusted_proxies", reason);
+                }
+            }
+        }
+        networks
     }
 
     fn tls(&mut self, raw: raw::Tls) -> Tls {

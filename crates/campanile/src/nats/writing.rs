@@ -257,6 +257,11 @@ impl Shared {
         if let Some(new) = single.filter(|new| new.retention.is_none()) {
             return Ok(vec![self.write_key(new).await?]);
         }
+        for retention in jobs.iter().filter_map(|job| job.publication()?.retention) {
+            if self.store.widen(&retention) {
+                self.store.ensure().await?;
+            }
+        }
         let scene = self.scene()?;
         let known = self.heads.get(channel, &scene.life);
         let is_fresh = known.is_none();

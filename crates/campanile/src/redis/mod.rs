@@ -34,6 +34,7 @@ mod lane;
 mod line;
 mod link;
 mod names;
+pub(crate) mod presence;
 mod probe;
 mod reply;
 mod slots;

@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::NameFilter;
 use crate::application::Caller;
-use crate::channel::ChannelName;
+use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Inbox, ShardId};
 use crate::session::Order;
+use crate::settings::Settings;
 use crate::shard::{Secret, ShardReport, Target};
 
 /// What a worker thread needs to run one shard.
@@ -39,4 +40,6 @@ pub enum Control {
     Emulate(Secret, Payload),
     /// Close everything within this time, evenly.
     Drain(Duration),
+    /// Go by these rules from now on.
+    Follow(Arc<Settings>, Arc<Namespaces>, oneshot::Sender<()>),
 }

@@ -91,7 +91,7 @@ impl SessionHandle {
         grant: Grant,
         recover: Option<Position>,
     ) -> Result<bool, Refusal> {
-        let channel = self.node.resolve(channel)?.channel();
+        let (channel, _) = self.node.resolve(channel)?;
         let order = Order::Subscribe {
             channel,
             grant,
@@ -108,7 +108,7 @@ impl SessionHandle {
     /// # Cancel safety
     /// A dropped future may have ended it or not.
     pub async fn unsubscribe(&self, channel: &str) -> Result<bool, Refusal> {
-        let channel = self.node.resolve(channel)?.channel();
+        let (channel, _) = self.node.resolve(channel)?;
         let order = Order::Unsubscribe {
             channel: Some(channel),
             unsubscribed: Unsubscribed::SERVER,

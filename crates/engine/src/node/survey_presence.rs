@@ -14,7 +14,7 @@ use crate::channel::ChannelName;
 use crate::cluster::{Cluster, Survey, Unasked};
 use crate::presence::{MemoryPresence, Presence, PresenceStats};
 
-/// See the [module](self). What one node does not answer is not known, so that there is no answer
+/// Presence that each node keeps of its own clients, asked of all. What one node does not answer is not known, so that there is no answer
 /// at all: a list without somebody would say that they are not there.
 #[derive(Debug)]
 pub struct SurveyPresence {

@@ -76,6 +76,11 @@ const HTTP_SERVER: &[Setting] = &[
     ),
     Setting::new("port", Kind::Port, "8000", "TCP port to listen on."),
     Setting::count("workers", "0", "Worker threads; 0 for one per core.").ours(),
+    Setting::list(
+        "trusted_proxies",
+        "Addresses and networks whose X-Forwarded-For says where clients are, for handlers.",
+    )
+    .ours(),
 ];
 
 const TLS: &[Setting] = &[
@@ -111,9 +116,15 @@ const SHUTDOWN: &[Setting] = &[
         "Longest time that others are waited for after SIGTERM.",
     ),
     Setting::duration(
+        "delay",
+        "0s",
+        "Time from SIGTERM, when /ready turns red, until nobody is let in any more; for load balancers to notice.",
+    )
+    .ours(),
+    Setting::duration(
         "drain",
         "5s",
-        "Time over which connections are closed evenly at shutdown; 0s for all at once.",
+        "Time over which connections are closed evenly at shutdown; 0s, also by default where systemd hands the socket to the next process, for all at once.",
     )
     .ours(),
 ];

@@ -9,6 +9,7 @@ pub mod history;
 pub mod keys;
 pub mod lifetimes;
 pub mod memory;
+pub mod presence;
 pub mod subscriptions;
 
 use std::sync::Arc;
