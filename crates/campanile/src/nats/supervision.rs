@@ -109,48 +109,56 @@ pub(super) async fn supervise(
 impl Supervisor {
     async fn look(&mut self, client: &Client) {
         let line = Arc::clone(&self.shared.line);
-        let now = line
-            .is_connected()
-            .then(|| connection(&client.server_info()));
-        if now != self.connection {
-            if line.is_up() || self.connection.is_some() {
-                tracing::warn!("the connection to NATS was lost");
-            }
-            line.set_up(false);
+        let now = line.is_connected().then(|| connection(&client.server_info()));
+        if now != self.connection && self.connection.is_some() {
+            tracing::warn!("the connection to NATS was lost");
             self.connection = None;
+            line.set_up(false);
         }
         let Some(now) = now.filter(|now| self.condemned.as_ref() != Some(now)) else {
             return;
         };
-        let is_new = self.connection.is_none();
-        if is_new || Instant::now() >= self.next_probe {
-            self.next_probe = Instant::now() + PROBE_INTERVAL;
-            if line.settle().await.is_err() {
-                line.set_up(false);
-                self.connection = None;
-                // Unless it was lost meanwhile, and what was said to it with it.
-                if connection(&client.server_info()) == now {
-                    tracing::warn!("NATS does not answer: connecting again");
-                    let _ = client.force_reconnect().await;
-                    self.condemned = Some(now);
-                }
-                return;
-            }
+        if !self.proves_itself(client, &now).await {
+            self.connection = None;
+            line.set_up(false);
+            return;
         }
-        if is_new {
+        if self.connection.is_none() {
             tracing::info!(server = now.0, "connected to NATS");
             self.shared.counts.reconnect();
             self.connection = Some(now);
             self.is_lapsed = true;
         }
         line.set_up(true);
+        self.notice_overruns();
+        self.catch_up().await;
+    }
+
+    /// Whether something came back by this connection, or did so lately. If not, it is ended.
+    async fn proves_itself(&mut self, client: &Client, now: &Connection) -> bool {
+        if self.connection.is_some() && Instant::now() < self.next_probe {
+            return true;
+        }
+        self.next_probe = Instant::now() + PROBE_INTERVAL;
+        if self.shared.line.settle().await.is_ok() {
+            return true;
+        }
+        // Unless it was lost meanwhile, and what was said to it with it.
+        if connection(&client.server_info()) == *now {
+            tracing::warn!("NATS does not answer: connecting again");
+            let _ = client.force_reconnect().await;
+            self.condemned = Some(now.clone());
+        }
+        false
+    }
+
+    fn notice_overruns(&mut self) {
         let overruns = self.signals.overruns.load(Relaxed);
         if overruns != self.overruns {
             tracing::warn!(count = overruns - self.overruns, "messages were dropped");
             self.overruns = overruns;
             self.is_lapsed = true;
         }
-        self.catch_up().await;
     }
 
     /// Tells the listeners when something may be missing, as soon as it can be read.

