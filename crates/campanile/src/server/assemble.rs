@@ -89,7 +89,7 @@ pub(super) fn assemble(
     let place = (worker_count, local);
     let makers = (server.broker, server.bus);
     let seated = node(config, deciders, makers, place, &mut background)?;
-    let together = together(&seated.node, &mut background)?;
+    let together = Together::among_others(&seated.node, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&seated.node));
     let doors = Doors {
@@ -133,17 +133,6 @@ pub(super) fn assemble(
         background,
         together,
     })
-}
-
-fn together(
-    node: &Arc<Node>,
-    background: &mut Option<Background>,
-) -> Result<Option<Together>, ServeError> {
-    if node.cluster().is_none() {
-        return Ok(None);
-    }
-    let thread = Background::of(background).map_err(ServeError::Io)?;
-    Ok(Some(Together::begin(Arc::clone(node), thread.spawner())))
 }
 
 /// What the server shows of itself, if that is configured, and TLS as it speaks it.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use campanile_engine::node::Node;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::background::{Running, Spawner};
+use super::ServeError;
+use crate::background::{Background, Running, Spawner};
 
 /// How often it is looked whether there is something to do.
 const TICK: Duration = Duration::from_millis(100);
@@ -22,10 +23,25 @@ pub(super) struct Together {
 }
 
 impl Together {
+    /// Begins where there may be others, on a thread that is started for it if there is none yet.
+    pub(super) fn among_others(
+        node: &Arc<Node>,
+        background: &mut Option<Background>,
+    ) -> Result<Option<Self>, ServeError> {
+        if node.cluster().is_none() {
+            return Ok(None);
+        }
+        let thread = match background {
+            Some(thread) => thread,
+            None => background.insert(Background::start().map_err(ServeError::Io)?),
+        };
+        Ok(Some(Self::begin(Arc::clone(node), &thread.spawner())))
+    }
+
     /// Begins, on a thread that waits for neither workers nor the application. The three do not
     /// wait for each other either: a shard that is slow does not make the node look dead, and a bus
     /// that is slow does not keep what was asked from ending.
-    pub(super) fn begin(node: Arc<Node>, spawner: Spawner) -> Self {
+    fn begin(node: Arc<Node>, spawner: &Spawner) -> Self {
         let (ticking, beating, obeying) = (Arc::clone(&node), Arc::clone(&node), Arc::clone(&node));
         let running = [
             spawner.spawn(async move {
@@ -46,7 +62,7 @@ impl Together {
         ];
         Self {
             node,
-            spawner,
+            spawner: spawner.clone(),
             _running: running,
         }
     }
