@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::nats::Nats;
+use super::redis::Redis;
 
 /// `engine`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Engine {
     Memory,
     /// In NATS, where other nodes have them too.
     Nats(Box<Nats>),
+    /// In Redis, where other nodes have them too.
+    Redis(Box<Redis>),
 }
 
 impl Engine {

@@ -7,6 +7,7 @@
 
 mod nats;
 mod proxies;
+mod redis;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(super) use proxies::{
     ChannelProxies, ClientProxies, Proxy, ProxyHttp, ProxyOptions, ProxyTls, Rpc, RpcOptions,
     Transform,
 };
+pub(super) use redis::Redis;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +84,7 @@ pub(super) struct Engine {
     pub(super) kind: String,
     pub(super) disk: Disk,
     pub(super) nats: Nats,
+    pub(super) redis: Redis,
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@ mod paths;
 mod pem;
 mod proxies;
 mod proxy;
+mod redis;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -109,7 +109,9 @@ pub(super) async fn supervise(
 impl Supervisor {
     async fn look(&mut self, client: &Client) {
         let line = Arc::clone(&self.shared.line);
-        let now = line.is_connected().then(|| connection(&client.server_info()));
+        let now = line
+            .is_connected()
+            .then(|| connection(&client.server_info()));
         if now != self.connection && self.connection.is_some() {
             tracing::warn!("the connection to NATS was lost");
             self.connection = None;

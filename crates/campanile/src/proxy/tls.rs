@@ -59,7 +59,7 @@ pub(crate) fn client_config(settings: Option<&ProxyTls>) -> Result<ClientConfig,
 }
 
 /// The name to find in the server's certificate, where it is not the host of the URL.
-pub(super) fn server_name(settings: &ProxyTls) -> Result<Option<ServerName<'static>>, TlsFault> {
+pub(crate) fn server_name(settings: &ProxyTls) -> Result<Option<ServerName<'static>>, TlsFault> {
     let Some(name) = &settings.server_name else {
         return Ok(None);
     };

@@ -1,9 +1,11 @@
 //! What carries and keeps the streams of a server, and who is present in them: from what is
 //! configured to what a node is made of.
 
+#[cfg(feature = "redis")]
+use std::convert::Infallible;
 use std::sync::Arc;
 
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "nats", feature = "redis"))]
 use campanile_engine::broker::remote::RemoteBroker;
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker, Retention};
 use campanile_engine::cluster::{Cluster, NodeId};
@@ -14,9 +16,13 @@ use campanile_engine::time::Clock;
 use super::store::{self, BrokerParts};
 use super::{MakeBus, ServeError};
 use crate::background::Background;
-use crate::config::{Disk, Engine, Nats};
+#[cfg(any(feature = "nats", feature = "redis"))]
+use crate::background::Spawner;
+use crate::config::{Disk, Engine, Nats, Redis};
 #[cfg(feature = "nats")]
 use crate::nats::{Histories, NatsBus, NatsFault, NatsLink, NatsSettings};
+#[cfg(feature = "redis")]
+use crate::redis::{self, RedisBus, RedisLink};
 use crate::vitals::Vitals;
 
 /// See the [module](self).
@@ -67,7 +73,7 @@ pub(super) struct Builder<'a> {
     pub(super) around: BrokerParts,
     /// Started by the first part that needs it.
     #[cfg_attr(
-        not(feature = "nats"),
+        not(any(feature = "nats", feature = "redis")),
         expect(dead_code, reason = "nothing is elsewhere then")
     )]
     pub(super) background: &'a mut Option<Background>,
@@ -85,6 +91,7 @@ impl Builder<'_> {
             Engine::Disk(disk) => self.disk(disk),
             Engine::Memory => Ok(self.memory()),
             Engine::Nats(nats) => self.nats(nats),
+            Engine::Redis(redis) => self.redis(redis),
         }
     }
 
@@ -109,11 +116,7 @@ impl Builder<'_> {
         let histories = Histories::of(&self.retentions);
         let settings = NatsSettings::new(config, histories);
         let settings = settings.map_err(|fault| ServeError::Broker(fault.into()))?;
-        let background = match self.background {
-            Some(background) => background,
-            none => none.insert(Background::start().map_err(ServeError::Io)?),
-        };
-        let spawner = background.spawner();
+        let spawner = spawner(self.background)?;
         let mut link = None;
         let connect = |hearing| {
             let made = NatsLink::start(settings, hearing, Arc::clone(&clock), spawner)?;
@@ -130,6 +133,38 @@ impl Builder<'_> {
         backbone.among_others(bus, clock)
     }
 
+    #[cfg(not(feature = "redis"))]
+    fn redis(self, _: &Redis) -> Result<Backbone, ServeError> {
+        let reason = "engine.type is redis, and this program was built without it";
+        Err(ServeError::Broker(reason.into()))
+    }
+
+    #[cfg(feature = "redis")]
+    fn redis(self, config: &Redis) -> Result<Backbone, ServeError> {
+        let BrokerParts {
+            inboxes,
+            clock,
+            meta_ttl_min,
+            ..
+        } = self.around;
+        let settings = redis::Settings::new(config);
+        let settings = settings.map_err(|fault| ServeError::Broker(fault.into()))?;
+        let redis = redis::Redis::start(settings, &spawner(self.background)?);
+        let mut link = None;
+        let connect = |hearing| {
+            let made = Arc::new(RedisLink::open(&redis, hearing, meta_ttl_min));
+            Ok::<_, Infallible>(Arc::clone(link.insert(made)))
+        };
+        let Ok(broker) = RemoteBroker::new(inboxes, Arc::clone(&clock), connect);
+        let link = link.expect("the broker was made with it");
+        let backbone = Backbone {
+            vitals: vec![Arc::clone(&link) as _],
+            ..Backbone::local(Arc::new(broker))
+        };
+        let bus = Box::new(move |id, ear| Ok(RedisBus::new(&link, id, &ear) as _));
+        backbone.among_others(bus, clock)
+    }
+
     fn memory(self) -> Backbone {
         let BrokerParts {
             inboxes,
@@ -140,4 +175,14 @@ impl Builder<'_> {
         let broker = MemoryBroker::new(inboxes, budget, clock, meta_ttl_min);
         Backbone::local(Arc::new(broker))
     }
+}
+
+/// What starts work on the thread for it, which is started by the first that needs it.
+#[cfg(any(feature = "nats", feature = "redis"))]
+fn spawner(background: &mut Option<Background>) -> Result<Spawner, ServeError> {
+    let background = match background {
+        Some(background) => background,
+        none => none.insert(Background::start().map_err(ServeError::Io)?),
+    };
+    Ok(background.spawner())
 }

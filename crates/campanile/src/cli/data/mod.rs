@@ -192,7 +192,7 @@ impl PlaceArgs {
         }
         match load(&self.file.sources())?.config.engine {
             Engine::Disk(disk) => Ok(disk.path),
-            Engine::Memory | Engine::Nats(_) => {
+            Engine::Memory | Engine::Nats(_) | Engine::Redis(_) => {
                 say("engine.type is not disk, so nothing is kept there: name a directory");
                 Err(ExitCode::from(EXIT_USAGE))
             }

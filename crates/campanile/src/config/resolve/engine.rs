@@ -26,6 +26,7 @@ impl Resolver<'_> {
         match &*raw.kind {
             "memory" => Engine::Memory,
             "nats" => Engine::Nats(Box::new(self.nats(raw.nats))),
+            "redis" => Engine::Redis(Box::new(self.redis(raw.redis))),
             _ => Engine::Disk(self.disk(raw.disk)),
         }
     }
@@ -78,7 +79,7 @@ impl Resolver<'_> {
     /// Warns where somebody set it.
     fn no_effect(&mut self, path: &str, reason: &str) {
         let item = self.tree.get(path);
-        if item.is_some_and(|item| item.origin != Origin::Default) {
+        if item.is_some_and(|item| item.origin != Origin::Default && !item.value.is_inert()) {
             self.warn(path, reason);
         }
     }

@@ -5,6 +5,7 @@
 use super::engine::{DISK, ENGINE};
 use super::nats::NATS;
 use super::proxy::{CLIENT_PROXY, PROXY, PROXY_HTTP, PROXY_TLS, RPC, RPC_NAMESPACE, RPC_PING};
+use super::redis::REDIS;
 use super::{Kind, NAMESPACE_OPTIONS, Section, Setting};
 
 const fn section(path: &'static str, settings: &'static [Setting]) -> Section {
@@ -23,6 +24,9 @@ pub(crate) const SECTIONS: &[Section] = &[
     section("engine.disk", DISK),
     section("engine.nats", NATS),
     section("engine.nats.tls", PROXY_TLS),
+    section("engine.redis", REDIS),
+    section("engine.redis.tls", PROXY_TLS),
+    section("engine.redis.sentinel_tls", PROXY_TLS),
     section("client", CLIENT),
     section("client.token", TOKEN),
     section("client.subscription_token", SUBSCRIPTION_TOKEN),

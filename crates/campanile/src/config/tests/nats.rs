@@ -41,8 +41,14 @@ fn it_is_configured_in_every_part() {
          [engine.nats.tls]\nenabled = true\ninsecure_skip_verify = true\n",
     );
     assert_eq!(nats.urls, ["nats://a:1", "tls://b:2"]);
-    assert_eq!((&*nats.prefix, nats.replicas, nats.is_in_memory), ("x_1", 3, true));
-    assert_eq!(nats.access, NatsAccess::Password("u".into(), Secret::new("p")));
+    assert_eq!(
+        (&*nats.prefix, nats.replicas, nats.is_in_memory),
+        ("x_1", 3, true)
+    );
+    assert_eq!(
+        nats.access,
+        NatsAccess::Password("u".into(), Secret::new("p"))
+    );
     assert_eq!(nats.dial_timeout, Duration::from_secs(2));
     assert_eq!(nats.io_timeout, Duration::from_secs(3));
     assert!(nats.tls.is_some_and(|tls| tls.insecure_skip_verify));
@@ -68,25 +74,31 @@ fn what_could_not_work_is_refused() {
         ("password = 'p'", "password: needs user"),
     ] {
         let text = format!("{USED}[engine.nats]\n{setting}\n");
-        assert_eq!(errors(&text), [format!("campanile.toml:4:1: engine.nats.{told}")]);
+        assert_eq!(
+            errors(&text),
+            [format!("campanile.toml:4:1: engine.nats.{told}")]
+        );
     }
     let text = format!("{USED}[engine.nats]\nuser = 'u'\ntoken = 't'\n");
     let [told] = &errors(&text)[..] else {
         panic!("one error");
     };
-    assert!(told.ends_with("engine.nats: expected one of user, token and credentials_file"), "{told}");
+    assert!(
+        told.ends_with("engine.nats: expected one of user, token and credentials_file"),
+        "{told}"
+    );
 }
 
 #[test]
 fn settings_that_have_no_effect_are_told() {
     assert_eq!(
         warnings("[engine.nats]\nreplicas = 3\n"),
-        [
-            "campanile.toml:2:1: engine.nats.replicas: has no effect, as engine.type is \"disk\""
-        ]
+        ["campanile.toml:2:1: engine.nats.replicas: has no effect, as engine.type is \"disk\""]
     );
     assert_eq!(
-        warnings(&format!("{USED}[engine.nats.tls]\ninsecure_skip_verify = true\n")),
+        warnings(&format!(
+            "{USED}[engine.nats.tls]\ninsecure_skip_verify = true\n"
+        )),
         [
             "campanile.toml:4:1: engine.nats.tls.insecure_skip_verify: has no effect, as \
              tls.enabled is false"
