@@ -24,6 +24,10 @@ pub(crate) fn run<T>(case: impl Future<Output = T>) -> T {
 }
 
 /// Waits for `condition`, looking often.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of a test, which looks at other processes"
+)]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {

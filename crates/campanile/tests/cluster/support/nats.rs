@@ -195,6 +195,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 impl Drop for NatsServer {
+    #[expect(clippy::print_stderr, reason = "what a failed test has to tell")]
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
@@ -271,16 +272,16 @@ pub(crate) struct NatsNode {
 
 impl NatsNode {
     /// One that may not be connected yet.
-    pub(crate) fn begin(settings: NatsSettings, inboxes: Inboxes, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn begin(settings: NatsSettings, inboxes: Inboxes, clock: &Arc<dyn Clock>) -> Self {
         let background = Background::start().expect("a thread");
         let mut link = None;
         let connect = |hearing| {
-            let clock = Arc::clone(&clock);
+            let clock = Arc::clone(clock);
             let made = NatsLink::start(settings, hearing, clock, background.spawner())?;
             link = Some(Arc::clone(&made));
             Ok::<_, campanile::nats::NatsFault>(made)
         };
-        let broker = RemoteBroker::new(inboxes, Arc::clone(&clock), connect);
+        let broker = RemoteBroker::new(inboxes, Arc::clone(clock), connect);
         Self {
             broker: broker.expect("settings that can work"),
             link: link.expect("it was made"),
@@ -301,7 +302,7 @@ impl NatsNode {
 /// Builds what the contract's cases are run against.
 pub(crate) fn broker(fixture: &Fixture, settings: NatsSettings) -> Arc<dyn Broker> {
     let clock = Arc::clone(&fixture.clock) as Arc<dyn Clock>;
-    let node = NatsNode::begin(settings, fixture.inboxes.clone(), clock);
+    let node = NatsNode::begin(settings, fixture.inboxes.clone(), &clock);
     node.wait();
     Arc::new(Held(node))
 }
