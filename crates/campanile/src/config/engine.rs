@@ -27,7 +27,7 @@ impl Engine {
     pub const fn is_of_one_node(&self) -> bool {
         match self {
             Self::Disk(_) | Self::Memory => true,
-            Self::Redis(_) | Self::Nats(_) => false,
+            Self::Nats(_) | Self::Redis(_) => false,
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Redis {
     pub io_timeout: Duration,
     /// Between two proofs that messages arrive.
     pub probe_interval: Duration,
+    /// How long sessions of a node that died may still be seen.
+    pub presence_lease: Duration,
     /// Replicas that must have what enters a history before it is acknowledged.
     pub wait_replicas: u32,
     /// How long that may take.

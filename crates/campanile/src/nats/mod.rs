@@ -309,9 +309,10 @@ impl Link for NatsLink {
             self.written(channel.clone(), Work::Remove, None).await?;
             let (shared, name) = (Arc::clone(&self.shared), channel.clone());
             // It is no longer read by anybody; that its bytes are there still is no failure.
-            let purge = async move { shared.purge(&name).await.is_ok() };
-            let _ = self.spawner.spawn(purge).await.map_err(stopped)?;
-            Ok(())
+            let purge = async move {
+                let _ = shared.purge(&name).await;
+            };
+            self.spawner.spawn(purge).await.map_err(stopped)
         })
     }
 }

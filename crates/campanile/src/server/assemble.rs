@@ -20,7 +20,7 @@ use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 use tokio::sync::{Mutex, watch};
 
-use super::backbone::{Backbone, Builder};
+use super::backbone::{Attend, Backbone, Builder};
 use super::doors::Doors;
 use super::drain::DrainOrders;
 use super::reload::{InForce, Live, connections_max};
@@ -89,7 +89,7 @@ pub(super) fn assemble(
     let place = (worker_count, local);
     let makers = (server.broker, server.bus);
     let seated = node(config, deciders, makers, place, &mut background)?;
-    let together = Together::among_others(&seated.node, &mut background)?;
+    let together = Together::among_others(&seated.node, seated.attending, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&seated.node));
     let doors = Doors {
@@ -305,6 +305,7 @@ struct Seated {
     node: Arc<Node>,
     seats: Vec<ShardSeat>,
     store: Option<Arc<DiskBroker>>,
+    attending: Option<Attend>,
     vitals: Vec<Arc<dyn Vitals>>,
 }
 
@@ -349,6 +350,7 @@ fn node(
         presence,
         cluster,
         store,
+        attending,
         vitals,
     } = match make_bus {
         Some(make) => backbone.among_others(make, Arc::clone(&clock))?,
@@ -372,6 +374,7 @@ fn node(
         node,
         seats,
         store,
+        attending,
         vitals,
     })
 }

@@ -9,18 +9,20 @@ use std::sync::Arc;
 use campanile_engine::broker::remote::RemoteBroker;
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker, Retention};
 use campanile_engine::cluster::{Cluster, NodeId};
-use campanile_engine::node::SurveyPresence;
+use campanile_engine::node::{Node, SurveyPresence};
 use campanile_engine::presence::{MemoryPresence, Presence};
 use campanile_engine::time::Clock;
 
 use super::store::{self, BrokerParts};
 use super::{MakeBus, ServeError};
-use crate::background::Background;
 #[cfg(any(feature = "nats", feature = "redis"))]
 use crate::background::Spawner;
+use crate::background::{Background, Running};
 use crate::config::{Disk, Engine, Nats, Redis};
 #[cfg(feature = "nats")]
 use crate::nats::{Histories, NatsBus, NatsFault, NatsLink, NatsSettings};
+#[cfg(feature = "redis")]
+use crate::redis::presence::RedisPresence;
 #[cfg(feature = "redis")]
 use crate::redis::{self, RedisBus, RedisLink};
 use crate::vitals::Vitals;
@@ -33,9 +35,14 @@ pub(super) struct Backbone {
     pub(super) cluster: Option<Arc<Cluster>>,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
+    /// What is to be done for the node as long as it is there.
+    pub(super) attending: Option<Attend>,
     /// All of it that can tell how it is.
     pub(super) vitals: Vec<Arc<dyn Vitals>>,
 }
+
+/// Begins what is done for a node.
+pub(super) type Attend = Box<dyn FnOnce(&Arc<Node>) -> Running<()>>;
 
 impl Backbone {
     /// Of one node that shares nothing, with this broker.
@@ -45,6 +52,7 @@ impl Backbone {
             presence: Arc::new(MemoryPresence::default()),
             cluster: None,
             store: None,
+            attending: None,
             vitals: Vec::new(),
         }
     }
@@ -162,7 +170,16 @@ impl Builder<'_> {
             ..Backbone::local(Arc::new(broker))
         };
         let bus = Box::new(move |id, ear| Ok(RedisBus::new(&link, id, &ear) as _));
-        backbone.among_others(bus, clock)
+        let (presence, notices) = RedisPresence::start(&redis, config.presence_lease);
+        let mut backbone = backbone.among_others(bus, clock)?;
+        backbone.vitals.push(Arc::clone(&presence) as _);
+        backbone.presence = presence;
+        backbone.attending = Some(Box::new(move |node| {
+            redis
+                .spawner()
+                .spawn(redis::presence::announce(notices, Arc::downgrade(node)))
+        }));
+        Ok(backbone)
     }
 
     fn memory(self) -> Backbone {

@@ -7,6 +7,7 @@ use campanile_engine::node::Node;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::ServeError;
+use super::backbone::Attend;
 use crate::background::{Background, Running, Spawner};
 
 /// How often it is looked whether there is something to do.
@@ -20,22 +21,25 @@ pub(super) struct Together {
     node: Arc<Node>,
     spawner: Spawner,
     _running: [Running<()>; 3],
+    _attending: Option<Running<()>>,
 }
 
 impl Together {
     /// Begins where there may be others, on a thread that is started for it if there is none yet.
     pub(super) fn among_others(
         node: &Arc<Node>,
+        attending: Option<Attend>,
         background: &mut Option<Background>,
     ) -> Result<Option<Self>, ServeError> {
         if node.cluster().is_none() {
             return Ok(None);
         }
-        let thread = match background {
-            Some(thread) => thread,
-            None => background.insert(Background::start().map_err(ServeError::Io)?),
-        };
-        Ok(Some(Self::begin(Arc::clone(node), &thread.spawner())))
+        let thread = Background::of(background).map_err(ServeError::Io)?;
+        let together = Self::begin(Arc::clone(node), &thread.spawner());
+        Ok(Some(Self {
+            _attending: attending.map(|begin| begin(node)),
+            ..together
+        }))
     }
 
     /// Begins, on a thread that waits for neither workers nor the application. The three do not
@@ -64,6 +68,7 @@ impl Together {
             node,
             spawner: spawner.clone(),
             _running: running,
+            _attending: None,
         }
     }
 

@@ -29,6 +29,8 @@ pub(in crate::config) struct Redis {
     pub(in crate::config) io_timeout: Duration,
     #[serde(deserialize_with = "duration::deserialize")]
     pub(in crate::config) probe_interval: Duration,
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub(in crate::config) presence_lease: Duration,
     pub(in crate::config) wait_replicas: u32,
     #[serde(deserialize_with = "duration::deserialize")]
     pub(in crate::config) wait_timeout: Duration,

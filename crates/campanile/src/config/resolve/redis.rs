@@ -1,5 +1,7 @@
 //! Redis: addresses that are some, one kind of servers, settings that have an effect.
 
+use std::time::Duration;
+
 use super::{Place, Resolver};
 use crate::config::raw;
 use crate::config::redis::{Redis, RedisAccess, RedisServers};
@@ -19,6 +21,9 @@ struct Read {
     is_tls: bool,
     db: Option<u32>,
 }
+
+/// Below this a node that is merely busy would be taken for dead.
+const PRESENCE_LEASE_MIN: Duration = Duration::from_secs(1);
 
 impl Resolver<'_> {
     pub(super) fn redis(&mut self, raw: raw::Redis) -> Redis {
@@ -80,6 +85,7 @@ impl Resolver<'_> {
             connect_timeout: raw.connect_timeout,
             io_timeout: raw.io_timeout,
             probe_interval: raw.probe_interval,
+            presence_lease: raw.presence_lease,
             wait_replicas: raw.wait_replicas,
             wait_timeout: raw.wait_timeout,
         }
@@ -103,6 +109,9 @@ impl Resolver<'_> {
             if time.is_zero() {
                 self.invalid_in(place, name, "must not be zero");
             }
+        }
+        if raw.presence_lease < PRESENCE_LEASE_MIN {
+            self.invalid_in(place, "presence_lease", "expected 1s or more");
         }
     }
 

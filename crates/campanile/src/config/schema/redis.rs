@@ -51,6 +51,12 @@ pub(super) const REDIS: &[Setting] = &[
         "Between two messages to itself that prove that subscriptions work.",
     )
     .ours(),
+    Setting::duration(
+        "presence_lease",
+        "10s",
+        "How long sessions of a node that died may still be seen to be present; from 1s.",
+    )
+    .ours(),
     Setting::count(
         "wait_replicas",
         "0",
