@@ -13,6 +13,7 @@ pub mod disk;
 mod driver;
 mod random;
 mod reader;
+pub mod sequencer;
 
 use crate::channel::ChannelName;
 
@@ -23,6 +24,7 @@ pub use clock::ManualClock;
 pub use driver::{Driver, Peer, Setup, Worker};
 pub use random::Random;
 pub use reader::PayloadReader;
+pub use sequencer::{StubLink, StubSequencer};
 
 /// The channel of this name, in whatever namespace it pretends to be.
 #[must_use]
