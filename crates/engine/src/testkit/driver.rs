@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::{ManualClock, Random, StubAuthority, StubBroker};
 use crate::application::{Application, NoApplication};
 use crate::ask::{Answer, Ticket};
-use crate::broker::{HistoryPage, MemoryBroker};
+use crate::broker::{Broker, HistoryPage, MemoryBroker};
 use crate::budget::MemoryBudget;
 use crate::channel::options::{ChannelOptions, NameRules};
 use crate::channel::{ChannelName, Namespaces};
@@ -29,6 +29,9 @@ use crate::presence::MemoryPresence;
 use crate::settings::Settings;
 use crate::shard::{Errand, SessionKey, Shard};
 use crate::time::{Clock, Now};
+
+/// How long epochs and offsets outlive the last publish.
+const META_TTL: Duration = Duration::from_secs(3600);
 
 /// What a driver is made for.
 #[derive(Clone, Debug)]
@@ -127,22 +130,29 @@ impl Driver {
 
     /// The same, with an application.
     #[must_use]
-    pub fn with(mut setup: Setup, application: Arc<dyn Application>) -> Self {
-        setup.settings.interests = application.interests();
+    pub fn with(setup: Setup, application: Arc<dyn Application>) -> Self {
         let clock = Arc::new(ManualClock::default());
+        Self::over(setup, application, clock, |inboxes, budget, clock| {
+            Arc::new(MemoryBroker::new(inboxes, budget, clock, META_TTL))
+        })
+    }
+
+    /// A node with the broker that `build` makes, which may share its time with others.
+    #[must_use]
+    pub fn over(
+        mut setup: Setup,
+        application: Arc<dyn Application>,
+        clock: Arc<ManualClock>,
+        build: impl FnOnce(Inboxes, Arc<MemoryBudget>, Arc<ManualClock>) -> Arc<dyn Broker>,
+    ) -> Self {
+        setup.settings.interests = application.interests();
         let budget = Arc::new(MemoryBudget::new(setup.budget));
         let (inboxes, shard_inboxes) = Inboxes::new(setup.shards);
-        let meta_ttl = Duration::from_secs(3600);
-        let memory = MemoryBroker::new(
-            inboxes.clone(),
-            Arc::clone(&budget),
-            clock.clone(),
-            meta_ttl,
-        );
-        let broker = Arc::new(StubBroker::new(Arc::new(memory), setup.seed));
+        let broker = build(inboxes.clone(), Arc::clone(&budget), Arc::clone(&clock));
+        let broker = Arc::new(StubBroker::new(broker, setup.seed));
         let presence = Arc::new(MemoryPresence::default());
         let options = ChannelOptions {
-            history_meta_ttl: meta_ttl,
+            history_meta_ttl: META_TTL,
             ..setup.options
         };
         let settings = Arc::new(setup.settings);
@@ -307,15 +317,20 @@ impl Driver {
             let step = time.min(Duration::from_secs(1));
             time -= step;
             self.clock.advance(step);
-            let now = self.now();
-            for worker in &mut self.workers {
-                worker.shard.tick(now);
-                worker.shard.shed(now);
-                worker.take_errands();
-            }
-            self.node.sweep();
+            self.tick();
             self.move_on();
         }
+    }
+
+    /// Has the node and its shards look at the time.
+    pub fn tick(&mut self) {
+        let now = self.now();
+        for worker in &mut self.workers {
+            worker.shard.tick(now);
+            worker.shard.shed(now);
+            worker.take_errands();
+        }
+        self.node.sweep();
     }
 
     /// Runs all errands and deliveries, and those that they bring about. Shards take turns, since an
@@ -337,6 +352,27 @@ impl Driver {
         if !self.manual {
             self.settle();
         }
+    }
+
+    /// Has every shard obey one order, begin one errand, take one delivery, and looks at all errands
+    /// that run; `true` when nothing of it could be done, whatever is still to come from outside.
+    pub fn stir(&mut self) -> bool {
+        let mut is_quiet = true;
+        for index in 0..self.workers.len() {
+            self.obey(index);
+            let worker = &mut self.workers[index];
+            worker.pull();
+            worker.take_errands();
+            is_quiet &= worker.line.is_empty() && worker.waiting.is_empty();
+            self.begin(index);
+            self.deliver(index);
+            for running in (0..self.workers[index].running.len()).rev() {
+                let before = self.workers[index].running.len();
+                self.poll(index, running);
+                is_quiet &= before == self.workers[index].running.len();
+            }
+        }
+        is_quiet
     }
 
     /// Begins the next errand of a shard: errands begin in order, and end in any.

@@ -115,16 +115,10 @@ impl StubSequencer {
         self.world().believes_nobody = true;
     }
 
-    /// Everything that was ever stored, in order.
+    /// Everything that was ever stored, in order, but for the first so many.
     #[must_use]
-    pub fn log(&self) -> Vec<Stored> {
-        self.world().log.clone()
-    }
-
-    /// How much was ever stored.
-    #[must_use]
-    pub fn stored(&self) -> usize {
-        self.world().log.len()
+    pub fn log_since(&self, count: usize) -> Vec<Stored> {
+        self.world().log[count..].to_vec()
     }
 
     /// Where a channel's stream is, in the present life, and where its top stands in the log.
@@ -138,6 +132,14 @@ impl StubSequencer {
     #[must_use]
     pub fn is_connected(&self, line: usize) -> bool {
         self.world().lines[line].life.is_some()
+    }
+
+    /// Whether a line is connected with the present life, and alive.
+    #[must_use]
+    pub fn is_sound(&self, line: usize) -> bool {
+        let world = self.world();
+        let line = &world.lines[line];
+        line.life == Some(world.lives.len() - 1) && line.silence == Silence::None
     }
 
     /// Whether nothing is on its way on a line.
@@ -225,7 +227,8 @@ impl StubSequencer {
     pub fn connect(&self, line: usize) {
         let hearing = self.world().lines[line].hearing.clone();
         // Without the lock: a channel's place is locked where a link is told to ignore it.
-        let wanted = hearing.wanted();
+        let mut wanted = hearing.wanted();
+        wanted.sort();
         let at = self.now();
         let mut world = self.world();
         let life = Some(world.lives.len() - 1);

@@ -1,0 +1,346 @@
+//! Nodes, lines, clients and publishers, and everything that can befall them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_engine::application::NoApplication;
+use campanile_engine::broker::RemoteBroker;
+use campanile_engine::channel::options::ChannelOptions;
+use campanile_engine::testkit::sequencer::Silence;
+use campanile_engine::testkit::{Driver, ManualClock, Random, Setup, StubSequencer};
+
+use crate::client::{Client, Heard};
+use crate::judge::Judge;
+use crate::publisher::{Acknowledged, Publisher};
+
+pub(crate) const CHANNELS: [&str; 2] = ["a", "b"];
+const CLIENTS: usize = 4;
+const PUBLISHERS: usize = 2;
+
+/// What comes to rest at all does so long before.
+const ROUNDS_MAX: usize = 10_000;
+
+/// A node and its line. Its number is new after it was killed, so that what it acknowledged is told
+/// from what its successor does.
+pub(crate) struct Site {
+    pub(crate) driver: Driver,
+    pub(crate) line: usize,
+    pub(crate) number: usize,
+    /// Stopped, with everything that is in it.
+    pub(crate) is_suspended: bool,
+}
+
+pub(crate) struct World {
+    seed: u64,
+    clock: Arc<ManualClock>,
+    pub(crate) sequencer: Arc<StubSequencer>,
+    options: ChannelOptions,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) publishers: Vec<Publisher>,
+    pub(crate) random: Random,
+    pub(crate) judge: Judge,
+    pub(crate) heard: Heard,
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    next_site: usize,
+    /// Whether the sequencer may have forgotten what it acknowledged.
+    pub(crate) is_lossy: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let random = Random::new(seed);
+        let clock = Arc::new(ManualClock::default());
+        let sequencer = StubSequencer::new(Arc::clone(&clock));
+        sequencer.move_by_hand();
+        let options = ChannelOptions {
+            force_recovery: true,
+            join_leave: random.one_in(3),
+            history_size: [2, 6, 1000][random.below(3)],
+            ..Setup::default().options
+        };
+        let mut world = Self {
+            seed,
+            clock,
+            sequencer,
+            options,
+            sites: Vec::new(),
+            clients: (0..CLIENTS).map(Client::new).collect(),
+            publishers: (0..PUBLISHERS).map(Publisher::new).collect(),
+            random,
+            judge: Judge::default(),
+            heard: Heard::default(),
+            acknowledged: Vec::new(),
+            next_site: 0,
+            is_lossy: false,
+        };
+        let count = 2 + world.random.below(2);
+        for _ in 0..count {
+            let site = world.start();
+            world.sites.push(site);
+        }
+        world
+    }
+
+    /// Starts a node.
+    fn start(&mut self) -> Site {
+        let setup = Setup {
+            options: self.options.clone(),
+            shards: 1 + self.random.below(2),
+            seed: self.seed + self.next_site as u64,
+            ..Setup::default()
+        };
+        let mut line = 0;
+        let clock = Arc::clone(&self.clock);
+        let mut driver = Driver::over(
+            setup,
+            Arc::new(NoApplication),
+            clock,
+            |inboxes, _, clock| {
+                let broker = RemoteBroker::new(inboxes, clock, |hearing| {
+                    let link = self.sequencer.link(hearing);
+                    line = link.line();
+                    Ok::<_, Infallible>(link)
+                });
+                let Ok(broker) = broker;
+                Arc::new(broker)
+            },
+        );
+        driver.manual = true;
+        self.next_site += 1;
+        Site {
+            driver,
+            line,
+            number: self.next_site,
+            is_suspended: false,
+        }
+    }
+
+    pub(crate) fn step(&mut self) {
+        let site = self.random.below(self.sites.len());
+        let line = self.sites[site].line;
+        match self.random.below(40) {
+            0..=4 => self.publish(site),
+            5..=12 => self.act(),
+            13..=29 => self.work(12),
+            30..=31 => self.pass(1 + self.random.below(7)),
+            32 if self.random.one_in(2) => self.sequencer.lose(line),
+            32 => self.sequencer.repeat(line),
+            33 => self.sequencer.cut(line, self.random.below(3)),
+            34..=35 => {
+                if !self.sequencer.is_connected(line) {
+                    self.sequencer.connect(line);
+                }
+            }
+            36 => {
+                let silence = [Silence::Heard, Silence::Both][self.random.below(2)];
+                self.sequencer.silence(line, silence);
+            }
+            37 if self.random.one_in(4) => self.begin_another_life(),
+            38 if self.random.one_in(3) => self.kill(site),
+            39 => {
+                let is_suspended = &mut self.sites[site].is_suspended;
+                *is_suspended = !*is_suspended && self.random.one_in(2);
+            }
+            _ => self.work(12),
+        }
+        self.listen();
+    }
+
+    fn begin_another_life(&mut self) {
+        match self.random.below(6) {
+            0 => self.sequencer.restart(),
+            1 => {
+                self.is_lossy = true;
+                self.sequencer.restart_empty();
+            }
+            lag => {
+                self.is_lossy = true;
+                self.sequencer.fail_over(lag - 1);
+            }
+        }
+        // Those that are not cut go on with the one before for a while.
+        for site in 0..self.sites.len() {
+            if !self.random.one_in(4) {
+                self.sequencer
+                    .cut(self.sites[site].line, self.random.below(3));
+            }
+        }
+    }
+
+    /// Ends a node at once and starts it again, empty.
+    fn kill(&mut self, index: usize) {
+        let successor = self.start();
+        let dead = std::mem::replace(&mut self.sites[index], successor);
+        self.sequencer.cut(dead.line, self.random.below(3));
+        for client in &mut self.clients {
+            if client.home.as_ref().is_some_and(|(at, _)| *at == index) {
+                client.lose_connection();
+            }
+        }
+        for publisher in &mut self.publishers {
+            publisher.lose_node(dead.number);
+        }
+    }
+
+    fn publish(&mut self, site: usize) {
+        let Site { driver, number, .. } = &self.sites[site];
+        let channel = CHANNELS[self.random.below(CHANNELS.len())];
+        let publisher = self.random.below(PUBLISHERS);
+        let publisher = &mut self.publishers[publisher];
+        if publisher.is_idle() {
+            publisher.publish(*number, &driver.node, &self.random, channel);
+        }
+    }
+
+    /// Lets a client do something.
+    fn act(&mut self) {
+        let client = self.random.below(CLIENTS);
+        let channel = CHANNELS[self.random.below(CHANNELS.len())];
+        let client = &mut self.clients[client];
+        let Some((at, peer)) = &client.home else {
+            let node = self.random.below(self.sites.len());
+            let driver = &mut self.sites[node].driver;
+            let shard = self.random.below(driver.workers.len());
+            return client.connect(node, driver, shard);
+        };
+        let driver = &mut self.sites[*at].driver;
+        if self.random.one_in(12) {
+            driver.release(peer);
+            client.lose_connection();
+        } else if client.is_waiting(channel) {
+        } else if !client.is_subscribed(channel) {
+            let recovers = !self.random.one_in(5);
+            client.subscribe(driver, channel, recovers);
+        } else if self.random.one_in(5) {
+            client.unsubscribe(driver, channel);
+        }
+    }
+
+    /// Lets so many small things happen: on lines, in nodes.
+    fn work(&mut self, moves: usize) {
+        for _ in 0..moves {
+            let index = self.random.below(self.sites.len());
+            let site = &mut self.sites[index];
+            let shard = self.random.below(site.driver.workers.len());
+            match self.random.below(9) {
+                0..=1 => _ = self.sequencer.serve(site.line),
+                _ if site.is_suspended => {}
+                2 => _ = self.sequencer.answer(site.line),
+                3 => _ = self.sequencer.tell(site.line),
+                4 => site.driver.begin(shard),
+                5 => {
+                    let running = site.driver.workers[shard].running_count();
+                    site.driver.poll(shard, self.random.below(running.max(1)));
+                }
+                6..=7 => site.driver.deliver(shard),
+                _ => {
+                    site.driver.obey(shard);
+                    self.ask_publishers(index);
+                }
+            }
+        }
+    }
+
+    fn ask_publishers(&mut self, site: usize) {
+        let number = self.sites[site].number;
+        for publisher in &mut self.publishers {
+            self.acknowledged.extend(publisher.poll(number));
+        }
+    }
+
+    fn pass(&mut self, seconds: usize) {
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            self.sequencer.tick();
+            for site in &mut self.sites {
+                if !site.is_suspended {
+                    site.driver.tick();
+                }
+            }
+        }
+    }
+
+    /// Lets clients read.
+    fn listen(&mut self) {
+        self.judge.learn(&self.sequencer);
+        for client in &mut self.clients {
+            let Some((at, _)) = client.home else { continue };
+            let site = &mut self.sites[at];
+            if !site.is_suspended {
+                client.read(&mut site.driver, &self.judge, &mut self.heard);
+            }
+        }
+    }
+
+    /// Repairs everything that is broken and stays so.
+    pub(crate) fn heal(&mut self) {
+        for site in &mut self.sites {
+            site.is_suspended = false;
+            if !self.sequencer.is_sound(site.line) {
+                self.sequencer.cut(site.line, 0);
+                self.sequencer.connect(site.line);
+            }
+        }
+    }
+
+    /// Lets everything that can happen without time passing happen.
+    pub(crate) fn settle(&mut self) {
+        for round in 0..ROUNDS_MAX {
+            let mut is_quiet = true;
+            for index in 0..self.sites.len() {
+                let site = &mut self.sites[index];
+                is_quiet &= !self.sequencer.serve(site.line);
+                is_quiet &= !self.sequencer.tell(site.line);
+                is_quiet &= !self.sequencer.answer(site.line);
+                let st = site.driver.stir(); if round > 9990 && !st { for w in &mut site.driver.workers { w.pull(); eprintln!("site {index} line {} waiting {} running {} ", w.line.len(), w.waiting_count(), w.running_count()); } } is_quiet &= st;
+                self.ask_publishers(index);
+            }
+            let before = self.heard;
+            self.listen();
+            is_quiet &= before == self.heard;
+            if is_quiet {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// Has everybody who is away come back to where it was, and lets some seconds pass.
+    pub(crate) fn come_back(&mut self, seconds: usize) {
+        for client in &mut self.clients {
+            if client.home.is_none() {
+                let node = self.random.below(self.sites.len());
+                let driver = &mut self.sites[node].driver;
+                client.connect(node, driver, 0);
+            }
+        }
+        self.settle();
+        for client in &mut self.clients {
+            let Some((at, _)) = client.home else { continue };
+            let driver = &mut self.sites[at].driver;
+            for channel in CHANNELS {
+                if !client.is_subscribed(channel) && !client.is_waiting(channel) {
+                    client.subscribe(driver, channel, true);
+                }
+            }
+        }
+        self.settle();
+        self.pass(seconds);
+        self.settle();
+    }
+
+    /// Publishes once through each node in each channel.
+    pub(crate) fn publish_everywhere(&mut self) {
+        for channel in CHANNELS {
+            for site in 0..self.sites.len() {
+                let mut publisher = Publisher::new(1000 + self.acknowledged.len());
+                let Site { driver, number, .. } = &self.sites[site];
+                publisher.publish(*number, &driver.node, &self.random, channel);
+                self.publishers.push(publisher);
+                self.settle();
+            }
+        }
+    }
+}
