@@ -66,6 +66,8 @@ mod tls;
 pub mod transport;
 #[doc(hidden)]
 pub mod url;
+#[doc(hidden)]
+pub mod vitals;
 
 // Those whose types are in signatures here, so that applications need not find their versions.
 pub use actix_web;
@@ -77,6 +79,6 @@ pub use campanile_engine::node::{HistoryRequest, Node, PublishRequest, SessionHa
 pub use campanile_engine::shard::Target;
 pub use campanile_protocol as protocol;
 
-pub use config::Config;
+pub use config::{Change, Config};
 pub use handlers::Handlers;
-pub use server::{RunningServer, ServeError, Server};
+pub use server::{Reloaded, RunningServer, ServeError, Server};
