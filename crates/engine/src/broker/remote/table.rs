@@ -338,7 +338,9 @@ impl Place {
                 }
                 false
             }
-            other => other.is_some(),
+            // By an earlier life, whose last words came late, or by a later one than what answered:
+            // another answer will tell. There is no more to wait for, so that it is asked for once.
+            _ => self.unplaced.take().is_some(),
         }
     }
 }
