@@ -14,6 +14,8 @@ pub(crate) struct Place {
     pub(crate) offset: u64,
     pub(crate) is_subscribed: bool,
     pub(crate) standing: Standing,
+    /// The node that told it so.
+    node: usize,
 }
 
 /// What clients were told.
@@ -24,12 +26,16 @@ pub(crate) struct Heard {
     pub(crate) recoveries: usize,
     /// Recoveries that failed, and subscriptions and connections that ended for want of what is missing.
     pub(crate) losses: usize,
+    /// Losses that were not told, and could not be: see [`Client::excuse`].
+    pub(crate) excused: usize,
 }
 
 #[derive(Default)]
 pub(crate) struct Client {
     pub(crate) number: usize,
     pub(crate) home: Option<(usize, Peer)>,
+    /// Its node, which is another one when it was started again.
+    node: usize,
     /// Survives the connection.
     pub(crate) places: BTreeMap<&'static str, Place>,
     /// Subscribe commands without a reply yet, and whether they ask for recovery.
@@ -56,9 +62,11 @@ impl Client {
         }
     }
 
-    pub(crate) fn connect(&mut self, node: usize, driver: &mut Driver, shard: usize) {
+    /// Connects to a shard of the node with this number, which is found at `site`.
+    pub(crate) fn connect(&mut self, site: usize, node: usize, driver: &mut Driver, shard: usize) {
         let user = format!("user-{}", self.number);
-        self.home = Some((node, driver.connect(shard, &user)));
+        self.home = Some((site, driver.connect(shard, &user)));
+        self.node = node;
         self.next_id = 2;
     }
 
@@ -185,6 +193,7 @@ impl Client {
             assert_eq!(place.epoch, epoch, "{channel}: {result}");
             assert_eq!(place.offset, offset, "goes on where the client stood");
             place.is_subscribed = true;
+            self.excuse(channel, judge, heard);
             heard.recoveries += usize::from(publications.is_some());
         } else {
             assert_eq!(publications, None, "nothing is brought behind a loss");
@@ -197,12 +206,28 @@ impl Client {
                 offset,
                 is_subscribed,
                 standing,
+                node: self.node,
             };
             self.places.insert(channel, place);
         }
         for publication in publications.into_iter().flatten() {
             self.take(channel, publication, judge, heard);
         }
+    }
+
+    /// Lets go of what nobody can tell any more: a client that has something which the sequencer has
+    /// lost recovers at a node that never knew of it, once there is something else at its offset. Its
+    /// epoch and offset do not say which life of the sequencer told it. Whoever told it is another
+    /// node, or no more; who comes back to the same one is told.
+    fn excuse(&mut self, channel: &str, judge: &Judge, heard: &mut Heard) {
+        let place = self.places.get_mut(channel).expect("it was there before");
+        let Place { epoch, offset, .. } = place;
+        let possible = judge.standing(channel, epoch, *offset);
+        if place.node != self.node && !judge.is_in_stream(channel, &place.standing) {
+            heard.excused += usize::from(possible.len() > 1);
+            place.standing = possible;
+        }
+        place.node = self.node;
     }
 
     fn take(&mut self, channel: &str, publication: &Value, judge: &Judge, heard: &mut Heard) {
@@ -225,6 +250,6 @@ impl Client {
             !standing.is_empty(),
             "client {number} in {channel} at {place:?} is told {publication}, which is not what follows"
         );
-        (place.offset, place.standing) = (offset, standing);
+        (place.offset, place.standing, place.node) = (offset, standing, self.node);
     }
 }

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use campanile_engine::testkit::StubSequencer;
 use campanile_engine::testkit::sequencer::Stored;
+use campanile_engine::testkit::{StubSequencer, channel};
+
+use crate::world::CHANNELS;
 
 /// The log, by place in the stream.
 #[derive(Default)]
@@ -12,6 +14,8 @@ pub(crate) struct Judge {
     log: Vec<Stored>,
     /// By channel, epoch and offset: two lives may have given the same one to different publications.
     places: BTreeMap<(String, String, u64), Vec<usize>>,
+    /// What the present life has, by channel.
+    streams: BTreeMap<String, BTreeSet<Option<usize>>>,
 }
 
 /// The publications that may be the last one that somebody has, by their places in the log; `None`
@@ -31,6 +35,18 @@ impl Judge {
             self.places.entry(place).or_default().push(self.log.len());
             self.log.push(stored);
         }
+        for name in CHANNELS {
+            let (_, last) = sequencer.top(&channel(name)).unwrap_or_default();
+            let lineage = self.lineage(last).into_iter().map(Some);
+            self.streams
+                .insert(name.to_owned(), lineage.chain([None]).collect());
+        }
+    }
+
+    /// Whether one of these is in the present stream, or at its beginning.
+    pub(crate) fn is_in_stream(&self, channel: &str, standing: &Standing) -> bool {
+        let stream = self.streams.get(channel);
+        stream.is_some_and(|stream| !stream.is_disjoint(standing))
     }
 
     pub(crate) fn stored(&self, index: usize) -> &Stored {

@@ -145,6 +145,7 @@ fn whatever_happens_to_a_cluster_nobody_is_told_anything_untrue() {
         all.publications += heard.publications;
         all.recoveries += heard.recoveries;
         all.losses += heard.losses;
+        all.excused += heard.excused;
     }
     assert!(
         all.publications as u64 > 10 * seeds,
@@ -153,6 +154,10 @@ fn whatever_happens_to_a_cluster_nobody_is_told_anything_untrue() {
     assert!(
         all.recoveries as u64 > seeds,
         "storms reach recoveries: {all:?}"
+    );
+    assert!(
+        all.excused < all.recoveries / 20,
+        "they are the exception: {all:?}"
     );
     assert!(
         all.losses as u64 > seeds / 2,

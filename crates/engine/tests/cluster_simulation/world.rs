@@ -201,9 +201,9 @@ impl World {
         let client = &mut self.clients[client];
         let Some((at, peer)) = &client.home else {
             let node = self.random.below(self.sites.len());
-            let driver = &mut self.sites[node].driver;
+            let Site { driver, number, .. } = &mut self.sites[node];
             let shard = self.random.below(driver.workers.len());
-            return client.connect(node, driver, shard);
+            return client.connect(node, *number, driver, shard);
         };
         let driver = &mut self.sites[*at].driver;
         if self.random.one_in(12) {
@@ -312,8 +312,8 @@ impl World {
         for client in &mut self.clients {
             if client.home.is_none() {
                 let node = self.random.below(self.sites.len());
-                let driver = &mut self.sites[node].driver;
-                client.connect(node, driver, 0);
+                let Site { driver, number, .. } = &mut self.sites[node];
+                client.connect(node, *number, driver, 0);
             }
         }
         self.settle();
