@@ -19,6 +19,8 @@ const TRIES_MAX: u32 = 4;
 pub(crate) struct Publisher {
     number: usize,
     count: u64,
+    /// Whether everything it publishes is to be in the history.
+    is_thorough: bool,
     /// What is to be published.
     task: Option<Task>,
     /// At which node it is being tried.
@@ -50,6 +52,14 @@ impl Publisher {
         }
     }
 
+    /// One whose publications are all in the history.
+    pub(crate) fn thorough(number: usize) -> Self {
+        Self {
+            is_thorough: true,
+            ..Self::new(number)
+        }
+    }
+
     /// Whether it could try something now.
     pub(crate) const fn is_idle(&self) -> bool {
         self.under_way.is_none()
@@ -64,7 +74,7 @@ impl Publisher {
         channel: &'static str,
     ) {
         self.task.take_if(|task| task.tries >= TRIES_MAX);
-        let (number, count) = (self.number, &mut self.count);
+        let (number, count, is_thorough) = (self.number, &mut self.count, self.is_thorough);
         let task = self.task.get_or_insert_with(|| {
             *count += 1;
             let name = format!("{number}-{count}");
@@ -72,7 +82,7 @@ impl Publisher {
                 channel,
                 data: format!(r#"{{"name":"{name}"}}"#),
                 key: (!random.one_in(3)).then_some(name),
-                skips_history: random.one_in(8),
+                skips_history: !is_thorough && random.one_in(8),
                 tries: 0,
             }
         });

@@ -149,22 +149,32 @@ impl World {
     }
 
     fn begin_another_life(&mut self) {
-        match self.random.below(6) {
-            0 => self.sequencer.restart(),
+        // A second loss may bring an epoch back that the first had ended: nobody can tell then.
+        let kind = self.random.below(if self.is_lossy { 2 } else { 6 });
+        self.is_lossy |= kind > 0;
+        match kind {
+            // What is restarted is no more, and everybody notices.
+            0 => {
+                self.cut_lines(1);
+                self.sequencer.restart();
+            }
             1 => {
-                self.is_lossy = true;
+                self.cut_lines(1);
                 self.sequencer.restart_empty();
             }
+            // What is deposed goes on for a while for those who have not noticed.
             lag => {
-                self.is_lossy = true;
-                self.sequencer.fail_over(lag - 1);
+                self.sequencer.fail_over(lag - 2);
+                self.cut_lines(4);
             }
         }
-        // Those that are not cut go on with the one before for a while.
-        for site in 0..self.sites.len() {
-            if !self.random.one_in(4) {
-                self.sequencer
-                    .cut(self.sites[site].line, self.random.below(3));
+    }
+
+    /// Cuts the lines of all nodes but of one in so many; of all, if that is one.
+    fn cut_lines(&self, spared: usize) {
+        for site in &self.sites {
+            if spared == 1 || !self.random.one_in(spared) {
+                self.sequencer.cut(site.line, self.random.below(3));
             }
         }
     }
@@ -246,7 +256,16 @@ impl World {
     fn ask_publishers(&mut self, site: usize) {
         let number = self.sites[site].number;
         for publisher in &mut self.publishers {
-            self.acknowledged.extend(publisher.poll(number));
+            let a = publisher.poll(number);
+            if let Some(a) = &a
+                && std::env::var("TRACE").is_ok()
+            {
+                eprintln!(
+                    "ACK site {site} number {number} {} {:?}",
+                    a.data, a.published
+                );
+            }
+            self.acknowledged.extend(a);
         }
     }
 
@@ -335,7 +354,7 @@ impl World {
     pub(crate) fn publish_everywhere(&mut self) {
         for channel in CHANNELS {
             for site in 0..self.sites.len() {
-                let mut publisher = Publisher::new(1000 + self.acknowledged.len());
+                let mut publisher = Publisher::thorough(self.publishers.len());
                 let Site { driver, number, .. } = &self.sites[site];
                 publisher.publish(*number, &driver.node, &self.random, channel);
                 self.publishers.push(publisher);
