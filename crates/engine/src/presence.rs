@@ -51,6 +51,11 @@ pub trait Presence: Send + Sync + 'static {
         &'a self,
         channel: &'a ChannelName,
     ) -> BoxFuture<'a, Result<PresenceStats, BrokerError>>;
+
+    /// What is in the memory of this node and has to be told to others, if there is such.
+    fn here(&self) -> Option<&MemoryPresence> {
+        None
+    }
 }
 
 /// Locks that channels are spread over.
@@ -87,6 +92,29 @@ impl MemoryPresence {
         stripes
             .map(|stripe| stripe.lock().unwrap_or_else(PoisonError::into_inner))
             .all(|stripe| stripe.is_empty())
+    }
+
+    /// The sessions in a channel; `None` when there are more than `max`.
+    pub(crate) fn attendees(
+        &self,
+        channel: &ChannelName,
+        max: usize,
+    ) -> Option<Vec<Arc<ClientInfo>>> {
+        match self.stripe(channel).get(channel) {
+            None => Some(Vec::new()),
+            Some(attendees) if attendees.clients.len() > max => None,
+            Some(attendees) => Some(attendees.clients.values().cloned().collect()),
+        }
+    }
+
+    /// How many sessions are in a channel, and a number for each of their users: the same for the
+    /// same user on all nodes.
+    pub(crate) fn users(&self, channel: &ChannelName) -> (usize, Vec<u64>) {
+        let stripe = self.stripe(channel);
+        stripe.get(channel).map_or((0, Vec::new()), |attendees| {
+            let users = attendees.users.keys();
+            (attendees.clients.len(), users.map(fingerprint).collect())
+        })
     }
 
     fn stripe(&self, channel: &ChannelName) -> MutexGuard<'_, HashMap<ChannelName, Attendees>> {
@@ -131,13 +159,7 @@ impl Presence for MemoryPresence {
         channel: &'a ChannelName,
         max: usize,
     ) -> BoxFuture<'a, Result<Option<Vec<Arc<ClientInfo>>>, BrokerError>> {
-        Box::pin(async move {
-            Ok(match self.stripe(channel).get(channel) {
-                None => Some(Vec::new()),
-                Some(attendees) if attendees.clients.len() > max => None,
-                Some(attendees) => Some(attendees.clients.values().cloned().collect()),
-            })
-        })
+        Box::pin(async move { Ok(self.attendees(channel, max)) })
     }
 
     fn stats<'a>(
@@ -154,6 +176,15 @@ impl Presence for MemoryPresence {
                 }))
         })
     }
+}
+
+/// FNV-1a: part of what nodes of different versions tell each other, so no hasher of a library's. Two
+/// users with the same number count as one.
+fn fingerprint(user: &UserId) -> u64 {
+    let bytes = user.as_str().bytes();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 impl Attendees {

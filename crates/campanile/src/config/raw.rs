@@ -60,6 +60,7 @@ pub(super) struct Raw {
 pub(super) struct HttpServer {
     pub(super) address: String,
     pub(super) port: u16,
+    pub(super) trusted_proxies: Vec<String>,
     pub(super) workers: usize,
     pub(super) tls: Tls,
 }

@@ -23,6 +23,7 @@ use super::secret::Secret;
 use super::shutdown::Shutdown;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
+use crate::transport::Network;
 
 /// Everything that was configured.
 ///
@@ -100,6 +101,8 @@ pub struct HttpServer {
     pub listen: SocketAddr,
     /// Worker threads; 0 became the number of cores.
     pub workers: NonZeroUsize,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// `None` serves plain HTTP.
     pub tls: Option<Tls>,
 }

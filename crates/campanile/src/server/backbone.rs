@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
+use campanile_engine::cluster::{Cluster, NodeId};
+use campanile_engine::node::SurveyPresence;
 use campanile_engine::presence::{MemoryPresence, Presence};
+use campanile_engine::time::Clock;
 
-use super::ServeError;
 use super::store::{self, BrokerParts};
+use super::{MakeBus, ServeError};
 use crate::background::Background;
 use crate::config::{Disk, Engine};
 use crate::vitals::Vitals;
@@ -16,6 +19,8 @@ use crate::vitals::Vitals;
 pub(super) struct Backbone {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) presence: Arc<dyn Presence>,
+    /// The other nodes, if there may be any.
+    pub(super) cluster: Option<Arc<Cluster>>,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
     /// All of it that can tell how it is.
@@ -28,9 +33,28 @@ impl Backbone {
         Self {
             broker,
             presence: Arc::new(MemoryPresence::default()),
+            cluster: None,
             store: None,
             vitals: Vec::new(),
         }
+    }
+
+    /// The same with others over this bus, all of which are asked who is present.
+    pub(super) fn among_others(
+        self,
+        make: MakeBus,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ServeError> {
+        let id = NodeId::random();
+        let cluster = Cluster::new(id, clock, |ear| make(id, ear)).map_err(ServeError::Bus)?;
+        let mut vitals = self.vitals;
+        vitals.push(Arc::clone(&cluster) as _);
+        Ok(Self {
+            presence: Arc::new(SurveyPresence::new(Arc::clone(&cluster))),
+            cluster: Some(cluster),
+            vitals,
+            ..self
+        })
     }
 }
 

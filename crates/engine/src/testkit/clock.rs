@@ -38,6 +38,18 @@ impl ManualClock {
         self.millis.fetch_add(millis, Relaxed);
     }
 
+    /// What the wall clock told at the start, in Unix milliseconds.
+    #[must_use]
+    pub const fn at_start(&self) -> i64 {
+        self.unix_millis_at_start
+    }
+
+    /// How much time has passed.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.millis.load(Relaxed))
+    }
+
     /// The Unix second that is so many seconds away from now.
     #[must_use]
     pub fn unix_in(&self, seconds: i64) -> i64 {

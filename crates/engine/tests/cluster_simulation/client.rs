@@ -28,6 +28,8 @@ pub(crate) struct Heard {
     pub(crate) losses: usize,
     /// Losses that were not told, and could not be: see [`Client::excuse`].
     pub(crate) excused: usize,
+    /// Orders that were carried out.
+    pub(crate) orders: usize,
 }
 
 #[derive(Default)]
@@ -42,6 +44,10 @@ pub(crate) struct Client {
     asked: BTreeMap<u64, (&'static str, bool)>,
     leaving: BTreeMap<u64, &'static str>,
     next_id: u64,
+    /// Grows with each connection, and each subscription that ends.
+    pub(crate) session: u64,
+    /// Whether its node has let it in.
+    pub(crate) is_live: bool,
 }
 
 impl Client {
@@ -55,6 +61,8 @@ impl Client {
     /// The connection is gone, and everything that was under way with it.
     pub(crate) fn lose_connection(&mut self) {
         self.home = None;
+        self.is_live = false;
+        self.session += 1;
         self.asked.clear();
         self.leaving.clear();
         for place in self.places.values_mut() {
@@ -141,6 +149,7 @@ impl Client {
     }
 
     fn hear(&mut self, message: &Value, judge: &Judge, heard: &mut Heard) {
+        self.is_live |= message.get("connect").is_some();
         let id = message["id"].as_u64();
         if let Some(channel) = id.and_then(|id| self.leaving.remove(&id)) {
             assert!(message.get("unsubscribe").is_some(), "always succeeds");
@@ -170,6 +179,7 @@ impl Client {
     }
 
     fn leave(&mut self, channel: &'static str) {
+        self.session += 1;
         self.places
             .entry(channel)
             .and_modify(|place| place.is_subscribed = false);

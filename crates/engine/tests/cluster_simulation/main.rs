@@ -7,6 +7,7 @@
 
 mod client;
 mod judge;
+mod orders;
 mod publisher;
 mod world;
 
@@ -16,7 +17,7 @@ use campanile_engine::testkit::channel;
 use client::Heard;
 use world::{CHANNELS, World};
 
-const STEPS: usize = 250;
+const STEPS: usize = 500;
 const SEEDS: u64 = 200;
 
 /// How long it may take after everything is repaired until everybody is where the streams are: until
@@ -54,7 +55,10 @@ fn storm(seed: u64) -> Heard {
     world.publish_everywhere();
     converge(&mut world);
     assert_acknowledged(&world);
-    world.heard
+    Heard {
+        orders: world.obeyed,
+        ..world.heard
+    }
 }
 
 /// Lets time pass until all clients are at the tops of their channels.
@@ -146,14 +150,20 @@ fn whatever_happens_to_a_cluster_nobody_is_told_anything_untrue() {
         all.recoveries += heard.recoveries;
         all.losses += heard.losses;
         all.excused += heard.excused;
+        all.orders += heard.orders;
     }
+    println!("{all:?}");
     assert!(
         all.publications as u64 > 10 * seeds,
         "storms reach deliveries: {all:?}"
     );
     assert!(
-        all.recoveries as u64 > seeds,
+        all.recoveries as u64 > seeds / 2,
         "storms reach recoveries: {all:?}"
+    );
+    assert!(
+        all.orders as u64 > seeds / 4,
+        "storms reach orders: {all:?}"
     );
     assert!(
         all.excused < all.recoveries / 20,

@@ -7,11 +7,17 @@ use std::time::Duration;
 use campanile_engine::application::NoApplication;
 use campanile_engine::broker::RemoteBroker;
 use campanile_engine::channel::options::ChannelOptions;
+use campanile_engine::cluster::{Cluster, NodeId};
+use campanile_engine::limits::LEASE;
 use campanile_engine::testkit::sequencer::Silence;
-use campanile_engine::testkit::{Driver, ManualClock, Random, Setup, StubSequencer};
+use campanile_engine::testkit::{
+    Driver, ManualClock, Place, Random, Setup, StubBus, StubSequencer,
+};
+use campanile_engine::time::{Clock as _, Moment};
 
 use crate::client::{Client, Heard};
 use crate::judge::Judge;
+use crate::orders::{Deed, Order};
 use crate::publisher::{Acknowledged, Publisher};
 
 pub(crate) const CHANNELS: [&str; 2] = ["a", "b"];
@@ -29,20 +35,29 @@ pub(crate) struct Site {
     pub(crate) number: usize,
     /// Stopped, with everything that is in it.
     pub(crate) is_suspended: bool,
+    id: NodeId,
+    /// Since when it has been there for the others all the time.
+    reachable_since: Moment,
 }
 
 pub(crate) struct World {
     seed: u64,
     clock: Arc<ManualClock>,
+    bus: Arc<StubBus>,
     pub(crate) sequencer: Arc<StubSequencer>,
     options: ChannelOptions,
     pub(crate) sites: Vec<Site>,
     pub(crate) clients: Vec<Client>,
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) random: Random,
+    /// Of so many faults only one happens: some storms are milder.
+    calm: usize,
     pub(crate) judge: Judge,
     pub(crate) heard: Heard,
     pub(crate) acknowledged: Vec<Acknowledged>,
+    order: Option<Order>,
+    /// Orders of which it was seen that they were carried out.
+    pub(crate) obeyed: usize,
     next_site: usize,
     /// Whether the sequencer may have forgotten what it acknowledged.
     pub(crate) is_lossy: bool,
@@ -60,9 +75,16 @@ impl World {
             history_size: [2, 6, 1000][random.below(3)],
             ..Setup::default().options
         };
+        let bus = StubBus::new(Arc::clone(&clock), seed);
+        bus.delay(Duration::from_millis(700));
+        bus.lose_one_in(if random.one_in(2) { 50 } else { 0 });
+        bus.repeat_one_in(if random.one_in(2) { 50 } else { 0 });
+        let calm = [1, 2, 5][random.below(3)];
         let mut world = Self {
             seed,
+            calm,
             clock,
+            bus,
             sequencer,
             options,
             sites: Vec::new(),
@@ -72,6 +94,8 @@ impl World {
             judge: Judge::default(),
             heard: Heard::default(),
             acknowledged: Vec::new(),
+            order: None,
+            obeyed: 0,
             next_site: 0,
             is_lossy: false,
         };
@@ -92,11 +116,15 @@ impl World {
             ..Setup::default()
         };
         let mut line = 0;
+        let id = NodeId::from_random(self.random.bytes());
         let clock = Arc::clone(&self.clock);
+        let join = |ear| Ok::<_, Infallible>(self.bus.join(id, ear));
+        let Ok(cluster) = Cluster::new(id, clock.clone(), join);
+        let place = Some(Place { clock, cluster });
         let mut driver = Driver::over(
             setup,
             Arc::new(NoApplication),
-            clock,
+            place,
             |inboxes, _, clock| {
                 let broker = RemoteBroker::new(inboxes, clock, |hearing| {
                     let link = self.sequencer.link(hearing);
@@ -114,38 +142,42 @@ impl World {
             line,
             number: self.next_site,
             is_suspended: false,
+            id,
+            reachable_since: self.clock.now().moment,
         }
     }
 
     pub(crate) fn step(&mut self) {
         let site = self.random.below(self.sites.len());
-        let line = self.sites[site].line;
         match self.random.below(40) {
-            0..=4 => self.publish(site),
-            5..=12 => self.act(),
-            13..=29 => self.work(12),
-            30..=31 => self.pass(1 + self.random.below(7)),
-            32 if self.random.one_in(2) => self.sequencer.lose(line),
-            32 => self.sequencer.repeat(line),
-            33 => self.sequencer.cut(line, self.random.below(3)),
-            34..=35 => {
-                if !self.sequencer.is_connected(line) {
-                    self.sequencer.connect(line);
-                }
-            }
-            36 => {
-                let silence = [Silence::Heard, Silence::Both][self.random.below(2)];
-                self.sequencer.silence(line, silence);
-            }
-            37 if self.random.one_in(4) => self.begin_another_life(),
-            38 if self.random.one_in(3) => self.kill(site),
-            39 => {
-                let is_suspended = &mut self.sites[site].is_suspended;
-                *is_suspended = !*is_suspended && self.random.one_in(2);
-            }
-            _ => self.work(12),
+            0..=5 => self.publish(site),
+            6..=13 => self.act(),
+            14 => self.give_order(site),
+            15..=16 => self.pass(1 + self.random.below(7)),
+            17..=25 if self.random.one_in(self.calm) => self.befall(site),
+            _ => self.work(40),
         }
         self.listen();
+    }
+
+    /// Lets something happen to a node, its line, or what is at its other end.
+    fn befall(&mut self, site: usize) {
+        let line = self.sites[site].line;
+        match self.random.below(18) {
+            0..=1 => self.sequencer.lose(line),
+            2..=3 => self.sequencer.repeat(line),
+            4..=5 => self.sequencer.cut(line, self.random.below(3)),
+            6..=9 if !self.sequencer.is_connected(line) => self.sequencer.connect(line),
+            10 => self.sequencer.silence(line, Silence::Heard),
+            11 => self.sequencer.silence(line, Silence::Both),
+            12 => self.begin_another_life(),
+            13 => self.kill(site),
+            14..=16 => {
+                let is_suspended = !self.sites[site].is_suspended && self.random.one_in(2);
+                self.suspend(site, is_suspended);
+            }
+            _ => self.sequencer.connect(line),
+        }
     }
 
     fn begin_another_life(&mut self) {
@@ -184,6 +216,8 @@ impl World {
         let successor = self.start();
         let dead = std::mem::replace(&mut self.sites[index], successor);
         self.sequencer.cut(dead.line, self.random.below(3));
+        self.bus.leave(dead.id);
+        self.order.take_if(|order| order.node == dead.number);
         for client in &mut self.clients {
             if client.home.as_ref().is_some_and(|(at, _)| *at == index) {
                 client.lose_connection();
@@ -192,6 +226,63 @@ impl World {
         for publisher in &mut self.publishers {
             publisher.lose_node(dead.number);
         }
+    }
+
+    fn suspend(&mut self, index: usize, is_suspended: bool) {
+        let site = &mut self.sites[index];
+        if site.is_suspended != is_suspended {
+            site.is_suspended = is_suspended;
+            self.bus.hold(site.id, is_suspended);
+        }
+        site.reachable_since = self.clock.now().moment;
+    }
+
+    /// Has a user disconnected or unsubscribed, wherever it is.
+    fn give_order(&mut self, site: usize) {
+        let client = &self.clients[self.random.below(CLIENTS)];
+        let channel = CHANNELS[self.random.below(CHANNELS.len())];
+        let deed = [Deed::Disconnect, Deed::Unsubscribe(channel)][self.random.below(2)];
+        let is_there = match deed {
+            Deed::Disconnect => client.is_live,
+            Deed::Unsubscribe(channel) => client.is_subscribed(channel),
+        };
+        if is_there && self.order.is_none() && !self.sites[site].is_suspended {
+            let Site { driver, number, .. } = &self.sites[site];
+            let (now, to) = (self.clock.now().moment, (*number, Arc::clone(&driver.node)));
+            self.order = Some(Order::give(deed, client.number, client.session, now, to));
+        }
+    }
+
+    /// Sees whether an order was carried out, where it is said to be.
+    fn check_order(&mut self) {
+        let Some(order) = &mut self.order else { return };
+        let site = self.sites.iter().find(|site| site.number == order.node);
+        if site.is_none_or(|site| site.is_suspended) {
+            return;
+        }
+        let Some(is_done) = order.poll() else { return };
+        let Order {
+            deed,
+            client,
+            session,
+            at,
+            ..
+        } = self.order.take().expect("just seen");
+        let client = &self.clients[client];
+        if !is_done || client.session != session {
+            self.obeyed += usize::from(is_done);
+            return;
+        }
+        // Who was away for longer than a lease was asked by nobody, or knew of nobody to ask.
+        let is_reachable = |site: &Site| site.reachable_since + 2 * LEASE < at;
+        let home = client.home.as_ref().map(|(at, _)| &self.sites[*at]);
+        let is_excused =
+            !self.sites.iter().all(is_reachable) || home.is_none_or(|it| it.is_suspended);
+        assert!(
+            is_excused,
+            "{deed:?} is said to be done to {}",
+            client.number
+        );
     }
 
     fn publish(&mut self, site: usize) {
@@ -234,7 +325,7 @@ impl World {
             let index = self.random.below(self.sites.len());
             let site = &mut self.sites[index];
             let shard = self.random.below(site.driver.workers.len());
-            match self.random.below(9) {
+            match self.random.below(11) {
                 0..=1 => _ = self.sequencer.serve(site.line),
                 _ if site.is_suspended => {}
                 2 => _ = self.sequencer.answer(site.line),
@@ -245,8 +336,10 @@ impl World {
                     site.driver.poll(shard, self.random.below(running.max(1)));
                 }
                 6..=7 => site.driver.deliver(shard),
+                8 => site.driver.obey(shard),
+                9 => site.driver.attend(),
                 _ => {
-                    site.driver.obey(shard);
+                    self.bus.deliver();
                     self.ask_publishers(index);
                 }
             }
@@ -273,10 +366,15 @@ impl World {
         for _ in 0..seconds {
             self.clock.advance(Duration::from_secs(1));
             self.sequencer.tick();
-            for site in &mut self.sites {
-                if !site.is_suspended {
-                    site.driver.tick();
+            // Hellos come through whatever else waits, so that nobody is given up for nothing.
+            for _ in 0..2 {
+                self.bus.deliver();
+                for site in self.sites.iter_mut().filter(|site| !site.is_suspended) {
+                    site.driver.attend();
                 }
+            }
+            for site in self.sites.iter_mut().filter(|site| !site.is_suspended) {
+                site.driver.age();
             }
         }
     }
@@ -291,12 +389,14 @@ impl World {
                 client.read(&mut site.driver, &self.judge, &mut self.heard);
             }
         }
+        self.check_order();
     }
 
     /// Repairs everything that is broken and stays so.
     pub(crate) fn heal(&mut self) {
-        for site in &mut self.sites {
-            site.is_suspended = false;
+        for index in 0..self.sites.len() {
+            self.suspend(index, false);
+            let site = &self.sites[index];
             if !self.sequencer.is_sound(site.line) {
                 self.sequencer.cut(site.line, 0);
                 self.sequencer.connect(site.line);
@@ -307,13 +407,13 @@ impl World {
     /// Lets everything that can happen without time passing happen.
     pub(crate) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            let mut is_quiet = true;
+            let mut is_quiet = !self.bus.deliver();
             for index in 0..self.sites.len() {
                 let site = &mut self.sites[index];
                 is_quiet &= !self.sequencer.serve(site.line);
                 is_quiet &= !self.sequencer.tell(site.line);
                 is_quiet &= !self.sequencer.answer(site.line);
-                is_quiet &= site.driver.stir();
+                is_quiet &= !site.driver.step();
                 self.ask_publishers(index);
             }
             let before = self.heard;

@@ -73,6 +73,11 @@ const HTTP_SERVER: &[Setting] = &[
     ),
     Setting::new("port", Kind::Port, "8000", "TCP port to listen on."),
     Setting::count("workers", "0", "Worker threads; 0 for one per core.").ours(),
+    Setting::list(
+        "trusted_proxies",
+        "Addresses and networks whose X-Forwarded-For says where clients are, for handlers.",
+    )
+    .ours(),
 ];
 
 const TLS: &[Setting] = &[

@@ -225,7 +225,7 @@ impl State {
                 let accepted = self
                     .shard
                     .channels()
-                    .filter(|(name, _)| (filter.0)(name.as_str()));
+                    .filter(|(name, _)| filter.accepts(name.as_str()));
                 let channels = accepted.map(|(name, members)| (name.clone(), members));
                 let _ = done.send(channels.collect());
             }
