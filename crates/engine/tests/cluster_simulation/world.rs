@@ -8,6 +8,7 @@ use campanile_engine::application::NoApplication;
 use campanile_engine::broker::RemoteBroker;
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::cluster::{Cluster, NodeId};
+use campanile_engine::delivery::{Admission, Inboxes};
 use campanile_engine::limits::LEASE;
 use campanile_engine::testkit::sequencer::Silence;
 use campanile_engine::testkit::{
@@ -36,6 +37,9 @@ pub(crate) struct Site {
     /// Stopped, with everything that is in it.
     pub(crate) is_suspended: bool,
     id: NodeId,
+    inboxes: Inboxes,
+    /// All the room of its inboxes, while there is none for what is heard.
+    crowd: Option<Admission>,
     /// Since when it has been there for the others all the time.
     reachable_since: Moment,
 }
@@ -115,26 +119,22 @@ impl World {
             seed: self.seed + self.next_site as u64,
             ..Setup::default()
         };
-        let mut line = 0;
+        let (mut line, mut inboxes) = (0, None);
         let id = NodeId::from_random(self.random.bytes());
         let clock = Arc::clone(&self.clock);
         let join = |ear| Ok::<_, Infallible>(self.bus.join(id, ear));
         let Ok(cluster) = Cluster::new(id, clock.clone(), join);
         let place = Some(Place { clock, cluster });
-        let mut driver = Driver::over(
-            setup,
-            Arc::new(NoApplication),
-            place,
-            |inboxes, _, clock| {
-                let broker = RemoteBroker::new(inboxes, clock, |hearing| {
-                    let link = self.sequencer.link(hearing);
-                    line = link.line();
-                    Ok::<_, Infallible>(link)
-                });
-                let Ok(broker) = broker;
-                Arc::new(broker)
-            },
-        );
+        let mut driver = Driver::over(setup, Arc::new(NoApplication), place, |ways, _, clock| {
+            inboxes = Some(ways.clone());
+            let broker = RemoteBroker::new(ways, clock, |hearing| {
+                let link = self.sequencer.link(hearing);
+                line = link.line();
+                Ok::<_, Infallible>(link)
+            });
+            let Ok(broker) = broker;
+            Arc::new(broker)
+        });
         driver.manual = true;
         self.next_site += 1;
         Site {
@@ -143,6 +143,8 @@ impl World {
             number: self.next_site,
             is_suspended: false,
             id,
+            inboxes: inboxes.expect("just made"),
+            crowd: None,
             reachable_since: self.clock.now().moment,
         }
     }
@@ -163,7 +165,7 @@ impl World {
     /// Lets something happen to a node, its line, or what is at its other end.
     fn befall(&mut self, site: usize) {
         let line = self.sites[site].line;
-        match self.random.below(18) {
+        match self.random.below(20) {
             0..=1 => self.sequencer.lose(line),
             2..=3 => self.sequencer.repeat(line),
             4..=5 => self.sequencer.cut(line, self.random.below(3)),
@@ -175,6 +177,11 @@ impl World {
             14..=16 => {
                 let is_suspended = !self.sites[site].is_suspended && self.random.one_in(2);
                 self.suspend(site, is_suspended);
+            }
+            17..=18 => {
+                let site = &mut self.sites[site];
+                let room = site.inboxes.try_admit(usize::MAX / 2);
+                site.crowd = room.filter(|_| site.crowd.is_none());
             }
             _ => self.sequencer.connect(line),
         }
@@ -396,7 +403,8 @@ impl World {
     pub(crate) fn heal(&mut self) {
         for index in 0..self.sites.len() {
             self.suspend(index, false);
-            let site = &self.sites[index];
+            let site = &mut self.sites[index];
+            site.crowd = None;
             if !self.sequencer.is_sound(site.line) {
                 self.sequencer.cut(site.line, 0);
                 self.sequencer.connect(site.line);
