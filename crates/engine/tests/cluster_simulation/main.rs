@@ -20,9 +20,13 @@ use world::{CHANNELS, World};
 const STEPS: usize = 500;
 const SEEDS: u64 = 200;
 
-/// How long it may take after everything is repaired until everybody is where the streams are: until
-/// a quiet channel is looked at, and once more for who has to come back then.
-const CONVERGENCE_SECONDS: usize = 2 * (40 + 25 + 1) + 20;
+/// How long it may take until everybody is where the streams are, once it shows that something is
+/// missing: until the next look at what had no room, and until clients have come back.
+const REPAIR_SECONDS: usize = 15;
+
+/// How long, when nothing shows it: until a quiet channel is looked at, and again for who had to come
+/// back then.
+const NOTICE_SECONDS: usize = 2 * (40 + 25 + 1) + REPAIR_SECONDS;
 const ROUND_SECONDS: usize = 5;
 
 /// Names the seed of a storm that panics.
@@ -50,10 +54,20 @@ fn storm(seed: u64) -> Heard {
         world.step();
     }
     world.heal();
-    converge(&mut world);
+    // That a node has ended an epoch, since what it knew was lost, shows the others nothing yet.
+    let seconds = if world.is_lossy {
+        NOTICE_SECONDS
+    } else {
+        REPAIR_SECONDS
+    };
+    converge(&mut world, seconds);
     // Every node says what it knows of every stream.
     world.publish_everywhere();
-    converge(&mut world);
+    converge(&mut world, REPAIR_SECONDS);
+    world.crowd();
+    converge(&mut world, REPAIR_SECONDS);
+    world.lose_the_last();
+    converge(&mut world, NOTICE_SECONDS);
     assert_acknowledged(&world);
     Heard {
         orders: world.obeyed,
@@ -62,8 +76,8 @@ fn storm(seed: u64) -> Heard {
 }
 
 /// Lets time pass until all clients are at the tops of their channels.
-fn converge(world: &mut World) {
-    for _ in 0..CONVERGENCE_SECONDS / ROUND_SECONDS {
+fn converge(world: &mut World, seconds: usize) {
+    for _ in 0..seconds / ROUND_SECONDS {
         world.come_back(ROUND_SECONDS);
         if lagging(world).is_none() {
             return;

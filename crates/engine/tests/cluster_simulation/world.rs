@@ -405,10 +405,9 @@ impl World {
             self.suspend(index, false);
             let site = &mut self.sites[index];
             site.crowd = None;
-            if !self.sequencer.is_sound(site.line) {
-                self.sequencer.cut(site.line, 0);
-                self.sequencer.connect(site.line);
-            }
+            // Also those that are sound: what they lost on the way shows at once then.
+            self.sequencer.cut(site.line, 0);
+            self.sequencer.connect(site.line);
         }
     }
 
@@ -458,16 +457,48 @@ impl World {
         self.settle();
     }
 
+    /// Has a node hear something when it has no room for it.
+    pub(crate) fn crowd(&mut self) {
+        self.settle();
+        let site = self.random.below(self.sites.len());
+        let site = &mut self.sites[site];
+        site.crowd = site.inboxes.try_admit(usize::MAX / 2);
+        self.publish_everywhere();
+        for site in &mut self.sites {
+            site.crowd = None;
+        }
+    }
+
+    /// Publishes once more in each channel, and loses it on the way to some nodes.
+    pub(crate) fn lose_the_last(&mut self) {
+        for channel in CHANNELS {
+            let site = self.random.below(self.sites.len());
+            self.publish_once(site, channel);
+            while self.sequencer.serve(self.sites[site].line) {}
+            for site in &self.sites {
+                if self.random.one_in(2) {
+                    self.sequencer.lose(site.line);
+                }
+            }
+        }
+    }
+
     /// Publishes once through each node in each channel.
     pub(crate) fn publish_everywhere(&mut self) {
         for channel in CHANNELS {
             for site in 0..self.sites.len() {
-                let mut publisher = Publisher::thorough(self.publishers.len());
-                let Site { driver, number, .. } = &self.sites[site];
-                publisher.publish(*number, &driver.node, &self.random, channel);
-                self.publishers.push(publisher);
+                self.publish_once(site, channel);
                 self.settle();
             }
         }
+    }
+
+    fn publish_once(&mut self, site: usize, channel: &'static str) {
+        let mut publisher = Publisher::thorough(self.publishers.len());
+        let Site { driver, number, .. } = &self.sites[site];
+        publisher.publish(*number, &driver.node, &self.random, channel);
+        // It begins at its first poll.
+        self.acknowledged.extend(publisher.poll(*number));
+        self.publishers.push(publisher);
     }
 }
