@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::support::API_KEY;
 use crate::support::client::{Client, WEBSOCKET};
+use crate::support::embedded::Embedded;
 use crate::support::http::{self, Upgrade};
 use crate::support::server::{Home, Server, Setup};
 
@@ -123,6 +124,17 @@ fn who_asks_how_far_a_drain_has_come_orders_none() {
     client.subscribe("news");
     assert_eq!(server.get("/ready").status, 200);
     server.stop();
+}
+
+/// Its place was given to it before the doors were shut.
+#[test]
+fn who_comes_when_the_last_has_left_is_sent_away_too() {
+    let server = Embedded::start(json!({}), |server| server);
+    server.wait_for(server.node().drain(Duration::ZERO));
+    server.wait_for(server.node().report());
+    // For the drain to find nobody.
+    Client::upgrade(server.tcp(), &Upgrade::new(WEBSOCKET).bytes()).expect_close(3001);
+    Client::upgrade(server.tcp(), &Upgrade::new(WEBSOCKET).bytes()).expect_close(3001);
 }
 
 #[test]
