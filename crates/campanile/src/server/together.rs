@@ -63,6 +63,15 @@ impl Together {
     }
 }
 
+impl Drop for Together {
+    fn drop(&mut self) {
+        // Whoever asks the others something later, or does now, must not wait for ever.
+        if let Some(cluster) = self.node.cluster() {
+            cluster.end();
+        }
+    }
+}
+
 fn ticks() -> tokio::time::Interval {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
