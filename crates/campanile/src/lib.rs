@@ -58,6 +58,9 @@ pub mod bench;
 pub mod cli;
 #[doc(hidden)]
 pub mod metrics;
+#[cfg(feature = "nats")]
+#[doc(hidden)]
+pub mod nats;
 #[doc(hidden)]
 pub mod operations;
 mod overrides;

@@ -3,11 +3,13 @@
 //! Everything found is told with the place of the setting to change.
 
 mod engine;
+mod nats;
 mod origins;
 mod paths;
 mod pem;
 mod proxies;
 mod proxy;
+mod redis;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -117,7 +117,7 @@ pub struct Tls {
 }
 
 /// Where a PEM text is. A path is read at each use, so that a renewed certificate is found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PemSource {
     /// The text itself.
     Text(Secret),

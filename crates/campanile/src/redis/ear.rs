@@ -29,6 +29,8 @@ pub(super) enum Order {
     Listen(ChannelName, oneshot::Sender<Result<(), Failure>>),
     /// Not to any more.
     Ignore(ChannelName),
+    /// To listen to this name, too.
+    Attend(String),
     /// To listen again to these, which it may have lost.
     Resume(Vec<ChannelName>),
 }
@@ -203,11 +205,11 @@ impl Ear {
         if verb == Verb::Subscribe || !self.listener.is_sharded() {
             return Err(Loss::Unreadable);
         }
-        if self.probe.is_of(name) {
-            return Err(Loss::Elsewhere("the slot of its probe has moved"));
+        if self.listener.lose(name) {
+            Ok(())
+        } else {
+            Err(Loss::Elsewhere("a slot has moved"))
         }
-        self.listener.lose(name);
-        Ok(())
     }
 
     /// The server refused a command.
@@ -226,7 +228,9 @@ impl Ear {
                 Some(waiting) => {
                     let _ = waiting.send(Err(failure.clone()));
                 }
-                None if sent.verb == Verb::Subscribe => self.listener.lose(name.as_bytes()),
+                None if sent.verb == Verb::Subscribe && !self.listener.lose(name.as_bytes()) => {
+                    return Err(Loss::Elsewhere("a subscription was refused"));
+                }
                 None => {}
             }
         }
@@ -262,6 +266,7 @@ impl Talk for Ear {
                     self.unwanted.insert(channel);
                 }
             }
+            Order::Attend(name) => self.taken.push((Verb::Subscribe, (name, None))),
             Order::Resume(channels) => self.rest.extend(channels),
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use campanile_engine::broker::remote::Hearing;
 use campanile_engine::channel::ChannelName;
+use campanile_engine::cluster::ClusterEar;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
@@ -33,6 +34,8 @@ const SETTLING: Duration = Duration::from_millis(50);
 pub(super) struct Listener {
     redis: Redis,
     hearing: Hearing,
+    /// Names that are heard for something else, and for what.
+    fixed: RwLock<Vec<(String, ClusterEar)>>,
     /// Takes the names of channels that are not listened to any more where they were.
     lost: mpsc::UnboundedSender<String>,
     pub(super) counts: Counts,
@@ -67,6 +70,11 @@ impl Listener {
         self.counts.heard.fetch_add(1, Relaxed);
         let name = std::str::from_utf8(name).ok();
         let channel = name.and_then(|name| names::channel(self.redis.prefix(), CHANNEL, name));
+        if channel.is_none()
+            && let Some(ear) = self.attending(name)
+        {
+            return ear.hear(payload);
+        }
         match (channel, codec::decode_message(payload)) {
             (Some(channel), Ok((event, generation))) => {
                 self.hearing.heard(&channel, event, generation);
@@ -77,14 +85,25 @@ impl Listener {
         }
     }
 
-    /// A channel is not listened to any more where it was.
-    pub(super) fn lose(&self, name: &[u8]) {
+    fn attending(&self, name: Option<&str>) -> Option<ClusterEar> {
+        let fixed = read(&self.fixed);
+        let mut fixed = fixed.iter().filter(|(own, _)| Some(&**own) == name);
+        fixed.next().map(|(_, ear)| ear.clone())
+    }
+
+    /// The fixed names that `is_here` says are here.
+    fn fixed(&self, is_here: impl Fn(&[u8]) -> bool) -> Vec<String> {
+        let fixed = read(&self.fixed);
+        let names = fixed.iter().map(|(name, _)| name.clone());
+        names.filter(|name| is_here(name.as_bytes())).collect()
+    }
+
+    /// What had this name is not listened to any more where it was; `false` when it is no channel.
+    pub(super) fn lose(&self, name: &[u8]) -> bool {
         let name = std::str::from_utf8(name).ok();
         let channel = name.and_then(|name| names::channel(self.redis.prefix(), CHANNEL, name));
-        if let Some(channel) = channel {
-            // As many as there are channels. Ends with the ears only.
-            let _ = self.lost.send(channel.into_owned());
-        }
+        // As many wait as there are channels. Nobody takes them at the end only.
+        channel.is_some_and(|channel| self.lost.send(channel.into_owned()).is_ok())
     }
 
     /// These are listened to again.
@@ -135,6 +154,7 @@ impl Ears {
             listener: Arc::new(Listener {
                 redis: redis.clone(),
                 hearing,
+                fixed: RwLock::default(),
                 lost,
                 counts: Counts::default(),
             }),
@@ -148,6 +168,17 @@ impl Ears {
         Self {
             shared,
             _following: following,
+        }
+    }
+
+    /// Has what comes under this name brought to `ear`, for ever.
+    pub(super) fn attend(&self, name: String, ear: ClusterEar) {
+        let listener = &self.shared.listener;
+        write(&listener.fixed).push((name.clone(), ear));
+        // An ear without a line begins with it.
+        let lane = self.shared.redis.lane_of(name.as_bytes()).ok();
+        if let Some(orders) = lane.and_then(|lane| self.shared.orders_to(&lane.address)) {
+            let _ = orders.send(Order::Attend(name));
         }
     }
 
@@ -208,16 +239,12 @@ impl Shared {
         told.await.unwrap_or(Err(Failure::Unreachable))
     }
 
-    /// The channels that are wanted and in `slots`.
-    fn wanted(&self, slots: &HashSet<u16>) -> Vec<ChannelName> {
+    /// The channels that are wanted and in `slots`, and what is attended there beside them.
+    fn wanted(&self, slots: &HashSet<u16>) -> (Vec<String>, Vec<ChannelName>) {
+        let is_here = |name: &[u8]| !self.redis.is_cluster() || slots.contains(&slot(name));
         let mut wanted = self.listener.hearing.wanted();
-        if self.redis.is_cluster() {
-            wanted.retain(|channel| {
-                let name = self.listener.name(channel);
-                slots.contains(&slot(name.as_bytes()))
-            });
-        }
-        wanted
+        wanted.retain(|channel| is_here(self.listener.name(channel).as_bytes()));
+        (self.listener.fixed(is_here), wanted)
     }
 }
 
@@ -238,7 +265,11 @@ async fn follow(shared: Arc<Shared>) {
                 if let Some(orders) = shared.orders_to(&address)
                     && !gained.is_empty()
                 {
-                    let _ = orders.send(Order::Resume(shared.wanted(&gained)));
+                    let (fixed, wanted) = shared.wanted(&gained);
+                    let _ = orders.send(Order::Resume(wanted));
+                    for name in fixed {
+                        let _ = orders.send(Order::Attend(name));
+                    }
                 }
             } else {
                 let place = open(&shared, lane);
@@ -324,12 +355,11 @@ async fn serve(shared: &Shared, lane: &Arc<Lane>, state: &State, mut line: Line)
     // First: who comes after the list below was made is listened to by order.
     *lock(&state.orders) = Some(sender);
     let slots = shared.redis.slots_of(&lane.address);
-    let wanted = shared.wanted(&slots);
+    let begin = shared.wanted(&slots);
     let name = shared.redis.probe_name(&slots);
     let way = (Arc::clone(lane), shared.redis.publish_verb());
     let times = (settings.probe_interval, settings.io_timeout);
     let probe = Probe::new(name, way, times, Arc::clone(&state.proof));
-    let begin = (Vec::new(), wanted);
     let listener = Arc::clone(&shared.listener);
     let mut ear = Ear::new(listener, probe, begin, settings.io_timeout);
     let patience = settings.io_timeout.min(settings.probe_interval);

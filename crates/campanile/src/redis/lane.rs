@@ -12,7 +12,7 @@ use super::asking::{Asking, Request};
 use super::backoff::Backoff;
 use super::dial::{Address, DialError, Dialled, dial};
 use super::failure::Failure;
-use super::line::Line;
+use super::line::{Line, Loss};
 use super::reply::Reply;
 use super::{Settings, Trouble};
 use crate::background::{Running, Spawner};
@@ -46,9 +46,10 @@ struct State {
 }
 
 impl Lane {
-    /// The lane to `address`; `trouble` is told whenever it may be that somebody else is primary.
+    /// The lane to `address`, where everything is answered only when so many replicas have it;
+    /// `trouble` is told whenever it may be that somebody else is primary.
     pub(super) fn open(
-        address: Address,
+        (address, replicas): (Address, Option<(u32, Duration)>),
         settings: &Arc<Settings>,
         trouble: &Trouble,
         spawner: &Spawner,
@@ -61,7 +62,7 @@ impl Lane {
             reconnects: AtomicU64::new(0),
         });
         let keeping = keep(
-            address.clone(),
+            (address.clone(), replicas),
             Arc::clone(settings),
             trouble.clone(),
             Arc::clone(&state),
@@ -121,7 +122,12 @@ impl Lane {
     }
 }
 
-async fn keep(address: Address, settings: Arc<Settings>, trouble: Trouble, state: Arc<State>) {
+async fn keep(
+    (address, replicas): (Address, Option<(u32, Duration)>),
+    settings: Arc<Settings>,
+    trouble: Trouble,
+    state: Arc<State>,
+) {
     let mut backoff = Backoff::default();
     let mut is_first = true;
     loop {
@@ -133,7 +139,9 @@ async fn keep(address: Address, settings: Arc<Settings>, trouble: Trouble, state
                 tracing::info!(%address, "connected to redis");
                 *lock(&state.trouble) = None;
                 let began = tokio::time::Instant::now();
-                serve(&address, dialled, &settings, &state).await;
+                let asking = Asking::new(settings.io_timeout, replicas);
+                let loss = serve(dialled, asking, &state).await;
+                tracing::warn!(%address, "lost redis: {loss}");
                 if began.elapsed() >= STEADY {
                     backoff.reset();
                 }
@@ -158,19 +166,17 @@ impl State {
 }
 
 /// Carries requests until the line ends.
-async fn serve(address: &Address, dialled: Dialled, settings: &Settings, state: &State) {
+async fn serve(dialled: Dialled, mut asking: Asking, state: &State) -> Loss {
     let (sender, mut requests) = mpsc::unbounded_channel();
-    let mut asking = Asking::new(settings.io_timeout);
     *lock(&state.line) = Some(sender);
     state.is_up.store(true, Relaxed);
     let mut line = Line::new(dialled.into_stream());
-    let loss = line
-        .carry(&mut requests, &mut asking, settings.io_timeout)
-        .await;
+    let patience = asking.patience();
+    let loss = line.carry(&mut requests, &mut asking, patience).await;
     state.is_up.store(false, Relaxed);
     *lock(&state.line) = None;
     asking.end(&mut requests);
-    tracing::warn!(%address, "lost redis: {loss}");
+    loss
 }
 
 /// Connects to a primary.

@@ -108,7 +108,7 @@ impl RedisLink {
             outcomes.as_bytes(),
             ages.as_bytes(),
         ];
-        let reply = self.redis.run(&PUBLISH, &keys, &arguments).await?;
+        let reply = self.redis.run_safely(&PUBLISH, &keys, &arguments).await?;
         accepted(&reply).ok_or(Failure::Nonsense)?
     }
 

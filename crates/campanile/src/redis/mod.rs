@@ -24,6 +24,7 @@
 
 mod asking;
 mod backoff;
+mod bus;
 mod codec;
 mod command;
 mod dial;
@@ -37,6 +38,7 @@ mod names;
 pub(crate) mod presence;
 mod probe;
 mod reply;
+mod settings;
 mod slots;
 mod topology;
 mod vitals;
@@ -55,8 +57,10 @@ use self::lane::Lane;
 use self::topology::Topology;
 use crate::background::{Running, Spawner};
 
+pub use self::bus::RedisBus;
 pub use self::dial::{Access, Address};
 pub use self::link::RedisLink;
+pub use self::settings::{Settings, SettingsFault};
 pub use self::topology::Servers;
 
 pub(crate) use self::command::{Script, command};
@@ -69,23 +73,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Tries of one request that is told to go elsewhere, or to come again.
 const TRIES_MAX: u32 = 8;
-
-/// What is configured.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where.
-    pub servers: Servers,
-    /// How they are spoken to.
-    pub access: Access,
-    /// What the names of all keys and channels begin with.
-    pub prefix: String,
-    /// How long it may take until there is a line.
-    pub connect_timeout: Duration,
-    /// How long an answer may take.
-    pub io_timeout: Duration,
-    /// Between two proofs that messages arrive.
-    pub probe_interval: Duration,
-}
 
 /// The way to Redis. Cheap to clone.
 #[derive(Clone)]
@@ -105,12 +92,24 @@ struct Core {
     id: String,
 }
 
+/// Who must have what was done before it is answered.
+#[derive(Clone, Copy)]
+enum Safety {
+    /// Whoever did it.
+    Primary,
+    /// As many others as are configured, too.
+    Replicas,
+}
+
 /// Who has what, and a lane to each.
 #[derive(Default)]
 struct Map {
     topology: Topology,
     /// In the topology's order.
     lanes: Vec<Arc<Lane>>,
+    /// Likewise, for what replicas must have before it is answered: whatever comes behind it on the
+    /// same line waits for them too. Empty where nothing must.
+    safe_lanes: Vec<Arc<Lane>>,
     /// The lane of each slot; empty until anybody is known.
     slots: Box<[Option<u16>]>,
     /// Why nobody is known.
@@ -168,15 +167,38 @@ impl Redis {
         keys: &[&[u8]],
         arguments: &[&[u8]],
     ) -> Result<Reply, Failure> {
+        self.run_on(script, keys, arguments, Safety::Primary).await
+    }
+
+    /// Runs a script, and answers when as many replicas have what it did as are configured.
+    ///
+    /// # Errors
+    /// See [`Failure`]. If there are not as many in time, [`Failure::Unanswered`].
+    pub(crate) async fn run_safely(
+        &self,
+        script: &'static Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+    ) -> Result<Reply, Failure> {
+        self.run_on(script, keys, arguments, Safety::Replicas).await
+    }
+
+    async fn run_on(
+        &self,
+        script: &'static Script,
+        keys: &[&[u8]],
+        arguments: &[&[u8]],
+        safety: Safety,
+    ) -> Result<Reply, Failure> {
         let slot = self.slot(keys.first().copied().unwrap_or_default());
-        let lane = self.lane(slot)?;
+        let lane = self.lane(slot, safety)?;
         let reply = lane.ask(script.call(true, keys, arguments)).await?;
         match Redirection::of(&reply) {
             None => accept(reply),
             Some(hint) => {
                 // With its text: it may be unknown there too.
                 let text = script.call(false, keys, arguments);
-                self.follow(slot, lane, text, hint).await
+                self.follow((slot, safety), lane, text, hint).await
             }
         }
     }
@@ -187,12 +209,12 @@ impl Redis {
     /// See [`Failure`].
     pub(crate) async fn ask(&self, parts: &[&[u8]]) -> Result<Reply, Failure> {
         let slot = self.slot(parts.get(1).copied().unwrap_or_default());
-        let lane = self.lane(slot)?;
+        let lane = self.lane(slot, Safety::Primary)?;
         let text = command(parts);
         let reply = lane.ask(text.clone()).await?;
         match Redirection::of(&reply) {
             None => accept(reply),
-            Some(hint) => self.follow(slot, lane, text, hint).await,
+            Some(hint) => self.follow((slot, Safety::Primary), lane, text, hint).await,
         }
     }
 
@@ -258,7 +280,8 @@ impl Redis {
             let why = map.unknown.as_deref().unwrap_or("not found yet");
             return Some(format!("redis cannot be found: {why}"));
         }
-        let lane = map.lanes.iter().find(|lane| !lane.is_up())?;
+        let mut lanes = map.lanes.iter().chain(&map.safe_lanes);
+        let lane = lanes.find(|lane| !lane.is_up())?;
         let why = lane
             .trouble()
             .unwrap_or_else(|| "connection lost".to_owned());
@@ -286,7 +309,7 @@ impl Redis {
     }
 
     fn lane_of(&self, key: &[u8]) -> Result<Arc<Lane>, Failure> {
-        self.lane(self.slot(key))
+        self.lane(self.slot(key), Safety::Primary)
     }
 
     fn slot(&self, key: &[u8]) -> u16 {
@@ -297,12 +320,17 @@ impl Redis {
         }
     }
 
-    fn lane(&self, slot: u16) -> Result<Arc<Lane>, Failure> {
-        self.map().lane(slot).ok_or(Failure::Unreachable)
+    fn lane(&self, slot: u16, safety: Safety) -> Result<Arc<Lane>, Failure> {
+        self.map().lane(slot, safety).ok_or(Failure::Unreachable)
     }
 
     fn lanes(&self) -> Vec<Arc<Lane>> {
-        self.map().lanes.clone()
+        let map = self.map();
+        map.lanes
+            .iter()
+            .chain(&map.safe_lanes)
+            .map(Arc::clone)
+            .collect()
     }
 
     fn map(&self) -> Arc<Map> {
@@ -313,20 +341,20 @@ impl Redis {
     /// done.
     async fn follow(
         &self,
-        slot: u16,
+        to: (u16, Safety),
         lane: Arc<Lane>,
         text: Bytes,
         hint: Redirection,
     ) -> Result<Reply, Failure> {
         let redis = self.clone();
-        let following = async move { redis.follow_there(slot, lane, text, hint).await };
+        let following = async move { redis.follow_there(to, lane, text, hint).await };
         let following = self.0.spawner.spawn(following);
         following.await.unwrap_or(Err(Failure::Unanswered))
     }
 
     async fn follow_there(
         &self,
-        slot: u16,
+        (slot, safety): (u16, Safety),
         mut lane: Arc<Lane>,
         text: Bytes,
         mut hint: Redirection,
@@ -340,7 +368,7 @@ impl Redis {
                 Redirection::Unknown => {}
                 Redirection::Ask(address) => {
                     let there = Address::parse(address);
-                    let there = there.and_then(|address| self.map().lane_to(&address));
+                    let there = there.and_then(|address| self.map().lane_to(&address, safety));
                     lane = there.ok_or(Failure::Unreachable)?;
                     is_asking = true;
                 }
@@ -348,7 +376,7 @@ impl Redis {
                     changes.mark_unchanged();
                     self.0.trouble.tell();
                     let _ = timeout(backoff.next(), changes.changed()).await;
-                    lane = self.lane(slot)?;
+                    lane = self.lane(slot, safety)?;
                 }
             }
             if Instant::now() >= deadline {
@@ -427,20 +455,35 @@ impl Core {
         }
         let primaries = topology.primaries();
         tracing::info!(?primaries, "redis is here");
-        let lanes = primaries.into_iter().map(|primary| {
-            before.lane_to(&primary).unwrap_or_else(|| {
-                let lane = Lane::open(primary, &self.settings, &self.trouble, &self.spawner);
-                Arc::new(lane)
-            })
-        });
-        let map = Map::new(lanes.collect(), topology);
+        let lanes = |safety: Safety, replicas| {
+            let open = |primary: &Address| {
+                let known = before.lane_to(primary, safety);
+                known.unwrap_or_else(|| Arc::new(self.open(primary, replicas)))
+            };
+            primaries.iter().map(open).collect()
+        };
+        let safe_lanes = match self.settings.replicas {
+            None => Vec::new(),
+            replicas => lanes(Safety::Replicas, replicas),
+        };
+        let map = Map::new(lanes(Safety::Primary, None), safe_lanes, topology);
         *write(&self.map) = Arc::new(map);
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn open(&self, primary: &Address, replicas: Option<(u32, Duration)>) -> Lane {
+        let primary = primary.clone();
+        Lane::open(
+            (primary, replicas),
+            &self.settings,
+            &self.trouble,
+            &self.spawner,
+        )
     }
 }
 
 impl Map {
-    fn new(lanes: Vec<Arc<Lane>>, topology: Topology) -> Self {
+    fn new(lanes: Vec<Arc<Lane>>, safe_lanes: Vec<Arc<Lane>>, topology: Topology) -> Self {
         let mut slots = vec![None; usize::from(slots::SLOTS)].into_boxed_slice();
         for (index, shard) in topology.shards.iter().enumerate() {
             let index = u16::try_from(index).ok();
@@ -454,6 +497,7 @@ impl Map {
         Self {
             topology,
             lanes,
+            safe_lanes,
             slots,
             unknown: None,
         }
@@ -463,19 +507,27 @@ impl Map {
         Self {
             topology: self.topology.clone(),
             lanes: self.lanes.clone(),
+            safe_lanes: self.safe_lanes.clone(),
             slots: self.slots.clone(),
             unknown,
         }
     }
 
-    fn lane(&self, slot: u16) -> Option<Arc<Lane>> {
+    fn lane(&self, slot: u16, safety: Safety) -> Option<Arc<Lane>> {
         let index = (*self.slots.get(usize::from(slot))?)?;
-        self.lanes.get(usize::from(index)).map(Arc::clone)
+        self.all(safety).get(usize::from(index)).map(Arc::clone)
     }
 
-    fn lane_to(&self, address: &Address) -> Option<Arc<Lane>> {
-        let mut lanes = self.lanes.iter();
+    fn lane_to(&self, address: &Address, safety: Safety) -> Option<Arc<Lane>> {
+        let mut lanes = self.all(safety).iter();
         lanes.find(|lane| lane.address == *address).map(Arc::clone)
+    }
+
+    fn all(&self, safety: Safety) -> &[Arc<Lane>] {
+        match safety {
+            Safety::Replicas if !self.safe_lanes.is_empty() => &self.safe_lanes,
+            _ => &self.lanes,
+        }
     }
 }
 

@@ -14,18 +14,19 @@ impl Vitals for RedisLink {
 
     fn gauges(&self) -> Vec<Plain> {
         let lanes = self.redis().lanes();
+        let shards = self.redis().shards().len();
         let proofs = self.ears().proofs();
         let up = lanes.iter().filter(|lane| lane.is_up()).count();
         let round_trip = proofs.iter().map(|proof| proof.round_trip()).max();
         let round_trip = round_trip.unwrap_or_default().as_micros();
         let under_way: usize = lanes.iter().map(|lane| lane.under_way()).sum();
         vec![
+            ("redis_shards", "Primaries that are known", shards as u64),
             (
-                "redis_shards",
-                "Primaries that are known",
-                lanes.len() as u64,
+                "redis_lines_down",
+                "Connections for requests that are not there",
+                (lanes.len() - up) as u64,
             ),
-            ("redis_shards_up", "Primaries with a connection", up as u64),
             (
                 "redis_under_way_bytes",
                 "Bytes of requests that wait for an answer, with 1024 more for each",

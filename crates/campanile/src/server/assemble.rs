@@ -9,7 +9,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use campanile_engine::application::{Application, Interests};
-use campanile_engine::broker::DiskBroker;
+use campanile_engine::broker::{DiskBroker, Retention};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::ChannelOptions;
@@ -20,7 +20,7 @@ use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 use tokio::sync::{Mutex, watch};
 
-use super::backbone::{Backbone, Builder};
+use super::backbone::{Attend, Backbone, Builder};
 use super::doors::Doors;
 use super::drain::DrainOrders;
 use super::reload::{InForce, Live, connections_max};
@@ -89,7 +89,7 @@ pub(super) fn assemble(
     let place = (worker_count, local);
     let makers = (server.broker, server.bus);
     let seated = node(config, deciders, makers, place, &mut background)?;
-    let together = together(&seated.node, &mut background)?;
+    let together = Together::among_others(&seated.node, seated.attending, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&seated.node));
     let doors = Doors {
@@ -133,17 +133,6 @@ pub(super) fn assemble(
         background,
         together,
     })
-}
-
-fn together(
-    node: &Arc<Node>,
-    background: &mut Option<Background>,
-) -> Result<Option<Together>, ServeError> {
-    if node.cluster().is_none() {
-        return Ok(None);
-    }
-    let thread = Background::of(background).map_err(ServeError::Io)?;
-    Ok(Some(Together::begin(Arc::clone(node), thread.spawner())))
 }
 
 /// What the server shows of itself, if that is configured, and TLS as it speaks it.
@@ -316,6 +305,7 @@ struct Seated {
     node: Arc<Node>,
     seats: Vec<ShardSeat>,
     store: Option<Arc<DiskBroker>>,
+    attending: Option<Attend>,
     vitals: Vec<Arc<dyn Vitals>>,
 }
 
@@ -345,13 +335,22 @@ fn node(
     };
     let backbone = match make {
         Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
-        None => Builder { around, background }.build(&config.engine)?,
+        None => {
+            let retentions = retentions(config).collect();
+            let builder = Builder {
+                around,
+                background,
+                retentions,
+            };
+            builder.build(&config.engine)?
+        }
     };
     let Backbone {
         broker,
         presence,
         cluster,
         store,
+        attending,
         vitals,
     } = match make_bus {
         Some(make) => backbone.among_others(make, Arc::clone(&clock))?,
@@ -375,6 +374,7 @@ fn node(
         node,
         seats,
         store,
+        attending,
         vitals,
     })
 }
@@ -465,6 +465,14 @@ fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
     let names = services.flat_map(|proxy| proxy.emulated_headers.iter());
     let names: BTreeSet<&str> = names.map(HeaderName::as_str).collect();
     names.into_iter().map(Into::into).collect()
+}
+
+/// Of all channels that have a history.
+fn retentions(config: &Config) -> impl Iterator<Item = Retention> {
+    let channel = &config.channel;
+    let namespaces = channel.namespaces.iter().map(|(_, options)| options);
+    let all = namespaces.chain([&channel.without_namespace]);
+    all.filter_map(ChannelOptions::retention)
 }
 
 fn node_name(config: &Config, local: SocketAddr) -> String {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use campanile_engine::node::Node;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::background::{Running, Spawner};
+use super::ServeError;
+use super::backbone::Attend;
+use crate::background::{Background, Running, Spawner};
 
 /// How often it is looked whether there is something to do.
 const TICK: Duration = Duration::from_millis(100);
@@ -19,13 +21,31 @@ pub(super) struct Together {
     node: Arc<Node>,
     spawner: Spawner,
     _running: [Running<()>; 3],
+    _attending: Option<Running<()>>,
 }
 
 impl Together {
+    /// Begins where there may be others, on a thread that is started for it if there is none yet.
+    pub(super) fn among_others(
+        node: &Arc<Node>,
+        attending: Option<Attend>,
+        background: &mut Option<Background>,
+    ) -> Result<Option<Self>, ServeError> {
+        if node.cluster().is_none() {
+            return Ok(None);
+        }
+        let thread = Background::of(background).map_err(ServeError::Io)?;
+        let together = Self::begin(Arc::clone(node), &thread.spawner());
+        Ok(Some(Self {
+            _attending: attending.map(|begin| begin(node)),
+            ..together
+        }))
+    }
+
     /// Begins, on a thread that waits for neither workers nor the application. The three do not
     /// wait for each other either: a shard that is slow does not make the node look dead, and a bus
     /// that is slow does not keep what was asked from ending.
-    pub(super) fn begin(node: Arc<Node>, spawner: Spawner) -> Self {
+    fn begin(node: Arc<Node>, spawner: &Spawner) -> Self {
         let (ticking, beating, obeying) = (Arc::clone(&node), Arc::clone(&node), Arc::clone(&node));
         let running = [
             spawner.spawn(async move {
@@ -46,8 +66,9 @@ impl Together {
         ];
         Self {
             node,
-            spawner,
+            spawner: spawner.clone(),
             _running: running,
+            _attending: None,
         }
     }
 

@@ -1,5 +1,7 @@
-//! Nodes that share a broker, over real servers that the tests start themselves: `redis-server` and
-//! `redis-sentinel` have to be installed.
+//! Brokers against real servers, which each test starts for itself and stops.
 
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "redis")]
 mod redis;
 mod support;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use campanile::Target;
 use campanile::engine::broker::{BoxFuture, BrokerError};
@@ -13,7 +12,7 @@ use campanile::protocol::Refusal;
 use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
-use crate::support::client::Client;
+use crate::support::client::{Client, Received};
 use crate::support::embedded::Embedded;
 use crate::support::http::{self, Response, exchange};
 use crate::support::stream::{HTTP_STREAM, Stream, emulation, transports};
@@ -95,7 +94,6 @@ fn wait_until(is_so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < PATIENCE, "it never comes");
-        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -181,10 +179,7 @@ fn a_node_that_does_not_answer_is_named_and_nothing_is_taken_for_done() {
         let told = call(&here, "disconnect", &json!({"user": "42"}));
         told == json!({"result": {}})
     });
-    while !matches!(
-        client.receive(),
-        crate::support::client::Received::Close { .. }
-    ) {}
+    while !matches!(client.receive(), Received::Close(_)) {}
 }
 
 #[test]

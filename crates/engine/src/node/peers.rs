@@ -180,7 +180,7 @@ impl Node {
     fn say_again<'a>(&'a self, peers: &Peers, most: usize) -> Vec<BoxFuture<'a, ()>> {
         let mut all: Vec<BoxFuture<'a, ()>> = Vec::new();
         if let Some(missed) = peers.cluster.take_missed()
-            && self.settings().has_one_connection
+            && self.rules().settings.has_one_connection
         {
             let now = self.clock.now();
             let away = now.moment.since(missed) + LEASE;
@@ -250,7 +250,7 @@ impl Node {
                     self.latest_claim.fetch_max(claim.at, Relaxed);
                 }
                 if let Order::Subscribe { channel, .. } = &order {
-                    self.options_of(channel.as_str()).ok()?;
+                    self.resolve(channel.as_str()).ok()?;
                 }
                 let counts = self.begin_order(target, order).await;
                 Box::pin(async move { Some(spell_count(counts.sum().await)) })

@@ -14,8 +14,11 @@ use crate::channel::ChannelName;
 use crate::cluster::{Cluster, Survey, Unasked};
 use crate::presence::{MemoryPresence, Presence, PresenceStats};
 
-/// Presence that each node keeps of its own clients, asked of all. What one node does not answer is not known, so that there is no answer
-/// at all: a list without somebody would say that they are not there.
+/// Presence that each node keeps of its own sessions, and all are asked for: a message to every node
+/// for each look, and 8 bytes for each user of a channel.
+///
+/// What one node does not answer is not known, so that there is no answer at all: a list without
+/// somebody would say that they are not there.
 #[derive(Debug)]
 pub struct SurveyPresence {
     here: MemoryPresence,

@@ -34,8 +34,9 @@ mod tests;
 mod wishes;
 mod writer;
 
-use std::sync::{Arc, Weak};
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use campanile_engine::broker::{Attendance, BoxFuture, BrokerError};
@@ -51,6 +52,7 @@ use self::membership::{Found, Membership};
 use self::wishes::Wishes;
 use super::{Failure, Redis};
 use crate::background::Running;
+use crate::vitals::{Plain, Vitals};
 
 /// Notices that nobody has taken yet; whoever has more to say waits.
 const NOTICES_MAX: usize = 1024;
@@ -190,6 +192,29 @@ pub(crate) async fn announce(mut notices: mpsc::Receiver<Notice>, node: Weak<Nod
     while let Some(notice) = notices.recv().await {
         let Some(node) = node.upgrade() else { return };
         node.announce_for(&notice.channel, notice.attendance).await;
+    }
+}
+
+impl Vitals for RedisPresence {
+    /// The broker has the same, and says it.
+    fn obstacle(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+
+    fn gauges(&self) -> Vec<Plain> {
+        vec![(
+            "redis_presence_unwritten",
+            "Sessions whose presence Redis has not been told of yet",
+            self.unwritten() as u64,
+        )]
+    }
+
+    fn counters(&self) -> Vec<Plain> {
+        vec![(
+            "redis_presence_purged",
+            "Entries of dead nodes that this one has removed",
+            self.purged(),
+        )]
     }
 }
 

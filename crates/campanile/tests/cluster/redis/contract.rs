@@ -1,71 +1,58 @@
-//! The Redis broker keeps the contract of brokers.
+//! The contract of brokers, against a server whose clock goes with the test's.
 
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
-use campanile::background::Background;
-use campanile::redis::{Redis, RedisLink, Servers, Settings};
-use campanile::vitals::Vitals as _;
+use campanile::redis::Servers;
 use campanile_engine::broker::Broker;
-use campanile_engine::broker::remote::RemoteBroker;
-use campanile_engine::testkit::contract::Fixture;
+use campanile_engine::testkit::contract::{Bench, Fixture, lifetimes};
 
-use crate::support::redis::{RedisServer, settings};
+use crate::support::redis::{RedisServer, broker, settings};
+use crate::support::run;
 
-static BACKGROUND: LazyLock<Background> = LazyLock::new(|| Background::start().unwrap());
-
-/// A broker over `settings`, which is connected.
-pub(crate) fn broker(fixture: &Fixture, settings: Settings) -> Arc<dyn Broker> {
-    let redis = Redis::start(settings, &BACKGROUND.spawner());
-    let connect = |hearing| {
-        let link = Arc::new(RedisLink::open(&redis, hearing, fixture.meta_ttl_min));
-        wait_for(&link);
-        Ok::<_, std::convert::Infallible>(link)
-    };
-    let Ok(broker) = RemoteBroker::new(fixture.inboxes.clone(), fixture.clock.clone(), connect);
-    Arc::new(broker)
+/// One server for all whose clock stands still.
+fn shared(fixture: &Fixture) -> Arc<dyn Broker> {
+    static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+    broker(fixture, settings(Servers::Single(SERVER.address())))
 }
 
-fn wait_for(link: &RedisLink) {
-    let deadline = std::time::Instant::now() + crate::support::PATIENCE;
-    while link.obstacle().is_some() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "{:?}",
-            link.obstacle()
-        );
-        std::thread::sleep(Duration::from_millis(2));
+campanile_engine::broker_contract!(shared, run; subscriptions, history, keys);
+
+/// Keeps a server for as long as the broker is there that is returned with it.
+fn with_clock(fixture: &Fixture, servers: &Mutex<Vec<RedisServer>>) -> Arc<dyn Broker> {
+    let server = RedisServer::with_clock();
+    fixture.clock.lead(server.clock());
+    let broker = broker(fixture, settings(Servers::Single(server.address())));
+    servers.lock().expect("nobody panics here").push(server);
+    broker
+}
+
+mod moved_clock {
+    use super::*;
+    use campanile_engine::testkit::contract::deltas;
+
+    macro_rules! cases {
+        ($($group:ident::$case:ident),* $(,)?) => {
+            $(
+                #[test]
+                fn $case() {
+                    let servers = Mutex::default();
+                    let bench = Bench::new(|fixture| with_clock(fixture, &servers));
+                    run($group::$case(&bench));
+                }
+            )*
+        };
     }
-}
 
-/// Runs a case to its end, within a time.
-pub(crate) fn to_the_end(case: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build();
-    let limited = async { tokio::time::timeout(crate::support::PATIENCE, case).await };
-    runtime.unwrap().block_on(limited).expect("the case ends");
+    cases!(
+        deltas::a_publication_that_asks_brings_the_one_before,
+        deltas::a_history_of_one_has_the_one_before,
+        deltas::what_stays_out_of_history_has_nothing_to_do_with_it,
+        deltas::what_was_removed_is_not_brought,
+        deltas::what_expired_is_not_brought,
+        deltas::a_repeat_is_not_what_the_next_one_follows,
+        lifetimes::history_expires_as_a_whole_and_keeps_the_position,
+        lifetimes::each_publish_renews_the_lifetime,
+        lifetimes::metadata_that_expired_comes_back_with_another_epoch,
+        lifetimes::keys_are_forgotten_after_five_minutes,
+    );
 }
-
-/// One server for all cases, which have a prefix of their own each.
-fn single(fixture: &Fixture) -> Arc<dyn Broker> {
-    static SERVER: Mutex<Option<RedisServer>> = Mutex::new(None);
-    let mut server = SERVER.lock().unwrap();
-    let server = server.get_or_insert_with(RedisServer::start);
-    let servers = Servers::Single(server.address());
-    broker(
-        fixture,
-        Settings {
-            prefix: own_prefix(),
-            ..settings(servers)
-        },
-    )
-}
-
-fn own_prefix() -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    format!("case{}", COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
-campanile_engine::broker_contract!(single, to_the_end; subscriptions, history, deltas, keys);

@@ -1,3 +1,5 @@
 //! Redis as the broker.
 
 mod contract;
+mod faults;
+mod nodes;

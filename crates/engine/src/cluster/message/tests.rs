@@ -1,3 +1,5 @@
+//! Every message comes back as it was, and nothing else does any harm.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Questions and answers come back as they were, and any other bytes do no harm.
+
 use proptest::prelude::*;
 
 use super::*;
