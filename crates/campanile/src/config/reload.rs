@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use campanile_engine::broker::Retention;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
 
 use super::render::{each_entry, each_setting, masked_text};
@@ -164,11 +165,15 @@ impl Config {
     /// history; 30 days without any.
     pub(crate) fn shortest_meta_ttl(&self) -> Duration {
         const DEFAULT: Duration = Duration::from_secs(720 * 60 * 60);
+        let kept = self.retentions().map(|retention| retention.meta_ttl);
+        kept.min().unwrap_or(DEFAULT)
+    }
+
+    /// Those of all namespaces with a history.
+    pub(crate) fn retentions(&self) -> impl Iterator<Item = Retention> {
         let namespaces = self.channel.namespaces.iter().map(|(_, options)| options);
         let all = namespaces.chain([&self.channel.without_namespace]);
-        let kept =
-            all.filter_map(|options| options.retention().map(|retention| retention.meta_ttl));
-        kept.min().unwrap_or(DEFAULT)
+        all.filter_map(ChannelOptions::retention)
     }
 
     /// What `new` says otherwise and a running server takes over.

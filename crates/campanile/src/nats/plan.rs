@@ -250,9 +250,14 @@ fn epoch_of(life: &str, a: u64, b: u64) -> Epoch {
     let mut bytes = life.as_bytes().to_vec();
     bytes.extend(a.to_be_bytes());
     bytes.extend(b.to_be_bytes());
-    let hash = hash(&bytes);
-    let letter = |place: u32| char::from(LETTERS[(hash >> (6 * place)) as usize & 63]);
-    Epoch::new(&(0..10).map(letter).collect::<String>())
+    let mut hash = hash(&bytes);
+    let mut text = String::new();
+    for _ in 0..10 {
+        let place = usize::try_from(hash % 64).expect("below 64");
+        text.push(char::from(LETTERS[place]));
+        hash /= 64;
+    }
+    Epoch::new(&text)
 }
 
 /// FNV-1a with the last step of splitmix: no secret is kept by it, and it must never change.

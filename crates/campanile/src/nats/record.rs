@@ -393,12 +393,12 @@ mod tests {
         let publication = Arc::new(Publication {
             offset,
             data: vec![b'x'; 200].into(),
-            info: (offset % 2 == 0).then(|| Arc::new(who())),
+            info: offset.is_multiple_of(2).then(|| Arc::new(who())),
             tags: Some(Box::new([("a".into(), "b".into())].into())),
         });
         Entry {
             publication,
-            has_previous: offset % 2 == 0,
+            has_previous: offset.is_multiple_of(2),
         }
     }
 

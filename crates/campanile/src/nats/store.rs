@@ -3,6 +3,7 @@
 //! Knows subjects, sequences and bytes; refuses to know what offsets are. Every question has its
 //! deadline ([`Line::ask`]).
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use async_nats::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use campanile_engine::broker::IDEMPOTENCY_TTL;
+use campanile_engine::broker::{IDEMPOTENCY_TTL, Retention};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -46,9 +47,15 @@ pub(super) struct Store {
     line: Arc<Line>,
     subjects: Subjects,
     shape: Shape,
+    /// Messages of a channel, and nanoseconds of a message, that are kept: no less than the shape
+    /// says, and as much as publications wanted since, where what is configured has changed.
+    per_channel: AtomicU64,
+    age: AtomicU64,
     known: Mutex<Option<Known>>,
     /// One asks for all; holds when that was.
     asking: tokio::sync::Mutex<Option<Instant>>,
+    /// Whether something happened since that may have changed the answer.
+    is_doubtful: AtomicBool,
 }
 
 /// What became of a message that was to be stored.
@@ -154,9 +161,12 @@ impl Store {
         Self {
             line,
             subjects,
+            per_channel: AtomicU64::new(shape.per_channel as u64),
+            age: AtomicU64::new(nanos(shape.age)),
             shape,
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
+            is_doubtful: AtomicBool::new(false),
         }
     }
 
@@ -168,12 +178,35 @@ impl Store {
             .clone()
     }
 
+    /// Has as much kept as this needs. `true` when that is more than before, which takes effect when
+    /// the streams are found out about the next time.
+    pub(super) fn widen(&self, retention: &Retention) -> bool {
+        let size = u64::try_from(retention.size).unwrap_or(u64::MAX);
+        let age = nanos(retention.meta_ttl.max(retention.ttl));
+        let is_wider = [(&self.per_channel, size), (&self.age, age)]
+            .into_iter()
+            .filter(|(now, wanted)| now.fetch_max(*wanted, Relaxed) < *wanted)
+            .count()
+            > 0;
+        if is_wider {
+            self.doubt();
+        }
+        is_wider
+    }
+
+    /// Notes that whatever is known may be wrong: the next one who asks has an answer of then.
+    pub(super) fn doubt(&self) {
+        self.is_doubtful.store(true, Relaxed);
+    }
+
     /// Finds out about the streams, and makes those that are not there. Whoever comes while it is
     /// asked, or just after, has the same answer.
     pub(super) async fn ensure(&self) -> Result<Known, StoreError> {
         let asked_at = Instant::now();
         let mut last = self.asking.lock().await;
-        if last.is_some_and(|last| last + ASKED_LATELY > asked_at)
+        let is_known = last.is_some_and(|last| last + ASKED_LATELY > asked_at);
+        if is_known
+            && !self.is_doubtful.swap(false, Relaxed)
             && let Some(known) = self.known()
         {
             return Ok(known);
@@ -246,8 +279,8 @@ impl Store {
         let mut config = info.config.clone();
         let mut is_short = false;
         let wanted = [
-            ("max_msgs_per_subject", self.shape.per_channel as u64),
-            ("max_age", nanos(self.shape.age)),
+            ("max_msgs_per_subject", self.per_channel.load(Relaxed)),
+            ("max_age", self.age.load(Relaxed)),
         ];
         for (field, wanted) in wanted {
             // What is negative or 0 has no limit.
@@ -272,8 +305,8 @@ impl Store {
         json!({
             "name": self.subjects.histories(),
             "subjects": [subjects],
-            "max_msgs_per_subject": self.shape.per_channel,
-            "max_age": nanos(self.shape.age),
+            "max_msgs_per_subject": self.per_channel.load(Relaxed),
+            "max_age": self.age.load(Relaxed),
             "allow_direct": true,
             "republish": { "src": subjects, "dest": self.subjects.all_heard() },
             "duplicate_window": nanos(IDEMPOTENCY_TTL),

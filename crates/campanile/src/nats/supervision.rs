@@ -55,6 +55,8 @@ struct Supervisor {
     hearing: Hearing,
     signals: Arc<Signals>,
     connection: Option<Connection>,
+    /// One that is to end, which takes a moment.
+    condemned: Option<Connection>,
     /// What listeners have been told of last.
     known: Option<Known>,
     /// Whether they have yet to be told that something may be missing.
@@ -75,6 +77,7 @@ pub(super) async fn supervise(
         hearing,
         signals: Arc::clone(&signals),
         connection: None,
+        condemned: None,
         known: None,
         is_lapsed: false,
         overruns: 0,
@@ -109,44 +112,61 @@ impl Supervisor {
         let now = line
             .is_connected()
             .then(|| connection(&client.server_info()));
-        if now != self.connection {
-            if line.is_up() || self.connection.is_some() {
-                tracing::warn!("the connection to NATS was lost");
-            }
-            line.set_up(false);
+        if now != self.connection && self.connection.is_some() {
+            tracing::warn!("the connection to NATS was lost");
             self.connection = None;
+            line.set_up(false);
         }
-        let Some(now) = now else { return };
-        let is_new = self.connection.is_none();
-        if is_new || Instant::now() >= self.next_probe {
-            self.next_probe = Instant::now() + PROBE_INTERVAL;
-            if line.settle().await.is_err() {
-                tracing::warn!("NATS does not answer: connecting again");
-                line.set_up(false);
-                self.connection = None;
-                let _ = client.force_reconnect().await;
-                return;
-            }
+        let Some(now) = now.filter(|now| self.condemned.as_ref() != Some(now)) else {
+            return;
+        };
+        if !self.proves_itself(client, &now).await {
+            self.connection = None;
+            line.set_up(false);
+            return;
         }
-        if is_new {
+        if self.connection.is_none() {
             tracing::info!(server = now.0, "connected to NATS");
             self.shared.counts.reconnect();
             self.connection = Some(now);
             self.is_lapsed = true;
         }
         line.set_up(true);
+        self.notice_overruns();
+        self.catch_up().await;
+    }
+
+    /// Whether something came back by this connection, or did so lately. If not, it is ended.
+    async fn proves_itself(&mut self, client: &Client, now: &Connection) -> bool {
+        if self.connection.is_some() && Instant::now() < self.next_probe {
+            return true;
+        }
+        self.next_probe = Instant::now() + PROBE_INTERVAL;
+        if self.shared.line.settle().await.is_ok() {
+            return true;
+        }
+        // Unless it was lost meanwhile, and what was said to it with it.
+        if connection(&client.server_info()) == *now {
+            tracing::warn!("NATS does not answer: connecting again");
+            let _ = client.force_reconnect().await;
+            self.condemned = Some(now.clone());
+        }
+        false
+    }
+
+    fn notice_overruns(&mut self) {
         let overruns = self.signals.overruns.load(Relaxed);
         if overruns != self.overruns {
             tracing::warn!(count = overruns - self.overruns, "messages were dropped");
             self.overruns = overruns;
             self.is_lapsed = true;
         }
-        self.catch_up().await;
     }
 
     /// Tells the listeners when something may be missing, as soon as it can be read.
     async fn catch_up(&mut self) {
         if self.shared.keeps_history && (self.is_lapsed || self.shared.store.known().is_none()) {
+            self.shared.store.doubt();
             // What could not be asked is asked again at the next look.
             let Ok(known) = self.shared.store.ensure().await else {
                 return;

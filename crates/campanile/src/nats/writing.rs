@@ -16,7 +16,6 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::line::Mute;
 use super::plan::{Head, Scene, Standing};
 use super::record::{self, Message, Stream};
 use super::shared::Shared;
@@ -200,7 +199,7 @@ impl Shared {
         let deadline = Instant::now() + self.line.patience();
         let mut pause = CONFLICT_PAUSE;
         let outcome = loop {
-            match self.write_once(channel, &jobs).await {
+            match self.try_to_write(channel, &jobs).await {
                 Ok(outcome) => break Ok(outcome),
                 Err(Failure::Final(error)) => break Err(error),
                 // Nothing was stored: that is certain here.
@@ -227,6 +226,25 @@ impl Shared {
         }
     }
 
+    /// Writes, and looks for the stream when it is not where it was.
+    async fn try_to_write(
+        &self,
+        channel: &ChannelName,
+        jobs: &[Job],
+    ) -> Result<Vec<Accepted>, Failure> {
+        let before = self.store.known();
+        match self.write_once(channel, jobs).await {
+            // It is gone, or another one has its place, or it has no leader for now.
+            Err(Failure::Final(BrokerError::Unreachable)) if self.line.is_up() => {
+                match self.store.ensure().await? {
+                    known if before.as_ref() != Some(&known) => Err(Failure::Again),
+                    _ => Err(Failure::Final(BrokerError::Unreachable)),
+                }
+            }
+            outcome => outcome,
+        }
+    }
+
     async fn write_once(
         &self,
         channel: &ChannelName,
@@ -238,6 +256,11 @@ impl Shared {
         };
         if let Some(new) = single.filter(|new| new.retention.is_none()) {
             return Ok(vec![self.write_key(new).await?]);
+        }
+        for retention in jobs.iter().filter_map(|job| job.publication()?.retention) {
+            if self.store.widen(&retention) {
+                self.store.ensure().await?;
+            }
         }
         let scene = self.scene()?;
         let known = self.heads.get(channel, &scene.life);
@@ -279,11 +302,6 @@ impl Shared {
                 self.heads.forget(channel, after);
                 Err(Failure::Again)
             }
-            // The stream is gone, or another one has its place, or it has no leader for now.
-            Err(StoreError::Mute(Mute::Nobody)) => match self.store.ensure().await? {
-                known if *known.life != *scene.life => Err(Failure::Again),
-                _ => Err(Failure::Final(BrokerError::Unreachable)),
-            },
             Err(error) => Err(error.into()),
         }
     }
@@ -344,13 +362,7 @@ impl Shared {
             tags: new.tags.clone(),
         });
         let subject = self.subjects.keyed(channel);
-        let stored = match self.store.store(subject, None, key, bytes).await {
-            Err(StoreError::Mute(Mute::Nobody)) => {
-                self.store.ensure().await?;
-                return Err(Failure::Final(BrokerError::Unreachable));
-            }
-            stored => stored?,
-        };
+        let stored = self.store.store(subject, None, key, bytes).await?;
         let is_suppressed = match stored {
             Stored::As(_) => false,
             Stored::Before(_) => true,

@@ -9,7 +9,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
 use arc_swap::ArcSwap;
 use campanile_engine::application::{Application, Interests};
-use campanile_engine::broker::{DiskBroker, Retention};
+use campanile_engine::broker::DiskBroker;
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::ChannelOptions;
@@ -336,7 +336,7 @@ fn node(
     let backbone = match make {
         Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
         None => {
-            let retentions = retentions(config).collect();
+            let retentions = config.retentions().collect();
             let builder = Builder {
                 around,
                 background,
@@ -465,14 +465,6 @@ fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
     let names = services.flat_map(|proxy| proxy.emulated_headers.iter());
     let names: BTreeSet<&str> = names.map(HeaderName::as_str).collect();
     names.into_iter().map(Into::into).collect()
-}
-
-/// Of all channels that have a history.
-fn retentions(config: &Config) -> impl Iterator<Item = Retention> {
-    let channel = &config.channel;
-    let namespaces = channel.namespaces.iter().map(|(_, options)| options);
-    let all = namespaces.chain([&channel.without_namespace]);
-    all.filter_map(ChannelOptions::retention)
 }
 
 fn node_name(config: &Config, local: SocketAddr) -> String {

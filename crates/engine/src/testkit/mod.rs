@@ -15,6 +15,7 @@ mod driver;
 mod nodes;
 mod random;
 mod reader;
+pub mod sequencer;
 mod wakes;
 
 use crate::channel::ChannelName;
@@ -28,6 +29,7 @@ pub use driver::{Driver, Peer, Place, Setup, Worker};
 pub use nodes::Nodes;
 pub use random::Random;
 pub use reader::PayloadReader;
+pub use sequencer::{StubLink, StubSequencer};
 
 /// The channel of this name, in whatever namespace it pretends to be.
 #[must_use]

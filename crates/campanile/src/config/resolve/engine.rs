@@ -8,7 +8,7 @@ use super::Resolver;
 use crate::config::engine::{Disk, Durability, Engine};
 use crate::config::raw;
 use crate::config::schema::SECTIONS;
-use crate::config::tree::Origin;
+use crate::config::tree::{Item, Origin};
 
 /// Below this the sync of one interval is seldom done before the next is due.
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -40,7 +40,12 @@ impl Resolver<'_> {
         });
         for table in tables {
             for setting in table.settings {
-                self.no_effect(&format!("{}.{}", table.path, setting.name), &reason);
+                let path = format!("{}.{}", table.path, setting.name);
+                // A file may spell out every default.
+                let is_other = |item: &Item| item.value != setting.default_value();
+                if self.tree.get(&path).is_some_and(is_other) {
+                    self.no_effect(&path, &reason);
+                }
             }
         }
     }

