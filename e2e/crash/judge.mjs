@@ -27,7 +27,8 @@ class Judge {
   }
 
   run(events) {
-    events.forEach((event, index) => this[`_${event.kind}`](event, index));
+    // What is not listed here says nothing about what was stored and delivered.
+    events.forEach((event, index) => this[`_${event.kind}`]?.(event, index));
     for (const channel of this.#channels.values()) {
       this.#judgeMissing(channel);
       this.#judgeEpochs(channel);
@@ -56,6 +57,7 @@ class Judge {
   }
 
   _answer({ id, channel: name, outcome, offset, epoch, at }, index) {
+    if (outcome === 'unsure') return this.#count(name, 'errors');
     const publication = this.#channel(name).publication(id);
     publication.answers++;
     if (outcome === 'refused') {
