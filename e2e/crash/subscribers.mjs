@@ -44,7 +44,7 @@ export class Subscriber {
     const token = userToken(name, { exp: inSeconds(36_000) });
     const line = { maxReconnectDelay: 100, timeout: 10_000, ...(isCompressed || { websocket: Plain }) };
     this.#client = how.client(this.#ends, { port }, { token, ...line, ...options });
-    this.#client.on('connecting', ({ code }) => code && log.add('lost', { who: name, channel: '', code }));
+    this.#client.on('connecting', ({ code }) => this.#lose('', code));
     this.#client.on('error', ({ error }) => log.add('failed', { who: name, code: error.code }));
     this.#client.on('disconnected', ({ code, reason }) => {
       if (!this.#isAway) log.add('ended', { who: name, channel: '', what: `disconnected: ${code} ${reason}` });
@@ -62,12 +62,17 @@ export class Subscriber {
     sub.on('publication', (publication) => {
       say('delivery', { id: this.#identify(publication, channel), offset: publication.offset ?? 0 });
     });
-    sub.on('subscribing', ({ code }) => code && say('lost', { code }));
+    sub.on('subscribing', ({ code }) => this.#lose(channel, code));
     sub.on('unsubscribed', ({ code, reason }) => {
       if (!this.#isAway) say('ended', { what: `unsubscribed: ${code} ${reason}` });
     });
     sub.subscribe();
     this.#subscriptions.set(channel, sub);
+  }
+
+  /** A connection or a subscription; the code is 0 where it was never there. */
+  #lose(channel, code) {
+    if (code && !this.#isAway) this.#log.add('lost', { who: this.name, channel, code });
   }
 
   #identify({ data }, channel) {

@@ -1,0 +1,152 @@
+// What happens to Redis, or on the way to it.
+
+import { SentinelRedis, ShardedRedis, SingleRedis } from '../cast/redis.mjs';
+
+const single = { store: () => new SingleRedis(), expect: 'durability' };
+
+const restarted = (signal) => async (stage) => {
+  const { server } = stage.store;
+  await server.end(signal);
+  await stage.calm(3000);
+  stage.fault('Redis is back');
+  await server.launch();
+  await stage.calm(3000);
+};
+
+const emptied = async (stage) => {
+  const { server } = stage.store;
+  await server.end('SIGKILL');
+  await server.forget();
+  await stage.calm(2000);
+  stage.fault('Redis is back, and empty');
+  stage.forgot();
+  await server.launch();
+  await stage.calm(3000);
+};
+
+const frozen = async (stage) => {
+  const { server } = stage.store;
+  stage.fault('SIGSTOP of Redis');
+  server.freeze();
+  await stage.calm(3000);
+  server.thaw();
+  await stage.calm(3000);
+};
+
+/** The primary dies; with `isLagging` the last second of what it acknowledged has not reached the replica. */
+const failedOver = (isLagging) => async (stage) => {
+  const { store } = stage;
+  if (isLagging) {
+    await store.shutReplicaOut();
+    await stage.calm(1000);
+  }
+  stage.fault('the primary dies');
+  const { primary } = store;
+  await primary.end('SIGKILL');
+  await store.promoted();
+  stage.forgot();
+  await stage.calm(3000);
+  // What was the primary comes back, and is told that it is not any more.
+  await primary.launch();
+  await stage.calm(4000);
+};
+
+const shardFailedOver = async (stage) => {
+  const { primary, promoted } = await stage.store.shard();
+  stage.fault('the primary of a shard dies');
+  await primary.end('SIGKILL');
+  await promoted();
+  stage.forgot();
+  await stage.calm(3000);
+  await primary.launch();
+  await stage.calm(4000);
+};
+
+/** One node's cable to the store is pulled for so long (ms). */
+const cableOut = (ms) => async (stage) => {
+  const [network] = stage.networks;
+  stage.fault('the cable is out');
+  network.pull();
+  await stage.calm(ms);
+  stage.fault('the cable is in again');
+  network.plug();
+  await stage.calm(4000);
+};
+
+const TROUBLES = {
+  'a delay of 50 ms': { delay: 50 },
+  'a loss of 3 %': { loss: 0.03 },
+  '256 KiB/s': { bytesPerSecond: 256 * 1024 },
+  'single bytes': { piece: 1 },
+};
+
+/** All lines between nodes and store suffer, one kind of trouble after the other. */
+const troubled = (ms) => async (stage) => {
+  for (const [what, trouble] of Object.entries(TROUBLES)) {
+    stage.fault(what);
+    for (const line of stage.lines) line.shape(trouble);
+    await stage.calm(ms);
+    for (const line of stage.lines) line.mend();
+    await stage.calm(1000);
+  }
+};
+
+/** One node's line is reset, refused, and half open, again and again. */
+const torn = (times) => async (stage) => {
+  const random = stage.random.fork('torn');
+  for (let n = 0; n < times; n++) {
+    const line = random.pick(stage.lines);
+    const how = ['reset', 'refuse', 'die'][n % 3];
+    stage.fault(`a line: ${how}`);
+    line[how]();
+    await stage.calm(random.between(500, how === 'die' ? 6000 : 2500));
+    line.mend();
+    await stage.calm(2500);
+  }
+};
+
+export const LINE_ACTS = { troubled, torn, cableOut };
+
+export const REDIS_SCENARIOS = [
+  { ...single, name: 'redis-killed', title: 'Redis: killed, back after 3 s from its log', covers: ['R4'], isQuick: true, act: restarted('SIGKILL') },
+  { ...single, name: 'redis-stopped', title: 'Redis: stopped, back after 3 s', covers: ['R4'], act: restarted('SIGTERM') },
+  { ...single, name: 'redis-emptied', title: 'Redis: killed, back with nothing', covers: ['R5'], isQuick: true, act: emptied, expect: 'announcement' },
+  { ...single, name: 'redis-frozen', title: 'Redis: frozen for 3 s', covers: ['R7'], isQuick: true, act: frozen },
+  { ...single, name: 'redis-line-torn', title: "Redis: a node's line reset, refused, half open", covers: ['R2', 'R4'], isLined: true, act: torn(9) },
+  { ...single, name: 'redis-line-troubled', title: 'Redis: slow, lossy, narrow lines, single bytes', isLined: true, act: troubled(5000) },
+  { ...single, name: 'redis-cable', title: "Redis: a node's cable out for 10 s", covers: ['R4'], isNetworked: true, act: cableOut(10_000) },
+  { ...single, name: 'redis-cable-long', title: "Redis: a node's cable out for 60 s", covers: ['R4'], isNetworked: true, act: cableOut(60_000) },
+  {
+    name: 'sentinel-failover',
+    title: 'Sentinel: the primary dies',
+    covers: ['R6'],
+    isQuick: true,
+    store: () => new SentinelRedis({}),
+    act: failedOver(false),
+    expect: 'announcement',
+  },
+  {
+    name: 'sentinel-failover-lagging',
+    title: 'Sentinel: the primary dies, its replica 1 s behind',
+    covers: ['R6'],
+    store: () => new SentinelRedis({}),
+    act: failedOver(true),
+    expect: 'announcement',
+  },
+  {
+    name: 'sentinel-failover-lagging-wait',
+    title: 'Sentinel: the same with `wait_replicas = 1`',
+    covers: ['R6'],
+    store: () => new SentinelRedis({ waitReplicas: 1 }),
+    act: failedOver(true),
+    expect: 'durability',
+  },
+  {
+    name: 'shard-failover',
+    title: 'Redis Cluster: the primary of a shard dies',
+    covers: ['R6'],
+    store: () => new ShardedRedis(),
+    act: shardFailedOver,
+    expect: 'announcement',
+  },
+];
