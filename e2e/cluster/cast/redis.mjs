@@ -1,7 +1,7 @@
 // Redis in its forms: alone, with a replica and Sentinels, and as a cluster of three shards with replicas.
 
 import { execFile } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { until } from '../../lib/wait.mjs';
@@ -30,7 +30,6 @@ export class Redis extends Process {
   /** What it has stored is gone; the process must not run. */
   async forget() {
     await rm(this.directory, { recursive: true });
-    const { mkdir } = await import('node:fs/promises');
     await mkdir(this.directory);
   }
 }
@@ -125,6 +124,12 @@ export class SentinelRedis {
     const isPrimary = async () => /role:master/.test(await this.replica.cli('info', 'replication'));
     await until(isPrimary, 'promotion of the replica', 20_000);
     [this.primary, this.replica] = [this.replica, this.primary];
+  }
+
+  /** When who was the primary follows the new one. */
+  async followed() {
+    const follows = async () => /role:slave/.test(await this.replica.cli('info', 'replication'));
+    await until(follows, 'replica that was the primary', 30_000);
   }
 
   async close() {

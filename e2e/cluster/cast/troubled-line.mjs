@@ -10,7 +10,7 @@ const REPETITION_MS = 200;
 const UNDER_WAY_MAX = 1024 * 1024;
 
 /** Nothing is done to what passes. */
-const SMOOTH = { delay: 0, loss: 0, bytesPerSecond: Infinity, piece: Infinity };
+const SMOOTH = { delay: 0, loss: 0, bytesPerSecond: Infinity, singles: 0 };
 
 export class TroubledLine {
   #listener;
@@ -56,7 +56,10 @@ export class TroubledLine {
     pumps.forEach((pump) => pump.stop());
   }
 
-  /** @param trouble `delay` (ms), `loss` (share of pieces), `bytesPerSecond`, `piece` (bytes in a write at most) */
+  /**
+   * @param trouble `delay` (ms), `loss` (share of pieces), `bytesPerSecond`, `singles` (so many
+   * bytes of each piece pass one by one, before the rest)
+   */
   shape(trouble) {
     this.trouble = { ...SMOOTH, ...trouble };
   }
@@ -111,8 +114,9 @@ class Pump {
   }
 
   #take(bytes) {
-    const { piece } = this.line.trouble;
-    for (let at = 0; at < bytes.length; at += piece) this.#push(bytes.subarray(at, Math.min(bytes.length, at + piece)));
+    const singles = Math.min(this.line.trouble.singles, bytes.length);
+    for (let at = 0; at < singles; at++) this.#push(bytes.subarray(at, at + 1));
+    if (singles < bytes.length) this.#push(bytes.subarray(singles));
     if (this.#underWay > UNDER_WAY_MAX) this.from.pause();
   }
 
@@ -121,21 +125,24 @@ class Pump {
     const length = bytes?.length ?? 0;
     const repetition = loss && this.line.random.chance(loss) ? REPETITION_MS : 0;
     const now = performance.now();
-    const due = Math.max(now + delay + repetition, this.#lastDue + (1000 * length) / bytesPerSecond);
+    const due = Math.max(now + delay + repetition, this.#lastDue) + (1000 * length) / bytesPerSecond;
     this.#lastDue = due;
     this.#underWay += length;
     this.#queue.push({ bytes, due });
-    this.#flow();
+    if (!this.#timer) this.#flow();
   }
 
   #flow() {
     clearTimeout(this.#timer);
+    this.#timer = null;
     if (this.#isStopped) return;
     while (this.#queue.length && !this.to.writableNeedDrain && this.#queue[0].due <= performance.now()) {
       const { bytes } = this.#queue.shift();
       if (!bytes) return void this.to.end();
       this.#underWay -= bytes.length;
       this.to.write(bytes);
+      // The next one in a turn of its own, or the kernel would put them together.
+      if (bytes.length === 1) break;
     }
     if (this.#underWay <= UNDER_WAY_MAX && this.from.isPaused()) this.from.resume();
     if (!this.#queue.length || this.to.writableNeedDrain) return;

@@ -31,7 +31,7 @@ const stopped = async (stage) => {
 const lameDuck = async (stage) => {
   for (const server of stage.store.servers) {
     stage.fault(`lame duck: ${server.name}`);
-    await server.end('SIGUSR2');
+    await server.retire();
     await server.launch();
     await stage.calm(3000);
   }

@@ -46,9 +46,10 @@ const failedOver = (isLagging) => async (stage) => {
   await store.promoted();
   stage.forgot();
   await stage.calm(3000);
-  // What was the primary comes back, and is told that it is not any more.
+  // What was the primary comes back, and takes itself for it until Sentinel has seen it.
   await primary.launch();
-  await stage.calm(4000);
+  await store.followed();
+  await stage.calm(1000);
 };
 
 const shardFailedOver = async (stage) => {
@@ -77,7 +78,7 @@ const TROUBLES = {
   'a delay of 50 ms': { delay: 50 },
   'a loss of 3 %': { loss: 0.03 },
   '256 KiB/s': { bytesPerSecond: 256 * 1024 },
-  'single bytes': { piece: 1 },
+  'single bytes': { singles: 48 },
 };
 
 /** All lines between nodes and store suffer, one kind of trouble after the other. */
