@@ -109,7 +109,10 @@ class Pump {
   constructor(from, to, line) {
     Object.assign(this, { from, to, line });
     from.on('data', (bytes) => this.#take(bytes));
-    from.on('end', () => this.#push(null));
+    from.on('end', () => {
+      this.#push(null);
+      if (!this.#timer) this.#flow();
+    });
     to.on('drain', () => this.#flow());
   }
 
@@ -118,6 +121,7 @@ class Pump {
     for (let at = 0; at < singles; at++) this.#push(bytes.subarray(at, at + 1));
     if (singles < bytes.length) this.#push(bytes.subarray(singles));
     if (this.#underWay > UNDER_WAY_MAX) this.from.pause();
+    if (!this.#timer) this.#flow();
   }
 
   #push(bytes) {
@@ -129,7 +133,6 @@ class Pump {
     this.#lastDue = due;
     this.#underWay += length;
     this.#queue.push({ bytes, due });
-    if (!this.#timer) this.#flow();
   }
 
   #flow() {
