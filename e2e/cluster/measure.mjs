@@ -10,7 +10,8 @@ const NOTICED_MS = 1000;
 /**
  * @returns `waits`: in ms, ascending, for each fault and each subscription that noticed it, the time until it was
  * served for good: until the first publication that was sent after the fault and came after its last resubscription;
- * `never`: those that nothing came to until the end; `subscriptions`: all that there were
+ * `never`: those that nothing came to until the end; `subscriptions`: all that there were; `missed`: publications that
+ * were acknowledged and that somebody who was there did not get, of channels that forget nothing by themselves
  */
 export function measure(events) {
   const waits = [];
@@ -29,7 +30,8 @@ export function measure(events) {
   });
   waits.sort((a, b) => a - b);
   const refused = events.filter(({ kind, who }) => kind === 'failed' && who.startsWith('behind'));
-  return { faults: marks.length, waits, never, subscriptions, refused: refused.length, errors: errors(events) };
+  const counts = { missed: missed(events), refused: refused.length, errors: errors(events) };
+  return { faults: marks.length, waits, never, subscriptions, ...counts };
 }
 
 /** The faults, when each publication was sent first, and what happened to each subscription worth watching. */
@@ -50,6 +52,23 @@ function read(events) {
     stories.set(key, { channel, since: index, story: people.get(who) });
   });
   return { marks, sent, stories };
+}
+
+/** How many acknowledged publications did not reach everybody who was subscribed when they were sent. */
+function missed(events) {
+  const wanted = new Map();
+  const here = new Map();
+  const acknowledged = new Set();
+  for (const { kind, who, channel, id, outcome } of events) {
+    if (!channel || classOf(channel) !== 'all' || who?.startsWith('absent')) continue;
+    const key = `${id} ${channel}`;
+    if (!here.has(channel)) here.set(channel, new Set());
+    if (kind === 'subscribed') here.get(channel).add(who);
+    else if (kind === 'attempt' && !wanted.has(key)) wanted.set(key, new Set(here.get(channel)));
+    else if (kind === 'delivery') wanted.get(key)?.delete(who);
+    else if (kind === 'answer' && outcome === 'stored') acknowledged.add(key);
+  }
+  return [...acknowledged].filter((key) => wanted.get(key)?.size > 0).length;
 }
 
 /** Calls for one channel that failed or were not answered. */
