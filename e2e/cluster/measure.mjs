@@ -60,7 +60,7 @@ function missed(events) {
   const here = new Map();
   const acknowledged = new Set();
   for (const { kind, who, channel, id, outcome } of events) {
-    if (!channel || classOf(channel) !== 'all' || who?.startsWith('absent')) continue;
+    if (!channel || classOf(channel) !== 'all' || `${who}`.startsWith('absent')) continue;
     const key = `${id} ${channel}`;
     if (!here.has(channel)) here.set(channel, new Set());
     if (kind === 'subscribed') here.get(channel).add(who);
