@@ -10,7 +10,11 @@ check:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo test --quiet -p campanile-protocol -p campanile-engine
 
-# All Rust tests
+# Install the servers that tests start: Redis, NATS, load balancers
+servers:
+    e2e/servers/install.sh
+
+# All Rust tests (they need the servers)
 test:
     cargo test --workspace
 

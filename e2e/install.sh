@@ -19,6 +19,8 @@ for example in ../examples/*/package-lock.json; do
     (cd "$directory" && npm ci --no-fund --no-audit)
 done
 
+servers/install.sh
+
 for suite in python autobahn; do
     if cmp -s "$suite/requirements.txt" "$suite/.venv/installed.txt"; then
         say "Python packages of $suite are up to date"

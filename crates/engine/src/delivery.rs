@@ -66,6 +66,9 @@ pub enum Event {
     Join(Arc<ClientInfo>),
     /// A session's subscription ended.
     Leave(Arc<ClientInfo>),
+    /// Something may have happened that nobody here was told of: where the stream is has to be
+    /// looked at.
+    Lapse,
 }
 
 impl Event {
@@ -76,7 +79,7 @@ impl Event {
             Self::Publication { publication, .. } => {
                 Some(publication.offset).filter(|offset| *offset != 0)
             }
-            Self::Join(_) | Self::Leave(_) => None,
+            Self::Join(_) | Self::Leave(_) | Self::Lapse => None,
         }
     }
 
@@ -93,7 +96,7 @@ impl Event {
                 payload_bytes(&publication.data, publication.tags.as_deref())
                     + previous.as_ref().map_or(0, |previous| previous.data.len())
             }
-            Self::Join(_) | Self::Leave(_) => 0,
+            Self::Join(_) | Self::Leave(_) | Self::Lapse => 0,
         };
         payload + DELIVERY_OVERHEAD_BYTES
     }
@@ -146,12 +149,20 @@ impl Inboxes {
     /// # Cancel safety
     /// A dropped future has taken nothing.
     pub async fn admit(&self, payload_bytes: usize) -> Admission {
-        let bytes = (payload_bytes + DELIVERY_OVERHEAD_BYTES).min(INBOX_BYTES_MAX);
-        let permits = u32::try_from(bytes).expect("the whole budget fits into u32");
-        let share = Arc::clone(&self.budget).acquire_many_owned(permits).await;
+        let share = Arc::clone(&self.budget).acquire_many_owned(permits(payload_bytes));
+        let share = share.await;
         Admission {
             _share: Some(share.expect("the budget is never closed")),
         }
+    }
+
+    /// What [`Inboxes::admit`] would wait for, if there is room for it now.
+    #[must_use]
+    pub fn try_admit(&self, payload_bytes: usize) -> Option<Admission> {
+        let share = Arc::clone(&self.budget).try_acquire_many_owned(permits(payload_bytes));
+        Some(Admission {
+            _share: Some(share.ok()?),
+        })
     }
 
     /// Hands `delivery` to every shard whose bit is set in `shards`. Never waits; a shard that has
@@ -166,6 +177,12 @@ impl Inboxes {
             }
         }
     }
+}
+
+/// What a delivery takes of the budget; never more than there is.
+fn permits(payload_bytes: usize) -> u32 {
+    let bytes = (payload_bytes + DELIVERY_OVERHEAD_BYTES).min(INBOX_BYTES_MAX);
+    u32::try_from(bytes).expect("the whole budget fits into u32")
 }
 
 #[cfg(test)]

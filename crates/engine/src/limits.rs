@@ -40,6 +40,20 @@ pub const COLD_READS_MAX: usize = 64;
 /// How long the disk may take for one write before publishers are refused.
 pub const DISK_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Reads of histories that are kept elsewhere, under way at the same time; those beyond wait.
+pub const REMOTE_READS_MAX: usize = 256;
+
+/// How long a node goes on listening to a channel that nobody here is subscribed to: whoever lost
+/// its connection comes back within this time, mostly.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// Channels that are listened to for that reason alone.
+pub const LEAVING_CHANNELS_MAX: usize = 65_536;
+
+/// Channels that nobody here is subscribed to, but which were published to from here lately, of
+/// which a node remembers where their streams were.
+pub const RECENT_CHANNELS_MAX: usize = 16_384;
+
 /// Orders of the application waiting for one shard; the callers beyond wait.
 pub const ORDERS_MAX: usize = 1024;
 
@@ -47,6 +61,10 @@ pub const ORDERS_MAX: usize = 1024;
 /// does whoever wants to connect: nothing that it has to be told is left out. That it is told of
 /// their beginnings is bounded by the sessions, since that ends with them.
 pub const NOTICES_MAX: usize = 1024;
+
+/// Channels that are being joined at the same time, by all shards: so much of a herd is with the
+/// broker at once. Those beyond wait, in the order in which they came.
+pub const JOINS_MAX: usize = 1024;
 
 /// Bytes that the application is told of the name of a client's library, and of its version.
 pub const CLIENT_NAME_BYTES_MAX: usize = 64;

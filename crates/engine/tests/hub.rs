@@ -332,3 +332,61 @@ fn a_channel_without_members_is_forgotten() {
     hub.await_entry(&channel("c"), 2);
     assert!(hub.leave(&channel("c"), 2), "nobody is awaited any more");
 }
+
+fn lapse(hub: &mut Hub) -> Reception {
+    let delivery = Arc::new(Delivery {
+        channel: channel("c"),
+        event: Event::Lapse,
+        admission: Admission::default(),
+    });
+    hub.receive(Moment::START, &delivery)
+}
+
+#[test]
+fn a_lapse_has_the_history_read_from_where_the_shard_stands() {
+    let mut hub = Hub::default();
+    assert_eq!(lapse(&mut hub), Reception::Unknown);
+    hub.await_entry(&channel("c"), 1);
+    assert_eq!(lapse(&mut hub), Reception::Skip, "nobody stands anywhere");
+    enter(&mut hub, 1, at("e", 5), true);
+    assert_eq!(lapse(&mut hub), Reception::Gap(at("e", 5)));
+    assert_eq!(deliver(&mut hub, at("e", 8)).0, Reception::Skip);
+    let repaired = hub.repaired(&channel("c"), page(6..=8, at("e", 8)));
+    assert_eq!((repaired.publications.len(), repaired.again), (3, None));
+    assert_eq!(deliver(&mut hub, at("e", 9)), (Reception::Pass, vec![1]));
+}
+
+#[test]
+fn a_lapse_during_a_read_has_it_read_again_but_a_read_that_fails_is_not_repeated_at_once() {
+    let mut hub = Hub::default();
+    hub.await_entry(&channel("c"), 1);
+    enter(&mut hub, 1, at("e", 5), true);
+    assert_eq!(lapse(&mut hub), Reception::Gap(at("e", 5)));
+    assert_eq!(lapse(&mut hub), Reception::Skip);
+    let repaired = hub.repaired(&channel("c"), nothing_up_to(at("e", 5)));
+    assert_eq!(repaired.again, Some(at("e", 5)));
+    assert_eq!(lapse(&mut hub), Reception::Skip);
+    let repaired = hub.repaired(&channel("c"), None);
+    assert_eq!((repaired.again, repaired.lost), (None, vec![]));
+    // But as soon as anybody looks.
+    let delay = Duration::from_secs(40);
+    assert_eq!(
+        hub.doubt(Moment::START, &channel("c"), delay),
+        Some(at("e", 5))
+    );
+}
+
+#[test]
+fn who_joins_during_a_lapse_is_looked_after_at_the_next_look() {
+    let delay = Duration::from_secs(40);
+    for has_lapsed in [false, true] {
+        let mut hub = Hub::default();
+        hub.await_entry(&channel("c"), 1);
+        if has_lapsed {
+            lapse(&mut hub);
+        }
+        enter(&mut hub, 1, at("e", 5), true);
+        let doubted = hub.doubt(Moment::START, &channel("c"), delay);
+        assert_eq!(doubted.is_some(), has_lapsed);
+    }
+}

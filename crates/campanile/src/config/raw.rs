@@ -217,6 +217,7 @@ struct ChannelOptionsFields {
     #[serde(deserialize_with = "delta_types")]
     allowed_delta_types: Vec<DeltaType>,
     delta_publish: bool,
+    publish_locally_if_unreachable: bool,
     allow_tags_filter: bool,
     allow_subscribe_for_client: bool,
     allow_subscribe_for_anonymous: bool,

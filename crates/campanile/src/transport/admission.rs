@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::time::Moment;
 
+/// Seconds over which those are spread who are told to come back.
+const RETRY_SPREAD: usize = 10;
+
 /// What a node can take, over all of its workers.
 #[derive(Debug)]
 pub struct Admission {
@@ -29,6 +32,13 @@ struct Bucket {
 /// A connection that was let in; gives its place back when dropped.
 #[derive(Debug)]
 pub struct Place(Arc<AtomicUsize>);
+
+/// There is no place for now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Seconds to wait before another try (RFC 9110, section 10.2.3): at least one.
+    pub retry_after: usize,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -61,14 +71,17 @@ impl Admission {
         }
     }
 
-    /// A place for one connection, or `None` when the node is full, too fast or out of memory.
-    #[must_use]
-    pub fn admit(&self, now: Moment) -> Option<Place> {
-        let place = self.find_place(now);
-        if place.is_none() {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        place
+    /// A place for one connection.
+    ///
+    /// # Errors
+    /// The node is full, stops, is out of memory, or was asked too often in the last second.
+    pub fn admit(&self, now: Moment) -> Result<Place, Refused> {
+        self.find_place(now).ok_or_else(|| {
+            let earlier = self.refused.fetch_add(1, Ordering::Relaxed);
+            // In turn and not by chance: as many come back in one second as in the next.
+            let retry_after = 1 + earlier % RETRY_SPREAD;
+            Refused { retry_after }
+        })
     }
 
     fn find_place(&self, now: Moment) -> Option<Place> {
@@ -143,16 +156,16 @@ mod tests {
         let admission = admission(2, None, None);
         let first = admission.admit(Moment::START).unwrap();
         let _second = admission.admit(Moment::START).unwrap();
-        assert!(admission.admit(Moment::START).is_none());
+        assert!(admission.admit(Moment::START).is_err());
         assert_eq!((admission.connections(), admission.refused()), (2, 1));
         drop(first);
-        assert!(admission.admit(Moment::START).is_some());
+        assert!(admission.admit(Moment::START).is_ok());
     }
 
     #[test]
     fn connections_beyond_the_rate_are_refused_until_time_has_passed() {
         let admission = admission(usize::MAX, Some(2), None);
-        let admits = |millis| admission.admit(Moment::from_millis(millis)).is_some();
+        let admits = |millis| admission.admit(Moment::from_millis(millis)).is_ok();
         assert!(admits(0) && admits(0) && !admits(0));
         assert!(!admits(499) && admits(500) && !admits(500));
         assert!(
@@ -162,11 +175,22 @@ mod tests {
     }
 
     #[test]
+    fn who_is_refused_comes_back_spread_over_some_seconds() {
+        let admission = admission(0, None, None);
+        let refused = (0..10 * RETRY_SPREAD).map(|_| admission.admit(Moment::START).unwrap_err());
+        let mut seconds: Vec<_> = refused.map(|refused| refused.retry_after).collect();
+        seconds.sort_unstable();
+        for (index, of_one_second) in seconds.chunks(10).enumerate() {
+            assert_eq!(of_one_second, [index + 1; 10]);
+        }
+    }
+
+    #[test]
     fn a_node_that_stops_lets_nobody_in() {
         let admission = admission(usize::MAX, None, None);
         let _place = admission.admit(Moment::START).unwrap();
         admission.close();
-        assert!(admission.admit(Moment::START).is_none());
+        assert!(admission.admit(Moment::START).is_err());
         assert_eq!(admission.connections(), 1, "whoever is in stays in");
     }
 
@@ -175,8 +199,8 @@ mod tests {
         let budget = Arc::new(MemoryBudget::new(Some(10)));
         let admission = Admission::new(usize::MAX, None, Arc::clone(&budget));
         budget.set_queued(ShardId::new(0).unwrap(), 11);
-        assert!(admission.admit(Moment::START).is_none());
+        assert!(admission.admit(Moment::START).is_err());
         budget.set_queued(ShardId::new(0).unwrap(), 10);
-        assert!(admission.admit(Moment::START).is_some());
+        assert!(admission.admit(Moment::START).is_ok());
     }
 }

@@ -27,7 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsAcceptor;
 
-use super::admission::Admission;
+use super::admission::{Admission, Refused};
 use super::foreign;
 use super::handshake::HandshakeRules;
 use super::hang_up::{self, HangUps};
@@ -283,31 +283,37 @@ where
         let before = parts.write_buf;
         let respond = |head: Vec<u8>| [&before[..], &head].concat();
         let admit = || upgrades.admission.admit(worker.now().moment);
+        let no_place = |refused: Refused| {
+            let retry = format!("Retry-After: {}\r\n", refused.retry_after);
+            upgrade::response("503 Service Unavailable", &retry)
+        };
         match upgrade::judge(&upgrades.paths, &request) {
             Verdict::Refuse(head) => worker.refuse(io, respond(head)),
             Verdict::Foreign if !before.is_empty() => {
                 worker.refuse(io, respond(upgrade::response("400 Bad Request", "")));
             }
-            Verdict::Accept(opening) if let Some(place) = admit() => {
-                let head = respond(opening.head);
-                let opening = Opening { head, ..opening };
-                worker.adopt(io, opening, &mut read, place);
-            }
-            Verdict::Foreign if let Some(place) = admit() => {
-                let io = io.rewound(foreign::rewind(&request, &read));
-                let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
-                actix_rt::spawn(async move {
-                    // actix counts it no longer.
-                    let _place = place;
-                    if let Err(error) = served.await {
-                        tracing::debug!(%error, "an upgraded connection failed");
-                    }
-                });
-            }
-            Verdict::Accept(_) | Verdict::Foreign => {
-                let head = upgrade::response("503 Service Unavailable", "Retry-After: 5\r\n");
-                worker.refuse(io, respond(head));
-            }
+            Verdict::Accept(opening) => match admit() {
+                Ok(place) => {
+                    let head = respond(opening.head);
+                    let opening = Opening { head, ..opening };
+                    worker.adopt(io, opening, &mut read, place);
+                }
+                Err(refused) => worker.refuse(io, respond(no_place(refused))),
+            },
+            Verdict::Foreign => match admit() {
+                Err(refused) => worker.refuse(io, respond(no_place(refused))),
+                Ok(place) => {
+                    let io = io.rewound(foreign::rewind(&request, &read));
+                    let served = plain.call((io, Protocol::Http1, request.head().peer_addr));
+                    actix_rt::spawn(async move {
+                        // actix counts it no longer.
+                        let _place = place;
+                        if let Err(error) = served.await {
+                            tracing::debug!(%error, "an upgraded connection failed");
+                        }
+                    });
+                }
+            },
         }
         // Ready at once: an upgrade that waited would keep the connection's dispatcher alive.
         std::future::ready(Ok(()))

@@ -9,6 +9,7 @@
 
 pub mod disk;
 pub mod memory;
+pub mod remote;
 mod stream;
 mod streams;
 
@@ -23,6 +24,7 @@ use crate::delivery::{Admission, ShardId, payload_bytes};
 
 pub use disk::{DiskBroker, DiskOptions, DiskStatus, Durability};
 pub use memory::MemoryBroker;
+pub use remote::RemoteBroker;
 pub(crate) use streams::random_epoch;
 
 /// A future that a trait object returns.
@@ -59,6 +61,9 @@ pub struct NewPublication {
     /// Whether deliveries bring the publication before it, where the history has that. Ignored
     /// without retention.
     pub wants_delta: bool,
+    /// Whether it is delivered to this node's subscribers alone while a broker elsewhere cannot be
+    /// reached. Ignored with retention: a stream has one order for all nodes.
+    pub is_local_if_unreachable: bool,
     /// The share of the inboxes that delivery will use.
     pub admission: Admission,
 }
@@ -95,7 +100,7 @@ pub struct Published {
 }
 
 /// Which part of a history is wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct HistoryQuery {
     /// Only what is newer than this offset; older, when `reverse`.
     pub since: Option<u64>,
@@ -123,13 +128,16 @@ pub enum BrokerError {
     OutOfMemory,
     /// The channel remembers as many idempotency keys as it may.
     TooManyKeys,
-    /// The broker cannot be reached.
+    /// The broker cannot be reached: nothing was sent to it.
     Unreachable,
+    /// The broker was asked and did not answer. Whether it did what was asked nobody knows: the one
+    /// error after which a publication may be stored and delivered.
+    Unanswered,
     /// The disk, or what may be used of it, is full.
     StorageFull,
     /// The disk cannot be written or read.
     StorageFailed,
-    /// The disk stands still.
+    /// The disk stands still, or more is asked of the broker than it answers.
     Busy,
     /// The node is stopping.
     Stopped,
@@ -141,9 +149,10 @@ impl std::fmt::Display for BrokerError {
             Self::OutOfMemory => "memory for history is used up",
             Self::TooManyKeys => "too many idempotency keys in the channel",
             Self::Unreachable => "broker cannot be reached",
+            Self::Unanswered => "broker did not answer",
             Self::StorageFull => "storage for history is used up",
             Self::StorageFailed => "storage for history failed",
-            Self::Busy => "storage for history does not answer",
+            Self::Busy => "broker cannot keep up",
             Self::Stopped => "node is stopping",
         })
     }
@@ -166,7 +175,7 @@ pub trait Broker: Send + Sync + 'static {
     /// order per channel for all of them.
     ///
     /// # Errors
-    /// Nothing was stored or delivered.
+    /// Nothing was stored or delivered, but for [`BrokerError::Unanswered`].
     ///
     /// # Cancel safety
     /// A dropped future may have published or not; an idempotency key makes a repeat safe.

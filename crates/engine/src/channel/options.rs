@@ -47,6 +47,9 @@ pub struct ChannelOptions {
     pub allowed_delta_types: Vec<DeltaType>,
     /// Treat every publish as one that asks for deltas.
     pub delta_publish: bool,
+    /// While the broker cannot be reached, what is published without history reaches the subscribers
+    /// on the publisher's node alone, instead of failing.
+    pub publish_locally_if_unreachable: bool,
     /// A subscriber may filter publications by their tags.
     pub allow_tags_filter: bool,
     /// A user may subscribe without a subscription token.

@@ -39,13 +39,16 @@ impl Member {
     /// Whether the member is to be told of `event` in its `round`, and in which form; it then has
     /// been.
     pub(super) fn hear(&mut self, event: &Event, round: Round) -> Option<Telling> {
-        let Event::Publication {
-            publication,
-            previous,
-            ..
-        } = event
-        else {
-            return self.wants_attendance.then_some(Telling::Plain);
+        let (publication, previous) = match event {
+            Event::Publication {
+                publication,
+                previous,
+                ..
+            } => (publication, previous),
+            Event::Join(_) | Event::Leave(_) => {
+                return self.wants_attendance.then_some(Telling::Plain);
+            }
+            Event::Lapse => return None,
         };
         let offset = publication.offset;
         if offset != 0 && offset <= self.told_up_to {

@@ -64,6 +64,8 @@ struct Joining {
     backlog: Vec<Event>,
     bytes: usize,
     has_overflowed: bool,
+    /// Whether something may have come that was not kept, since nobody here was told of it.
+    has_lapsed: bool,
 }
 
 /// What is to be done with a delivery.
@@ -154,6 +156,7 @@ impl Hub {
             backlog: Vec::new(),
             bytes: 0,
             has_overflowed: false,
+            has_lapsed: false,
         };
         let channel = self.channels.entry(channel.clone()).or_default();
         channel.joining.push(joining);
@@ -174,6 +177,7 @@ impl Hub {
             return Entry::Lost;
         };
         let mut position = membership.position;
+        let has_lapsed = joining.has_lapsed;
         let (backlog, highest) = joining.merge(&mut position);
         let filter = membership.filter;
         let mut member = Member {
@@ -202,8 +206,14 @@ impl Hub {
         if is_whole || channel.position.is_none() {
             channel.step_back_to(position);
         }
-        // The broker has told where the stream is; who joins later vouches for nobody who came before.
-        channel.sure_at.get_or_insert(now);
+        if has_lapsed {
+            // What the broker told may have been overtaken without anybody noticing.
+            channel.sure_at = None;
+        } else {
+            // The broker has told where the stream is; who joins later vouches for nobody who came
+            // before.
+            channel.sure_at.get_or_insert(now);
+        }
         if !is_whole && membership.is_positioned {
             return Entry::Lost;
         }
@@ -248,6 +258,7 @@ impl Hub {
                     offset: publication.offset,
                 })
             }
+            Event::Lapse => channel.lapse(),
             _ => Reception::Pass,
         }
     }
@@ -300,6 +311,10 @@ impl Channel {
 
 impl Joining {
     fn keep(&mut self, event: &Event) {
+        if matches!(event, Event::Lapse) {
+            self.has_lapsed = true;
+            return;
+        }
         self.bytes += event.bytes();
         if self.bytes > JOIN_BUFFER_BYTES_MAX {
             self.has_overflowed = true;

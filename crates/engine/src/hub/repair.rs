@@ -22,6 +22,8 @@ pub(super) struct Repair {
     from: Position,
     /// The newest position that was skipped meanwhile.
     skipped: Position,
+    /// Whether something may have come since that the read is too early for.
+    is_early: bool,
 }
 
 /// What came of a repair.
@@ -51,10 +53,7 @@ impl Hub {
             return None;
         }
         channel.sure_at = Some(now);
-        channel.repair = Some(Box::new(Repair {
-            from: at,
-            skipped: at,
-        }));
+        channel.repair = Some(Repair::beginning(at, at));
         Some(at)
     }
 
@@ -106,7 +105,8 @@ impl Hub {
         // A history that stays behind what was delivered is not asked for ever.
         if is_recovered && (!is_behind || top != at) {
             channel.tell_joining(&repaired);
-            if let Some(top) = top.filter(|_| is_behind) {
+            let is_early = std::mem::take(&mut repair.is_early);
+            if let Some(top) = top.filter(|_| is_behind || is_early) {
                 repair.from = top;
                 repaired.again = Some(top);
                 channel.repair = Some(repair);
@@ -127,6 +127,16 @@ impl Hub {
     }
 }
 
+impl Repair {
+    fn beginning(from: Position, skipped: Position) -> Box<Self> {
+        Box::new(Self {
+            from,
+            skipped,
+            is_early: false,
+        })
+    }
+}
+
 /// Whether `position` is not known to be at or below `top`.
 fn is_beyond(position: Position, top: Position) -> bool {
     position.epoch != top.epoch || position.offset > top.offset
@@ -138,6 +148,24 @@ impl Channel {
         let begins_before =
             |at: Position| at.epoch == position.epoch && at.offset <= position.offset;
         self.repair.is_some() && self.position.is_some_and(begins_before)
+    }
+
+    /// Takes notice that something may be missing behind where the shard stands.
+    pub(super) fn lapse(&mut self) -> Reception {
+        // If the history cannot be read now, it is at the next look.
+        self.sure_at = None;
+        match (self.position, &mut self.repair) {
+            (_, Some(repair)) => {
+                repair.is_early = true;
+                Reception::Skip
+            }
+            (Some(at), None) => {
+                self.repair = Some(Repair::beginning(at, at));
+                Reception::Gap(at)
+            }
+            // Nobody here has been told where the stream is.
+            (None, None) => Reception::Skip,
+        }
     }
 
     /// What a repair brings is news to those who are joining, too.
@@ -164,10 +192,7 @@ impl Channel {
         match self.position {
             Some(at) if at.epoch == to.epoch && to.offset <= at.offset => Reception::Skip,
             Some(at) if at.epoch != to.epoch || to.offset != at.offset + 1 => {
-                self.repair = Some(Box::new(Repair {
-                    from: at,
-                    skipped: to,
-                }));
+                self.repair = Some(Repair::beginning(at, to));
                 Reception::Gap(at)
             }
             // Without members there is nobody to miss anything; with members but no position, one

@@ -133,6 +133,7 @@ impl Node {
             idempotency_key: new.idempotency_key.filter(|key| !key.is_empty()),
             version: new.version,
             wants_delta: new.wants_delta || resolved.options.delta_publish,
+            is_local_if_unreachable: resolved.options.publish_locally_if_unreachable,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)

@@ -14,7 +14,6 @@ mod seats;
 mod sessions;
 mod sole;
 mod tellable;
-mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +30,7 @@ use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
 use crate::delivery::{Inbox, Inboxes, ShardId, payload_bytes};
 use crate::headers::Headers;
-use crate::limits::{NOTICES_MAX, ORDERS_MAX};
+use crate::limits::{JOINS_MAX, NOTICES_MAX, ORDERS_MAX};
 use crate::presence::Presence;
 use crate::session::Order;
 use crate::settings::Settings;
@@ -39,11 +38,11 @@ use crate::shard::{Secret, ShardReport, Target};
 use crate::throttle::BROKER_FAULTS;
 use crate::time::{Clock, Moment};
 
+use crate::turns::Turns;
 pub use application::{HistoryRequest, NodeInfo, PublishRequest};
 pub use emulation::UnknownNode;
 pub use seats::{UserSeat, UserSeats};
 pub use sessions::SessionHandle;
-use turns::Turns;
 
 /// What a presence entry takes of a reply, at most about: ids and braces, without the infos.
 const PRESENCE_ENTRY_BYTES: usize = 128;
@@ -112,6 +111,8 @@ pub struct Node {
     controls: Box<[mpsc::Sender<Control>]>,
     seats: Arc<UserSeats>,
     turns: Turns<(ShardId, ChannelName)>,
+    /// How many more channels may be being joined.
+    joins: Semaphore,
     /// Whose connects are being made the only ones.
     superseding: Turns<UserId>,
     /// Of whom the application is told that they came or left.
@@ -195,6 +196,7 @@ impl Node {
             controls: controls.into(),
             seats: Arc::default(),
             turns: Turns::default(),
+            joins: Semaphore::new(JOINS_MAX),
             superseding: Turns::default(),
             notifying: Turns::default(),
             notices: Semaphore::new(NOTICES_MAX),
@@ -387,9 +389,15 @@ impl Node {
 
     async fn join_one(&self, shard: ShardId, request: JoinRequest) -> Result<Joined, BrokerError> {
         let channel = &request.channel;
-        let _turn = self.turns.take((shard, channel.clone())).await;
+        let turn = self.turns.take((shard, channel.clone())).await;
+        // Behind the turn: who has a place waits for nobody who has none.
+        let _place = self.joins.acquire().await;
+        let top = self.broker.subscribe(shard, channel).await?;
+        // Nobody unsubscribes a shard in which somebody joins, and the rest is about this session
+        // alone: a whole herd may read the history at once, and share what is read.
+        drop(turn);
         let mut joined = Joined {
-            top: self.broker.subscribe(shard, channel).await?,
+            top,
             recovery: None,
         };
         if let Some(attempt) = request.recover {
@@ -430,6 +438,7 @@ impl Node {
             .resolve(channel.as_str())
             .ok_or(Refusal::UNKNOWN_CHANNEL)?;
         let retention = resolved.options.retention();
+        let is_local_if_unreachable = resolved.options.publish_locally_if_unreachable;
         let revision = revision.map_or_else(
             || Revision {
                 wants_delta: resolved.options.delta_publish,
@@ -450,6 +459,7 @@ impl Node {
             idempotency_key: revision.idempotency_key.filter(|key| !key.is_empty()),
             version: revision.version,
             wants_delta: revision.wants_delta,
+            is_local_if_unreachable,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)?;

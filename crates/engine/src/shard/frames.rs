@@ -72,6 +72,8 @@ pub(super) fn encode_event(
         },
         Event::Join(info) => Push::Join { channel, info },
         Event::Leave(info) => Push::Leave { channel, info },
+        // The hub's own business.
+        Event::Lapse => return Ok(()),
     };
     encoder.push(wire, &push, out)
 }

@@ -30,6 +30,7 @@ impl<'a> Subject<'a> {
             Event::Publication { .. } => "a publication",
             Event::Join(_) => "a join",
             Event::Leave(_) => "a leave",
+            Event::Lapse => return Self::NOTHING,
         };
         let channel = Some(channel);
         Self { what, channel }

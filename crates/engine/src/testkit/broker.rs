@@ -22,6 +22,25 @@ pub struct StubBroker {
     random: Random,
     polls_max: AtomicUsize,
     is_unreachable: AtomicBool,
+    under_way: AtomicUsize,
+    crowd: AtomicUsize,
+}
+
+/// An operation that is under way.
+struct Counted<'a>(&'a StubBroker);
+
+impl<'a> Counted<'a> {
+    fn new(broker: &'a StubBroker) -> Self {
+        let earlier = broker.under_way.fetch_add(1, Relaxed);
+        broker.crowd.fetch_max(earlier + 1, Relaxed);
+        Self(broker)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Waits for so many polls.
@@ -49,6 +68,8 @@ impl StubBroker {
             random: Random::new(seed),
             polls_max: AtomicUsize::new(0),
             is_unreachable: AtomicBool::new(false),
+            under_way: AtomicUsize::new(0),
+            crowd: AtomicUsize::new(0),
         }
     }
 
@@ -62,6 +83,12 @@ impl StubBroker {
         self.is_unreachable.store(is_unreachable, Relaxed);
     }
 
+    /// The most operations that were under way at the same time, of those that can fail.
+    #[must_use]
+    pub fn crowd(&self) -> usize {
+        self.crowd.load(Relaxed)
+    }
+
     async fn hesitation(&self) {
         let polls_max = self.polls_max.load(Relaxed);
         Hesitation(self.random.below(polls_max + 1)).await;
@@ -71,6 +98,7 @@ impl StubBroker {
         &self,
         operation: BoxFuture<'_, Result<T, BrokerError>>,
     ) -> Result<T, BrokerError> {
+        let _counted = Counted::new(self);
         self.hesitation().await;
         if self.is_unreachable.load(Relaxed) {
             return Err(BrokerError::Unreachable);

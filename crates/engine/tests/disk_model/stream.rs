@@ -97,6 +97,7 @@ impl Attempt {
             idempotency_key: self.key.clone(),
             version: self.version.clone(),
             wants_delta: true,
+            is_local_if_unreachable: false,
             admission: Admission::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! What comes while a session joins.
 
 use campanile_engine::channel::options::ChannelOptions;
-use campanile_engine::limits::JOIN_BUFFER_BYTES_MAX;
+use campanile_engine::limits::{JOIN_BUFFER_BYTES_MAX, JOINS_MAX};
 use campanile_engine::testkit::{Driver, Peer, Setup};
 
 use super::{offsets, recoverable, subscriber};
@@ -211,5 +211,55 @@ fn who_unsubscribes_and_subscribes_again_is_subscribed_and_present() {
         let said = driver.read(&mut peer);
         assert_eq!(offsets(&said), [1], "seed {seed}: {said:?}");
         assert!(!driver.presence.is_empty(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_herd_joins_so_many_channels_at_a_time_and_all_of_them_in_the_end() {
+    let mut driver = Driver::new(recoverable());
+    let mut herd: Vec<_> = (0..JOINS_MAX + 400)
+        .map(|_| connected(&mut driver, 0))
+        .collect();
+    driver.broker.hesitate(30);
+    driver.manual = true;
+    for (number, peer) in herd.iter_mut().enumerate() {
+        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{number}"}}}}"#);
+        driver.send(peer, &subscribe);
+        driver.begin(0);
+    }
+    driver.manual = false;
+    driver.settle();
+    assert_eq!(driver.broker.crowd(), JOINS_MAX);
+    for peer in &mut herd {
+        assert!(driver.read(peer)[0].contains(r#""subscribe""#));
+    }
+}
+
+#[test]
+fn a_herd_in_one_channel_reads_its_history_side_by_side() {
+    let mut driver = Driver::new(recoverable());
+    let mut old = subscriber(&mut driver, 0);
+    driver.publish("c", "1");
+    let epoch = {
+        let said = driver.read(&mut old).join("");
+        let start = said.find(r#""epoch":""#).expect("positioned") + 9;
+        said[start..].split('"').next().expect("quoted").to_owned()
+    };
+    let mut herd: Vec<_> = (0..20).map(|_| connected(&mut driver, 0)).collect();
+    driver.broker.hesitate(1000);
+    driver.manual = true;
+    let recover = format!(
+        r#"{{"id":2,"subscribe":{{"channel":"c","recover":true,"epoch":"{epoch}","offset":0}}}}"#
+    );
+    for peer in &mut herd {
+        driver.send(peer, &recover);
+        driver.begin(0);
+    }
+    driver.manual = false;
+    driver.settle();
+    assert!(driver.broker.crowd() > 1);
+    for peer in &mut herd {
+        let said = driver.read(peer).join("");
+        assert!(said.contains(r#""recovered":true"#), "{said}");
     }
 }

@@ -53,6 +53,10 @@ pub(crate) const NAMESPACE_OPTIONS: &[Setting] = &[
         "Treat every publish as one that asks for deltas.",
     ),
     Setting::flag(
+        "publish_locally_if_unreachable",
+        "Without history: while the broker is down, publish to this node's subscribers alone.",
+    ),
+    Setting::flag(
         "allow_tags_filter",
         "Let subscribers filter publications by tags.",
     ),

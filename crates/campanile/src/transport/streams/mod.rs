@@ -23,7 +23,7 @@ use campanile_protocol::wire::Encoder;
 use campanile_protocol::{Disconnect, Wire};
 use serde::Deserialize;
 
-use super::admission::Admission;
+use super::admission::{Admission, Refused};
 use super::connection::{FirstWords, Speech};
 use super::handshake::{HandshakeRules, Unreadable};
 use super::hang_up::hang_up;
@@ -157,8 +157,9 @@ async fn open(
         (_, Err(unreadable)) => return cors.respond(unreadable.status()).finish(),
     };
     let worker = door.workers.worker();
-    let Some(place) = door.admission.admit(worker.now().moment) else {
-        return refuse_place(&door, &cors, kind.wire(&request));
+    let place = match door.admission.admit(worker.now().moment) {
+        Ok(place) => place,
+        Err(refused) => return refuse_place(&door, &cors, kind.wire(&request), refused),
     };
     // actix would carry out what was pipelined behind this, and nobody could be told of it.
     hang_up(&request).await;
@@ -194,11 +195,11 @@ fn known(door: &Door, head: &RequestHead) -> Result<Option<Box<Handshake>>, Unre
 
 /// The answer of a node that is full or stops. An `EventSource` never comes back behind any status
 /// but 200 (HTML, section 9.2.3), and so is told in its own words.
-fn refuse_place(door: &Door, cors: &Cors, wire: Wire) -> HttpResponse {
+fn refuse_place(door: &Door, cors: &Cors, wire: Wire, refused: Refused) -> HttpResponse {
     if !matches!(wire, Wire::Events | Wire::UniEvents) {
         return cors
             .respond(StatusCode::SERVICE_UNAVAILABLE)
-            .insert_header((header::RETRY_AFTER, "5"))
+            .insert_header((header::RETRY_AFTER, refused.retry_after))
             .finish();
     }
     let why = if door.admission.is_closed() {

@@ -167,6 +167,7 @@ pub fn passing(name: &str, data: &str) -> NewPublication {
         idempotency_key: None,
         version: None,
         wants_delta: false,
+        is_local_if_unreachable: false,
         admission: Admission::default(),
     }
 }

@@ -15,11 +15,11 @@ type Queue = Arc<tokio::sync::Mutex<()>>;
 /// The queues that are not empty. The map's lock is held for one look-up, never across an await;
 /// a queue's lock is fair, and held for one errand.
 #[derive(Debug)]
-pub(super) struct Turns<K>(Mutex<HashMap<K, Queue>>);
+pub(crate) struct Turns<K>(Mutex<HashMap<K, Queue>>);
 
 /// Leave to do something with what the key stands for, until dropped.
 #[derive(Debug)]
-pub(super) struct Turn<'a, K: Eq + Hash> {
+pub(crate) struct Turn<'a, K: Eq + Hash> {
     turns: &'a Turns<K>,
     key: K,
     /// `None` only while being dropped.
@@ -35,7 +35,7 @@ impl<K> Default for Turns<K> {
 impl<K: Clone + Eq + Hash> Turns<K> {
     /// Waits until everything that came before for the same key is done. The place in the queue is
     /// taken at the first poll.
-    pub(super) async fn take(&self, key: K) -> Turn<'_, K> {
+    pub(crate) async fn take(&self, key: K) -> Turn<'_, K> {
         let queue = Arc::clone(self.lock().entry(key.clone()).or_default());
         let mut turn = Turn {
             turns: self,
