@@ -104,6 +104,25 @@ export class Load {
     for (const [channel, top] of tops) this.log.add('top', { channel, ...top, who: who(channel) });
   }
 
+  /**
+   * Compares who is said to be present with who is there, until it is the same or too long ago.
+   * @returns how many are said to be there and are not (`ghosts`), or the other way round, and when it was right (ms)
+   */
+  async presence(channel, patience) {
+    const here = this.subscribers.filter((one) => one.channels.includes(channel)).map(({ name }) => name);
+    const begun = performance.now();
+    let found = { ghosts: 0, unseen: 0 };
+    const isRight = async () => {
+      const { result } = await this.auditor.ask('presence', { channel });
+      const said = Object.values(result?.presence ?? {}).map(({ user }) => user);
+      const unseen = here.filter((name) => !said.includes(name)).length;
+      found = { ghosts: said.length - (here.length - unseen), unseen };
+      return found.ghosts === 0 && found.unseen === 0;
+    };
+    await until(isRight, 'presence of who is there', patience).catch(() => {});
+    return { ...found, ms: Math.round(performance.now() - begun) };
+  }
+
   end() {
     this.#isOver = true;
     for (const one of this.#publishers) one.stop();

@@ -18,6 +18,8 @@ const BALANCED = 18;
 /** How long (ms) all is well before the first fault, and how long one waits after the last until all is well again. */
 const WARM_UP_MS = 1500;
 const COOL_DOWN_MS = 30_000;
+/** How long presence may show who is not there. */
+const GHOSTS_MS = 40_000;
 
 /** A scenario cannot be played on this machine. */
 export class NotHere extends Error {}
@@ -43,8 +45,8 @@ export class Stage {
       await this.scenario.act(this);
       await this.#recovery();
       await this.load.settle();
+      if (this.scenario.isPresenceWatched) await this.#presence();
       this.#look();
-      this.log.add('settled', {});
     } catch (error) {
       failure = error;
     }
@@ -73,6 +75,12 @@ export class Stage {
   async #recovery() {
     const isServed = () => measure(this.log.events).never === 0;
     for (let waited = 0; waited < COOL_DOWN_MS && !isServed(); waited += 500) await this.calm(500);
+  }
+
+  /** Who died with a node is not taken to be there for ever. */
+  async #presence() {
+    const { ghosts, unseen, ms } = await this.load.presence('some:1', GHOSTS_MS);
+    if (ghosts || unseen) throw new Error(`presence after ${ms} ms: ${ghosts} ghosts, ${unseen} unseen`);
   }
 
   /** The first node gets a network of its own. */

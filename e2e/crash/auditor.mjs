@@ -69,6 +69,12 @@ export class Auditor {
     return top;
   }
 
+  /** The reply to one call. */
+  async ask(method, params) {
+    const line = await this.#dial();
+    return line.call(method, params).finally(() => line.close());
+  }
+
   /** Removes a history; what has no answer may have been done or not. */
   async remove(channel) {
     const removal = ++this.#pages;

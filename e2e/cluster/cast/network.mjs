@@ -5,13 +5,16 @@ import { execFileSync } from 'node:child_process';
 
 const ip = (...words) => execFileSync('ip', words, { stdio: 'pipe' });
 
-/** Networks under way: addresses of a run are its own. */
+/** So many there have been: addresses of a run are its own. */
 let networks = 0;
+const open = new Set();
+process.on('exit', () => open.forEach((network) => network.close()));
 
 export class Network {
   /** A network, or null where it is not permitted. */
   static open() {
     const network = new Network(`cp${process.pid % 10_000}n${++networks}`);
+    open.add(network);
     try {
       network.#build();
       return network;
@@ -57,9 +60,11 @@ export class Network {
   }
 
   close() {
-    for (const words of [['link', 'del', this.front.outside], ['link', 'del', this.back.outside], ['netns', 'del', this.name]]) {
+    open.delete(this);
+    const { name, front, back } = this;
+    for (const words of [`link del ${front.outside}`, `link del ${back.outside}`, `netns del ${name}`]) {
       try {
-        ip(...words);
+        ip(...words.split(' '));
       } catch {
         // It was not built that far.
       }

@@ -6,6 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { until, within } from '../../lib/wait.mjs';
 
+/** Where Debian keeps servers, also for those who are not root. */
+const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+
 /** Whoever runs: nobody outlives the harness. */
 const running = new Set();
 process.on('exit', () => running.forEach((one) => one.kill('SIGKILL')));
@@ -23,7 +26,8 @@ export class Process {
 
   spawn() {
     const [program, ...words] = this.command;
-    const child = spawn(program, words, { cwd: this.directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = { ...process.env, PATH };
+    const child = spawn(program, words, { cwd: this.directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     running.add(child);
     const keep = (chunk) => {

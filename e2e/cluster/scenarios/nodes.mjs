@@ -69,6 +69,7 @@ export const NODE_SCENARIOS = [
       isQuick: true,
       store,
       act: killed(3, 2000),
+      isPresenceWatched: true,
       ...durable,
     },
     {
@@ -86,6 +87,7 @@ export const NODE_SCENARIOS = [
       isQuick: key === 'redis',
       store,
       act: frozen(10_000),
+      isPresenceWatched: true,
       ...durable,
     },
     {
@@ -94,6 +96,7 @@ export const NODE_SCENARIOS = [
       covers: ['R3'],
       store,
       act: frozen(30_000),
+      isPresenceWatched: true,
       ...durable,
     },
     {
