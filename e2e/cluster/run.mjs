@@ -62,7 +62,8 @@ async function play(scenario) {
   console.log(
     `   ${verdict.total('acknowledged')} acknowledged, ${verdict.total('deliveries')} delivered, ` +
       `${verdict.total('recovered')} recoveries, ${measures.errors} publish errors, ${measures.refused} refused; ` +
-      `${waits.length} waited, at most ${seconds(waits.at(-1) ?? 0)}, ${never} for ever; ${seconds(result.seconds * 1000)}`,
+      `${waits.length} waited, at most ${seconds(waits.at(-1) ?? 0)}, ${never} for ever; ` +
+      `${seconds(result.seconds * 1000)} in all`,
   );
   if (failure) console.log(`   it failed: ${failure.stack}`);
   for (const finding of Object.keys(faults).length ? verdict.findings : []) console.log(`     ${finding}`);

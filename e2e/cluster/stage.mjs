@@ -11,7 +11,7 @@ import { Node } from './cast/node.mjs';
 import { TroubledLine } from './cast/troubled-line.mjs';
 import { Load } from './load.mjs';
 import { measure } from './measure.mjs';
-import { nodeConfiguration } from './settings.mjs';
+import { RECOVERY_LIMIT, nodeConfiguration } from './settings.mjs';
 
 const NODES = 3;
 const BALANCED = 18;
@@ -52,7 +52,7 @@ export class Stage {
     }
     await this.#close(failure);
     if (failure instanceof NotHere) throw failure;
-    const verdict = judge(this.log.events);
+    const verdict = judge(this.log.events, { limit: RECOVERY_LIMIT });
     const faults = verdict.faults({ isDurable: this.scenario.expect === 'durability' });
     const seconds = (performance.now() - begun) / 1000;
     return { scenario: this.scenario, seconds, failure, verdict, faults, measures: measure(this.log.events) };

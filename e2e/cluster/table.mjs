@@ -12,12 +12,15 @@ const COLUMNS = [
   ['lost silently', ({ verdict }) => verdict.total('gaps') + verdict.total('lost') + verdict.total('vanished')],
   ['foreign', ({ verdict }) => verdict.total('foreign') + verdict.total('reused') + verdict.total('resurrected')],
   ['missed and told', ({ measures }) => measures.missed],
-  ['told', ({ verdict }) => `${verdict.total('told:epoch')} + ${verdict.total('unrecovered') - verdict.total('told:epoch')}`],
+  ['told', ({ verdict }) => told(verdict)],
   ['publish errors', ({ measures }) => measures.errors],
   ['refused connections', ({ measures }) => measures.refused],
   ['noticed by', ({ measures }) => `${measures.waits.length + measures.never} of ${measures.subscriptions}`],
   ['served again after, p50 / p99 (s)', ({ measures }) => time(measures)],
 ];
+
+/** How often `recovered` was false: as the store had begun anew, and as channels keep only so much for only so long. */
+const told = (verdict) => `${verdict.total('told:epoch')} + ${verdict.total('unrecovered') - verdict.total('told:epoch')}`;
 
 function time({ waits, never }) {
   const seconds = (share) => (percentile(waits, share) / 1000).toFixed(1);

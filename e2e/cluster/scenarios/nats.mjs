@@ -1,7 +1,7 @@
 // What happens to the NATS servers, or on the way to them.
 
 import { NatsServers } from '../cast/nats.mjs';
-import { LINE_ACTS } from './redis.mjs';
+import { cableOut, torn } from './lines.mjs';
 
 const nats = { store: () => new NatsServers(), expect: 'durability' };
 
@@ -47,11 +47,56 @@ const frozen = async (stage) => {
 };
 
 export const NATS_SCENARIOS = [
-  { ...nats, name: 'nats-killed', title: 'NATS: kill -9 of a server', covers: ['R8'], isQuick: true, act: killed(any) },
-  { ...nats, name: 'nats-leader-killed', title: 'NATS: kill -9 of the leader', covers: ['R8'], act: killed(leader) },
-  { ...nats, name: 'nats-stopped', title: 'NATS: all servers stopped, back after 3 s', covers: ['R8'], act: stopped },
-  { ...nats, name: 'nats-lame-duck', title: 'NATS: each server as a lame duck', covers: ['R8'], act: lameDuck },
-  { ...nats, name: 'nats-frozen', title: 'NATS: the leader frozen for 3 s', covers: ['R8'], act: frozen },
-  { ...nats, name: 'nats-line-torn', title: "NATS: a node's line reset, refused, half open", covers: ['R2', 'R8'], isLined: true, act: LINE_ACTS.torn(9) },
-  { ...nats, name: 'nats-cable', title: "NATS: a node's cable out for 10 s", covers: ['R8'], isNetworked: true, act: LINE_ACTS.cableOut(10_000) },
+  {
+    ...nats,
+    name: 'nats-killed',
+    title: 'NATS: kill -9 of a server',
+    covers: ['R8'],
+    isQuick: true,
+    act: killed(any),
+  },
+  {
+    ...nats,
+    name: 'nats-leader-killed',
+    title: 'NATS: kill -9 of the leader',
+    covers: ['R8'],
+    act: killed(leader),
+  },
+  {
+    ...nats,
+    name: 'nats-stopped',
+    title: 'NATS: all servers stopped, back after 3 s',
+    covers: ['R8'],
+    act: stopped,
+  },
+  {
+    ...nats,
+    name: 'nats-lame-duck',
+    title: 'NATS: each server as a lame duck',
+    covers: ['R8'],
+    act: lameDuck,
+  },
+  {
+    ...nats,
+    name: 'nats-frozen',
+    title: 'NATS: the leader frozen for 3 s',
+    covers: ['R8'],
+    act: frozen,
+  },
+  {
+    ...nats,
+    name: 'nats-line-torn',
+    title: "NATS: a node's line reset, refused, half open",
+    covers: ['R2', 'R8'],
+    isLined: true,
+    act: torn(9),
+  },
+  {
+    ...nats,
+    name: 'nats-cable',
+    title: "NATS: a node's cable out for 10 s",
+    covers: ['R8'],
+    isNetworked: true,
+    act: cableOut(10_000),
+  },
 ];

@@ -1,6 +1,7 @@
 // What happens to Redis, or on the way to it.
 
 import { SentinelRedis, ShardedRedis, SingleRedis } from '../cast/redis.mjs';
+import { cableOut, torn, troubled } from './lines.mjs';
 
 const single = { store: () => new SingleRedis(), expect: 'durability' };
 
@@ -63,60 +64,70 @@ const shardFailedOver = async (stage) => {
   await stage.calm(4000);
 };
 
-/** One node's cable to the store is pulled for so long (ms). */
-const cableOut = (ms) => async (stage) => {
-  const [network] = stage.networks;
-  stage.fault('the cable is out');
-  network.pull();
-  await stage.calm(ms);
-  stage.fault('the cable is in again');
-  network.plug();
-  await stage.calm(4000);
-};
-
-const TROUBLES = {
-  'a delay of 50 ms': { delay: 50 },
-  'a loss of 3 %': { loss: 0.03 },
-  '256 KiB/s': { bytesPerSecond: 256 * 1024 },
-  'single bytes': { singles: 48 },
-};
-
-/** All lines between nodes and store suffer, one kind of trouble after the other. */
-const troubled = (ms) => async (stage) => {
-  for (const [what, trouble] of Object.entries(TROUBLES)) {
-    stage.fault(what);
-    for (const line of stage.lines) line.shape(trouble);
-    await stage.calm(ms);
-    for (const line of stage.lines) line.mend();
-    await stage.calm(1000);
-  }
-};
-
-/** One node's line is reset, refused, and half open, again and again. */
-const torn = (times) => async (stage) => {
-  const random = stage.random.fork('torn');
-  for (let n = 0; n < times; n++) {
-    const line = random.pick(stage.lines);
-    const how = ['reset', 'refuse', 'die'][n % 3];
-    stage.fault(`a line: ${how}`);
-    line[how]();
-    await stage.calm(random.between(500, how === 'die' ? 6000 : 2500));
-    line.mend();
-    await stage.calm(2500);
-  }
-};
-
-export const LINE_ACTS = { troubled, torn, cableOut };
-
 export const REDIS_SCENARIOS = [
-  { ...single, name: 'redis-killed', title: 'Redis: killed, back after 3 s from its log', covers: ['R4'], isQuick: true, act: restarted('SIGKILL') },
-  { ...single, name: 'redis-stopped', title: 'Redis: stopped, back after 3 s', covers: ['R4'], act: restarted('SIGTERM') },
-  { ...single, name: 'redis-emptied', title: 'Redis: killed, back with nothing', covers: ['R5'], isQuick: true, act: emptied, expect: 'announcement' },
-  { ...single, name: 'redis-frozen', title: 'Redis: frozen for 3 s', covers: ['R7'], isQuick: true, act: frozen },
-  { ...single, name: 'redis-line-torn', title: "Redis: a node's line reset, refused, half open", covers: ['R2', 'R4'], isLined: true, act: torn(9) },
-  { ...single, name: 'redis-line-troubled', title: 'Redis: slow, lossy, narrow lines, single bytes', isLined: true, act: troubled(5000) },
-  { ...single, name: 'redis-cable', title: "Redis: a node's cable out for 10 s", covers: ['R4'], isNetworked: true, act: cableOut(10_000) },
-  { ...single, name: 'redis-cable-long', title: "Redis: a node's cable out for 60 s", covers: ['R4'], isNetworked: true, act: cableOut(60_000) },
+  {
+    ...single,
+    name: 'redis-killed',
+    title: 'Redis: killed, back after 3 s from its log',
+    covers: ['R4'],
+    isQuick: true,
+    act: restarted('SIGKILL'),
+  },
+  {
+    ...single,
+    name: 'redis-stopped',
+    title: 'Redis: stopped, back after 3 s',
+    covers: ['R4'],
+    act: restarted('SIGTERM'),
+  },
+  {
+    ...single,
+    name: 'redis-emptied',
+    title: 'Redis: killed, back with nothing',
+    covers: ['R5'],
+    isQuick: true,
+    act: emptied,
+    expect: 'announcement',
+  },
+  {
+    ...single,
+    name: 'redis-frozen',
+    title: 'Redis: frozen for 3 s',
+    covers: ['R7'],
+    isQuick: true,
+    act: frozen,
+  },
+  {
+    ...single,
+    name: 'redis-line-torn',
+    title: "Redis: a node's line reset, refused, half open",
+    covers: ['R2', 'R4'],
+    isLined: true,
+    act: torn(9),
+  },
+  {
+    ...single,
+    name: 'redis-line-troubled',
+    title: 'Redis: slow, lossy, narrow lines, single bytes',
+    isLined: true,
+    act: troubled(5000),
+  },
+  {
+    ...single,
+    name: 'redis-cable',
+    title: "Redis: a node's cable out for 10 s",
+    covers: ['R4'],
+    isNetworked: true,
+    act: cableOut(10_000),
+  },
+  {
+    ...single,
+    name: 'redis-cable-long',
+    title: "Redis: a node's cable out for 60 s",
+    covers: ['R4'],
+    isNetworked: true,
+    act: cableOut(60_000),
+  },
   {
     name: 'sentinel-failover',
     title: 'Sentinel: the primary dies',
