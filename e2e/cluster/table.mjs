@@ -20,7 +20,10 @@ const COLUMNS = [
 ];
 
 /** How often `recovered` was false: as the store had begun anew, and as channels keep only so much for only so long. */
-const told = (verdict) => `${verdict.total('told:epoch')} + ${verdict.total('unrecovered') - verdict.total('told:epoch')}`;
+function told(verdict) {
+  const anew = verdict.total('told:epoch');
+  return `${anew} + ${verdict.total('unrecovered') - anew}`;
+}
 
 function time({ waits, never }) {
   const seconds = (share) => (percentile(waits, share) / 1000).toFixed(1);

@@ -39,8 +39,13 @@ const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
 /** One server. What it acknowledged survives its restart, not its disk. */
 export class SingleRedis {
+  /** @param options beside those that make it durable */
+  constructor(options = []) {
+    this.options = options;
+  }
+
   async open() {
-    this.server = await (await Redis.prepare('redis', DURABLE)).launch();
+    this.server = await (await Redis.prepare('redis', [...DURABLE, ...this.options])).launch();
     this.port = this.server.port;
   }
 

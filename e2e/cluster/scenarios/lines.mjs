@@ -29,6 +29,16 @@ export const troubled = (ms) => async (stage) => {
   }
 };
 
+/** One node's line is so narrow for so long (ms) that the store has to give it up. */
+export const overflowing = (ms) => async (stage) => {
+  const line = stage.random.fork('overflowing').pick(stage.lines);
+  line.shape({ bytesPerSecond: 64 * 1024 });
+  await stage.calm(ms);
+  stage.fault('the line is wide again');
+  line.mend();
+  await stage.calm(3000);
+};
+
 /** One node's line is reset, refused, and half open, again and again. */
 export const torn = (times) => async (stage) => {
   const random = stage.random.fork('torn');

@@ -1,7 +1,7 @@
 // What happens to Redis, or on the way to it.
 
 import { SentinelRedis, ShardedRedis, SingleRedis } from '../cast/redis.mjs';
-import { cableOut, torn, troubled } from './lines.mjs';
+import { cableOut, overflowing, torn, troubled } from './lines.mjs';
 
 const single = { store: () => new SingleRedis(), expect: 'durability' };
 
@@ -53,6 +53,20 @@ const failedOver = (isLagging) => async (stage) => {
   await stage.calm(1000);
 };
 
+/** The primary sleeps for as long as another takes over, and wakes up as if it were still the one. */
+const replaced = async (stage) => {
+  const { store } = stage;
+  const { primary } = store;
+  stage.fault('SIGSTOP of the primary');
+  primary.freeze();
+  await store.promoted();
+  stage.forgot();
+  await stage.calm(1000);
+  primary.thaw();
+  await store.followed();
+  await stage.calm(1000);
+};
+
 const shardFailedOver = async (stage) => {
   const { primary, promoted } = await stage.store.shard();
   stage.fault('the primary of a shard dies');
@@ -96,6 +110,15 @@ export const REDIS_SCENARIOS = [
     covers: ['R7'],
     isQuick: true,
     act: frozen,
+  },
+  {
+    ...single,
+    name: 'redis-overflow',
+    title: "Redis: a node's subscriptions cut off, as it read too slowly",
+    covers: ['R7'],
+    store: () => new SingleRedis(['--client-output-buffer-limit', 'pubsub', '256kb', '128kb', '1']),
+    isLined: true,
+    act: overflowing(8000),
   },
   {
     ...single,
@@ -152,6 +175,14 @@ export const REDIS_SCENARIOS = [
     store: () => new SentinelRedis({ waitReplicas: 1 }),
     act: failedOver(true),
     expect: 'durability',
+  },
+  {
+    name: 'sentinel-replaced',
+    title: 'Sentinel: the primary frozen, replaced, and back',
+    covers: ['R6'],
+    store: () => new SentinelRedis({}),
+    act: replaced,
+    expect: 'announcement',
   },
   {
     name: 'shard-failover',
