@@ -14,8 +14,6 @@ import { PING } from './settings.mjs';
 
 /** A call that has no answer after so many ms is made again elsewhere. */
 const PATIENCE_MS = 3000;
-/** Waiting longer than this (ms) counts as waiting for ever. */
-const FOREVER_MS = 45_000;
 
 /** The SDK's own delays, but for the longest, which is 20 s there. */
 const SDK = { minReconnectDelay: 500, maxReconnectDelay: 3000, timeout: 3000, maxServerPingDelay: PING.patience };
@@ -28,9 +26,12 @@ export class Load {
   #absent = [];
   #isOver = false;
 
-  /** @param balanced how many subscribers there are behind the balancer */
-  constructor({ log, random, nodes, balancer, balanced }) {
-    Object.assign(this, { log, random: random.fork('load'), nodes });
+  /**
+   * @param balanced how many subscribers there are behind the balancer
+   * @param patience waiting longer than this (ms) counts as waiting for ever
+   */
+  constructor({ log, random, nodes, balancer, balanced, patience }) {
+    Object.assign(this, { log, random: random.fork('load'), nodes, patience });
     let dialled = 0;
     const dial = () => {
       const { port, host } = this.nodes[dialled++ % this.nodes.length];
@@ -71,7 +72,7 @@ export class Load {
     for (const one of this.subscribers) one.come();
     const wanted = this.subscribers.reduce((sum, { channels }) => sum + channels.length, 0);
     const count = () => this.log.events.filter(({ kind }) => kind === 'subscribed').length;
-    await until(() => count() >= wanted, `all ${wanted} subscriptions`, FOREVER_MS);
+    await until(() => count() >= wanted, `all ${wanted} subscriptions`, this.patience);
     this.#publishing = Promise.all(this.#publishers.map((one) => one.run()));
     this.#publishing.catch(() => {});
     this.#coming = this.#comeAndGo();
@@ -94,11 +95,11 @@ export class Load {
     this.#isOver = true;
     await this.#coming;
     for (const one of this.#publishers) one.stop();
-    await within(this.#publishing, 'answer to what had a key', FOREVER_MS);
+    await within(this.#publishing, 'answer to what had a key', this.patience);
     for (const one of this.#absent) if (one.isAway) one.come();
-    const tops = await until(() => this.auditor.look({ whole: true }), 'history of all channels', FOREVER_MS);
+    const tops = await until(() => this.auditor.look({ whole: true }), 'history of all channels', this.patience);
     const who = (channel) => this.subscribers.filter((one) => one.channels.includes(channel)).map(({ name }) => name);
-    await caughtUp(this.log, tops, who, FOREVER_MS);
+    await caughtUp(this.log, tops, who, this.patience);
     // Whatever comes too much comes now.
     await this.auditor.look();
     for (const [channel, top] of tops) this.log.add('top', { channel, ...top, who: who(channel) });

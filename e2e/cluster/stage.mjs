@@ -15,9 +15,10 @@ import { RECOVERY_LIMIT, nodeConfiguration } from './settings.mjs';
 
 const NODES = 3;
 const BALANCED = 18;
-/** How long (ms) all is well before the first fault, and how long one waits after the last until all is well again. */
+/** How long (ms) all is well before the first fault. */
 const WARM_UP_MS = 1500;
-const COOL_DOWN_MS = 30_000;
+/** Waiting longer than this (ms) for all to be well again counts as waiting for ever. */
+const FOREVER_MS = 45_000;
 /** How long presence may show who is not there. */
 const GHOSTS_MS = 40_000;
 
@@ -33,6 +34,7 @@ export class Stage {
 
   constructor(scenario, seed) {
     Object.assign(this, { scenario, seed, random: new Random(`${seed}/${scenario.name}`) });
+    this.patience = scenario.patience ?? FOREVER_MS;
   }
 
   /** Plays the scenario to its end, whatever that is. */
@@ -66,15 +68,15 @@ export class Stage {
     for (let n = 0; n < (scenario.nodes ?? NODES); n++) await this.#node(n);
     await Promise.all(this.nodes.map((node) => node.launch()));
     this.balancer = await Balancer.open(this.nodes);
-    const { log, random, nodes, balancer } = this;
-    this.load = new Load({ log, random, nodes, balancer, balanced: scenario.balanced ?? BALANCED });
+    const { log, random, nodes, balancer, patience } = this;
+    this.load = new Load({ log, random, nodes, balancer, patience, balanced: scenario.balanced ?? BALANCED });
     await this.load.begin();
   }
 
   /** Everybody is served again, or never will be; that is for the measures to tell. */
   async #recovery() {
     const isServed = () => measure(this.log.events).never === 0;
-    for (let waited = 0; waited < COOL_DOWN_MS && !isServed(); waited += 500) await this.calm(500);
+    for (let waited = 0; waited < this.patience && !isServed(); waited += 500) await this.calm(500);
   }
 
   /** Who died with a node is not taken to be there for ever. */

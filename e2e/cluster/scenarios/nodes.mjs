@@ -45,8 +45,8 @@ const STORES = [
 const durable = { expect: 'durability' };
 const old = () => process.env.OLD_CAMPANILE_BIN;
 
-/** One node alone with its own disk: tries the harness itself, and is no cluster. */
-const ALONE = [
+/** No clusters; they try the harness itself. */
+const TRIALS = [
   {
     name: 'alone-rolled',
     title: 'One node, its own disk: restarted',
@@ -57,10 +57,20 @@ const ALONE = [
     isTrial: true,
     ...durable,
   },
+  {
+    name: 'strangers',
+    title: 'Three nodes that share nothing: has to fail',
+    balanced: 6,
+    patience: 3000,
+    store: () => ({ engine: () => ({ type: 'memory' }) }),
+    act: killed(1, 500),
+    isTrial: true,
+    ...durable,
+  },
 ];
 
 export const NODE_SCENARIOS = [
-  ...ALONE,
+  ...TRIALS,
   ...STORES.flatMap(({ of, key, store }) => [
     {
       name: `${key}-node-killed`,
