@@ -1,6 +1,6 @@
 """A subscriber by hand, for the scripts beside this file, and what a server takes of memory."""
 
-CONNECT = b'{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"fan"}}'
+COMMANDS = '{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"%s"}}'
 
 
 def frame(payload):
@@ -9,11 +9,11 @@ def frame(payload):
     return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
 
 
-def subscribe(stream):
+def subscribe(stream, channel="fan"):
     """Upgrades a connected stream, and returns when it is subscribed."""
     head = "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    stream.sendall(head.encode() + frame(CONNECT))
+    stream.sendall(head.encode() + frame((COMMANDS % channel).encode()))
     answer = b""
     while b'"subscribe":{' not in answer:
         chunk = stream.recv(65536)

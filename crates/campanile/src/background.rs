@@ -54,6 +54,17 @@ impl Background {
         })
     }
 
+    /// The one in `place`, which is started if there is none yet.
+    ///
+    /// # Errors
+    /// As [`Background::start`].
+    pub fn of(place: &mut Option<Self>) -> io::Result<&Self> {
+        Ok(match place {
+            Some(background) => background,
+            None => place.insert(Self::start()?),
+        })
+    }
+
     /// What starts work there. It outlives the thread, and then has nothing done.
     #[must_use]
     pub fn spawner(&self) -> Spawner {

@@ -66,6 +66,8 @@ mod tls;
 pub mod transport;
 #[doc(hidden)]
 pub mod url;
+#[doc(hidden)]
+pub mod vitals;
 
 // Those whose types are in signatures here, so that applications need not find their versions.
 pub use actix_web;

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
-use campanile_engine::broker::DiskBroker;
 use campanile_engine::node::Node;
 use campanile_engine::shard::ShardReport;
 use prometheus_client::collector::Collector;
@@ -19,28 +18,25 @@ use prometheus_client::registry::Registry;
 
 use crate::proxy::ProxyMetrics;
 use crate::transport::Admission;
+use crate::vitals::{Plain, Vitals};
 
 /// See the [module](self).
 #[derive(Clone)]
 pub struct Metrics {
     node: Arc<Node>,
     admission: Arc<Admission>,
-    /// `None` where nothing is kept on disk.
-    store: Option<Arc<DiskBroker>>,
+    backbone: Vec<Arc<dyn Vitals>>,
     proxies: ProxyMetrics,
 }
 
-/// A metric without labels: name, help, value.
-type Plain = (&'static str, &'static str, u64);
-
 impl Metrics {
-    /// Metrics of this node.
+    /// Metrics of this node and of what it stands on.
     #[must_use]
-    pub fn new(node: Arc<Node>, admission: Arc<Admission>, store: Option<Arc<DiskBroker>>) -> Self {
+    pub fn new(node: Arc<Node>, admission: Arc<Admission>, backbone: Vec<Arc<dyn Vitals>>) -> Self {
         Self {
             node,
             admission,
-            store,
+            backbone,
             proxies: ProxyMetrics::default(),
         }
     }
@@ -66,9 +62,9 @@ impl Metrics {
         let report = self.node.report().await;
         let mut registry = Registry::with_prefix("centrifugo");
         let (mut gauges, mut counters) = (self.gauges(&report), self.counters(&report));
-        if let Some(store) = &self.store {
-            gauges.extend(store_gauges(store));
-            counters.extend(store_counters(store));
+        for part in &self.backbone {
+            gauges.extend(part.gauges());
+            counters.extend(part.counters());
         }
         registry.register_collector(Box::new(Scrape {
             gauges,
@@ -167,115 +163,6 @@ impl Metrics {
             ),
         ]
     }
-}
-
-/// What is on disk, how well that goes, and what was found there at the start.
-fn store_gauges(store: &DiskBroker) -> Vec<Plain> {
-    let (status, found) = (store.status(), store.recovered());
-    let behind = found.clock_went_back.unwrap_or_default().as_millis();
-    vec![
-        (
-            "store_log_bytes",
-            "Bytes of the log on disk",
-            status.log_bytes,
-        ),
-        (
-            "store_live_bytes",
-            "Bytes of the log that are still needed",
-            status.live_bytes,
-        ),
-        ("store_segments", "Files of the log", status.segments),
-        (
-            "store_cached_bytes",
-            "Bytes of publications that are in memory too",
-            status.cached_bytes,
-        ),
-        (
-            "store_full",
-            "Whether the disk or its limit is full",
-            status.is_full.into(),
-        ),
-        (
-            "store_unwritable",
-            "Whether the last write failed",
-            status.is_unwritable.into(),
-        ),
-        (
-            "store_stalled",
-            "Whether the disk stands still",
-            status.is_stalled.into(),
-        ),
-        (
-            "store_failed",
-            "Whether a sync failed, so that nothing is stored until a restart",
-            status.is_failed.into(),
-        ),
-        (
-            "store_start_unclean",
-            "Whether the run before this one did not end in good order",
-            (!found.was_clean).into(),
-        ),
-        (
-            "store_start_lossy",
-            "Whether publications may have been lost before this run",
-            found.is_lossy.into(),
-        ),
-        (
-            "store_start_torn_bytes",
-            "Bytes of an unfinished write that were dropped at the start",
-            found.torn_bytes,
-        ),
-        (
-            "store_start_clock_behind_ms",
-            "Milliseconds that the clock was behind the log at the start",
-            u64::try_from(behind).unwrap_or(u64::MAX),
-        ),
-    ]
-}
-
-fn store_counters(store: &DiskBroker) -> Vec<Plain> {
-    let status = store.status();
-    vec![
-        ("store_commits", "Writes to the log", status.commits),
-        ("store_records", "Records in them", status.records),
-        ("store_written_bytes", "Bytes in them", status.written_bytes),
-        (
-            "store_cold_reads",
-            "Publications read from disk",
-            status.cold_reads,
-        ),
-        (
-            "store_write_errors",
-            "Writes that failed",
-            status.write_errors,
-        ),
-        ("store_read_errors", "Reads that failed", status.read_errors),
-        (
-            "store_damaged",
-            "Publications found damaged and forgotten",
-            status.damaged,
-        ),
-        (
-            "store_refused_full",
-            "Publishes refused for want of room",
-            status.refused_full,
-        ),
-        (
-            "store_refused_busy",
-            "Publishes refused while the disk stood still",
-            status.refused_busy,
-        ),
-        (
-            "store_compacted_segments",
-            "Files of the log that were emptied and removed",
-            status.compacted_segments,
-        ),
-        (
-            "store_carried",
-            "Publications written again to empty a file",
-            status.carried,
-        ),
-    ]
 }
 
 /// What one scrape tells.

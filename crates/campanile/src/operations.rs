@@ -1,30 +1,30 @@
 //! What whoever runs the server asks it: is it alive, can it deliver?
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Responder};
-use campanile_engine::broker::{DiskBroker, DiskStatus};
 
 use crate::config::Endpoint;
+use crate::vitals::Vitals;
 
 /// Whether clients should be sent here: not before the server listens, not once it stops, and not
-/// while what is published into histories could not be kept.
+/// while what is published could not be carried or kept.
 #[derive(Default)]
 pub struct Readiness {
     is_open: AtomicBool,
-    /// `None` where nothing is kept on disk.
-    store: Option<Arc<DiskBroker>>,
+    backbone: Vec<Arc<dyn Vitals>>,
 }
 
 impl Readiness {
-    /// Of a server that keeps its streams there.
+    /// Of a server that stands on these.
     #[must_use]
-    pub const fn new(store: Option<Arc<DiskBroker>>) -> Self {
+    pub const fn new(backbone: Vec<Arc<dyn Vitals>>) -> Self {
         Self {
             is_open: AtomicBool::new(false),
-            store,
+            backbone,
         }
     }
 
@@ -34,26 +34,11 @@ impl Readiness {
     }
 
     /// Why clients should not be sent here.
-    fn obstacle(&self) -> Option<&'static str> {
+    fn obstacle(&self) -> Option<Cow<'static, str>> {
         if !self.is_open.load(Ordering::Relaxed) {
-            return Some("the server is stopping");
+            return Some("the server is stopping".into());
         }
-        trouble(&self.store.as_ref()?.status())
-    }
-}
-
-/// Why publications into histories are refused, the worst first.
-const fn trouble(store: &DiskStatus) -> Option<&'static str> {
-    if store.is_failed {
-        Some("the disk failed to sync: nothing is stored until a restart")
-    } else if store.is_stalled {
-        Some("the disk stands still")
-    } else if store.is_unwritable {
-        Some("the data directory cannot be written")
-    } else if store.is_full {
-        Some("the disk, or what may be used of it, is full")
-    } else {
-        None
+        self.backbone.iter().find_map(|part| part.obstacle())
     }
 }
 
@@ -67,7 +52,7 @@ pub fn configure(health: &Endpoint, readiness: &Arc<Readiness>, services: &mut S
         "/ready",
         web::get().to(move || {
             let obstacle = readiness.obstacle();
-            async move { ready(obstacle) }
+            async move { ready(obstacle.as_deref()) }
         }),
     );
     services.route("/healthcheck", web::get().to(live));
@@ -92,28 +77,5 @@ fn ready(obstacle: Option<&str>) -> HttpResponse {
         None => HttpResponse::Ok().json(serde_json::json!({"ready": true})),
         Some(reason) => HttpResponse::ServiceUnavailable()
             .json(serde_json::json!({"ready": false, "reason": reason})),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_that_takes_nothing_is_an_obstacle_and_the_worst_is_told() {
-        let mut status = DiskStatus::default();
-        assert_eq!(trouble(&status), None);
-        let mut reasons = Vec::new();
-        status.is_full = true;
-        reasons.extend(trouble(&status));
-        status.is_unwritable = true;
-        reasons.extend(trouble(&status));
-        status.is_stalled = true;
-        reasons.extend(trouble(&status));
-        status.is_failed = true;
-        reasons.extend(trouble(&status));
-        reasons.dedup();
-        assert_eq!(reasons.len(), 4, "{reasons:?}");
-        assert!(reasons[3].contains("restart"));
     }
 }

@@ -18,6 +18,7 @@ mod connection;
 mod echo;
 mod fanout;
 mod fleet;
+mod herd;
 mod memory;
 mod meter;
 mod plan;
@@ -45,6 +46,8 @@ enum Scenario {
     Echo(echo::EchoArgs),
     /// Rate and CPU of accepting connections
     Accept(accept::AcceptArgs),
+    /// Time until all are back who lost their connection at once
+    Herd(herd::HerdArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -145,6 +148,7 @@ pub fn run(args: &BenchArgs) -> Result<(), BenchError> {
         Scenario::Fanout(args) => (fanout::run(args)?, &args.common.json),
         Scenario::Echo(args) => (echo::run(args)?, &args.common.json),
         Scenario::Accept(args) => (accept::run(args)?, &args.common.json),
+        Scenario::Herd(args) => (herd::run(args)?, &args.common.json),
     };
     report
         .print(json.as_deref())

@@ -88,6 +88,19 @@ pub(super) fn resident_bytes(pid: u32) -> Result<u64, BenchError> {
     Ok(kilobytes * 1024)
 }
 
+/// The most memory that a process had in use since [`forget_peak`], in bytes.
+pub(super) fn peak_bytes(pid: u32) -> Result<u64, BenchError> {
+    let path = format!("/proc/{pid}/status");
+    let kilobytes = number_after(&read(&path)?, "\nVmHWM:").ok_or_else(|| unreadable(&path))?;
+    Ok(kilobytes * 1024)
+}
+
+/// Has the kernel note from now on how much memory a process uses at most.
+pub(super) fn forget_peak(pid: u32) -> Result<(), BenchError> {
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, "5").map_err(|source| missing(&path, &source))
+}
+
 /// Bytes of socket buffers of all TCP sockets of the machine, both ends of a loopback connection.
 pub(super) fn tcp_bytes() -> Result<u64, BenchError> {
     let path = "/proc/net/sockstat";

@@ -9,23 +9,25 @@ use std::time::Duration;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
 use campanile_engine::application::{Application, Interests};
-use campanile_engine::broker::{Broker, DiskBroker, MemoryBroker};
+use campanile_engine::broker::DiskBroker;
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::channel::Namespaces;
 use campanile_engine::channel::options::ChannelOptions;
 use campanile_engine::delivery::Inboxes;
 use campanile_engine::limits::SHARDS_MAX;
 use campanile_engine::node::{Node, Parts, ShardSeat};
-use campanile_engine::presence::MemoryPresence;
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 
-use super::store::{self, BrokerParts};
+use rustls::ServerConfig;
+
+use super::backbone::{Backbone, Builder};
+use super::store::BrokerParts;
 use super::{MakeBroker, ServeError, Server, machine, tls};
 use crate::api;
 use crate::authority::TokenAuthority;
 use crate::background::Background;
-use crate::config::{BodyTransport, Config, Engine};
+use crate::config::{BodyTransport, Config};
 use crate::handlers::Applications;
 use crate::metrics::Metrics;
 use crate::operations::{self, Readiness};
@@ -33,6 +35,7 @@ use crate::proxy::{self, ProxyApplication, ProxyMetrics};
 use crate::transport::{
     Admission, BodyEndpoint, HandshakeRules, Listener, Origins, Routes, StreamEndpoints, WorkerPool,
 };
+use crate::vitals::Vitals;
 
 /// Where messages come back as they came.
 const ECHO_PATH: &str = "/connection/echo";
@@ -45,55 +48,56 @@ pub(super) struct Assembled {
     pub(super) listener: Listener,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
-    /// Where services elsewhere are asked, if there are any.
+    /// Where others are spoken to, if there are any: services, and what keeps the streams elsewhere.
     pub(super) background: Option<Background>,
 }
 
 /// Puts together what is to listen at `local`.
 pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
     let config = &server.config;
-    let origins = Origins::new(&config.client.allowed_origins);
-    let origins = origins.map_err(|error| ServeError::Origins(error.into()))?;
-    let tls = match server.tls {
-        Some(tls) => Some(tls::over_http(&tls)),
-        None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
-    };
+    let origins = Origins::new(&config.client.allowed_origins)
+        .map_err(|error| ServeError::Origins(error.into()))?;
+    let tls = over_tls(server.tls, config)?;
     let has_handlers = !server.applications.is_empty();
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
-    let descriptors = machine::descriptors(takes_emulation, proxy::count(&config.proxies));
-    let descriptors = descriptors.map_err(ServeError::Io)?;
-    let asked = asked(config, server.applications, descriptors.to_service)?;
+    let descriptors = machine::descriptors(takes_emulation, proxy::count(&config.proxies))
+        .map_err(ServeError::Io)?;
+    let mut background = None;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let Asked {
         application,
         namespaces,
         proxies,
-        background,
-    } = asked;
+    } = asked(
+        config,
+        server.applications,
+        descriptors.to_service,
+        &mut background,
+    )?;
     let makers = (application, namespaces, server.broker);
-    let (node, seats, store) = node(config, makers, worker_count, local)?;
+    let Seated {
+        node,
+        seats,
+        store,
+        vitals,
+    } = node(config, makers, worker_count, local, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&node));
-    let readiness = Arc::new(Readiness::new(store.clone()));
+    let readiness = Arc::new(Readiness::new(vitals.clone()));
     let limits = config.websocket.limits();
     let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
     let admission = admission(config, descriptors.connections, &node);
-    let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), store.clone());
+    let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), vitals);
     let metrics = metrics.with_proxies(proxies);
+    let path = |is_enabled: bool, path: &str| is_enabled.then(|| path.to_owned());
+    let uni_websocket = &config.uni_websocket;
     let listener = Listener {
         workers,
         worker_count,
-        websocket_path: (!config.websocket.disabled)
-            .then(|| config.websocket.handler_prefix.clone()),
-        uni_websocket_path: config
-            .uni_websocket
-            .enabled
-            .then(|| config.uni_websocket.handler_prefix.clone()),
-        plain_prefix: config
-            .plain
-            .enabled
-            .then(|| config.plain.handler_prefix.clone()),
+        websocket_path: path(!config.websocket.disabled, &config.websocket.handler_prefix),
+        uni_websocket_path: path(uni_websocket.enabled, &uni_websocket.handler_prefix),
+        plain_prefix: path(config.plain.enabled, &config.plain.handler_prefix),
         streams,
         echo_path: ECHO_PATH.into(),
         compresses: config.websocket.compression,
@@ -121,6 +125,17 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     })
 }
 
+/// What the application brought, or what is configured.
+fn over_tls(
+    brought: Option<Arc<ServerConfig>>,
+    config: &Config,
+) -> Result<Option<Arc<ServerConfig>>, ServeError> {
+    Ok(match brought {
+        Some(tls) => Some(tls::over_http(&tls)),
+        None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
+    })
+}
+
 /// How many may connect: what is configured, and no more than there are descriptors for.
 fn admission(config: &Config, possible: usize, node: &Node) -> Arc<Admission> {
     let limits = &config.client.limits;
@@ -137,7 +152,6 @@ struct Asked {
     application: Applications,
     namespaces: Arc<Namespaces>,
     proxies: ProxyMetrics,
-    background: Option<Background>,
 }
 
 /// The handlers of this program, and behind them the services elsewhere. A thread for these is only
@@ -146,6 +160,7 @@ fn asked(
     config: &Config,
     mut all: Vec<Box<dyn Application>>,
     sockets_max: usize,
+    background: &mut Option<Background>,
 ) -> Result<Asked, ServeError> {
     let handlers = all.iter().map(|one| one.interests());
     let handlers = handlers.fold(Interests::NONE, |sum, one| sum | one);
@@ -156,19 +171,17 @@ fn asked(
     }
     let namespaces = Arc::new(namespaces(config, handlers));
     let rules = &config.proxies;
-    let (mut proxies, mut background) = (ProxyMetrics::default(), None);
+    let mut proxies = ProxyMetrics::default();
     if rules.all().next().is_some() || rules.rpc.ping.is_some() {
-        let thread = Background::start().map_err(ServeError::Io)?;
-        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), &thread, sockets_max)?;
+        let thread = Background::of(background).map_err(ServeError::Io)?;
+        let services = ProxyApplication::new(rules, Arc::clone(&namespaces), thread, sockets_max)?;
         proxies = services.metrics();
         all.push(Box::new(services));
-        background = Some(thread);
     }
     Ok(Asked {
         application: Applications::new(all),
         namespaces,
         proxies,
-        background,
     })
 }
 
@@ -207,14 +220,20 @@ fn streams(config: &Config) -> StreamEndpoints {
     }
 }
 
-/// A node, its places for workers, and what is on disk, if that is where streams are kept.
-type Seated = (Arc<Node>, Vec<ShardSeat>, Option<Arc<DiskBroker>>);
+/// A node, its places for workers, and what it stands on.
+struct Seated {
+    node: Arc<Node>,
+    seats: Vec<ShardSeat>,
+    store: Option<Arc<DiskBroker>>,
+    vitals: Vec<Arc<dyn Vitals>>,
+}
 
 fn node(
     config: &Config,
     (application, namespaces, make): (Applications, Arc<Namespaces>, Option<MakeBroker>),
     shards: usize,
     local: SocketAddr,
+    background: &mut Option<Background>,
 ) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
     let interests = application.interests();
@@ -224,22 +243,27 @@ fn node(
     };
     let budget = Arc::new(MemoryBudget::new(memory_limit));
     let (inboxes, shard_inboxes) = Inboxes::new(shards);
-    let (broker, store) = broker(
-        config,
-        make,
-        BrokerParts {
-            inboxes: inboxes.clone(),
-            budget: Arc::clone(&budget),
-            clock: Arc::clone(&clock),
-            meta_ttl_min: shortest_meta_ttl(config),
-        },
-    )?;
+    let around = BrokerParts {
+        inboxes: inboxes.clone(),
+        budget: Arc::clone(&budget),
+        clock: Arc::clone(&clock),
+        meta_ttl_min: shortest_meta_ttl(config),
+    };
+    let Backbone {
+        broker,
+        presence,
+        store,
+        vitals,
+    } = match make {
+        Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
+        None => Builder { around, background }.build(&config.engine)?,
+    };
     let authentication = &config.client.authentication;
     let (node, seats) = Node::new(Parts {
         settings: Arc::new(settings(config, interests)),
         namespaces: Arc::clone(&namespaces),
         broker,
-        presence: Arc::new(MemoryPresence::default()),
+        presence,
         authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
         application: Arc::new(application),
         budget,
@@ -248,36 +272,12 @@ fn node(
         shard_inboxes,
         name: node_name(config, local),
     });
-    Ok((node, seats, store))
-}
-
-/// What keeps the streams, and the same again if that is on disk.
-type Keeper = (Arc<dyn Broker>, Option<Arc<DiskBroker>>);
-
-fn broker(
-    config: &Config,
-    make: Option<MakeBroker>,
-    around: BrokerParts,
-) -> Result<Keeper, ServeError> {
-    if let Some(make) = make {
-        return Ok((make(around).map_err(ServeError::Broker)?, None));
-    }
-    match &config.engine {
-        Engine::Disk(disk) => {
-            let broker = store::open(disk, around).map_err(ServeError::Store)?;
-            Ok((Arc::clone(&broker) as _, Some(broker)))
-        }
-        Engine::Memory => {
-            let BrokerParts {
-                inboxes,
-                budget,
-                clock,
-                meta_ttl_min,
-            } = around;
-            let broker = MemoryBroker::new(inboxes, budget, clock, meta_ttl_min);
-            Ok((Arc::new(broker), None))
-        }
-    }
+    Ok(Seated {
+        node,
+        seats,
+        store,
+        vitals,
+    })
 }
 
 fn routes(

@@ -6,6 +6,7 @@
 //! beside serving: logs, command line and exit codes are the program's.
 
 mod assemble;
+mod backbone;
 mod machine;
 mod running;
 mod signals;

@@ -6,7 +6,6 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
-
 mod consult;
 mod contained;
 mod emulation;
