@@ -21,6 +21,7 @@ export function nodeConfiguration(engine) {
       ping_interval: `${PING.interval}ms`,
       pong_timeout: `${PING.patience}ms`,
     },
-    shutdown: { drain: '1s', timeout: '10s' },
+    // Two looks of the balancer's at /ready come first.
+    shutdown: { delay: '2500ms', drain: '1s', timeout: '10s' },
   };
 }
