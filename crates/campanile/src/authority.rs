@@ -32,11 +32,23 @@ pub struct TokenAuthority {
 impl TokenAuthority {
     /// An authority that follows these settings.
     pub fn new(settings: &Authentication, namespaces: Arc<Namespaces>) -> Self {
-        let is_signature_skipped = settings.insecure_skip_token_signature_verify;
-        let subscriptions = settings.subscription_token.as_ref();
+        Self::after(None, settings, namespaces)
+    }
+
+    /// The same in the place of another one, whose published keys it goes on with.
+    pub fn after(
+        before: Option<&Self>,
+        settings: &Authentication,
+        namespaces: Arc<Namespaces>,
+    ) -> Self {
+        let skips = settings.insecure_skip_token_signature_verify;
+        let connections = before.map(|before| &before.connections);
+        let subscriptions = before.and_then(|before| before.subscriptions.as_ref());
+        let of_subscriptions = settings.subscription_token.as_ref();
         Self {
-            connections: Verifier::new(&settings.token, is_signature_skipped),
-            subscriptions: subscriptions.map(|rules| Verifier::new(rules, is_signature_skipped)),
+            connections: Verifier::after(connections, &settings.token, skips),
+            subscriptions: of_subscriptions
+                .map(|rules| Verifier::after(subscriptions, rules, skips)),
             allows_anonymous: settings.allow_anonymous_connect_without_token || settings.insecure,
             refuses_anonymous_tokens: settings.disallow_anonymous_connection_tokens,
             namespaces,

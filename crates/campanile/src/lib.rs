@@ -79,6 +79,6 @@ pub use campanile_engine::node::{HistoryRequest, Node, PublishRequest, SessionHa
 pub use campanile_engine::shard::Target;
 pub use campanile_protocol as protocol;
 
-pub use config::Config;
+pub use config::{Change, Config};
 pub use handlers::Handlers;
-pub use server::{RunningServer, ServeError, Server};
+pub use server::{Reloaded, RunningServer, ServeError, Server};

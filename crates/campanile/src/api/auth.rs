@@ -1,31 +1,52 @@
 //! Who may call: section 1.2. One key, compared in constant time, wherever it is presented.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::web::Query;
+use arc_swap::ArcSwap;
 use subtle::ConstantTimeEq;
 
 use crate::config::{HttpApi, Secret};
 
-/// Lets requests pass that present the key.
-pub(super) struct Gate {
+/// Lets requests pass that present the key. Clones change with it.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<ArcSwap<Key>>);
+
+#[derive(Debug)]
+struct Key {
     key: Secret,
     is_open: bool,
 }
 
 impl Gate {
-    pub(super) fn new(settings: &HttpApi) -> Self {
+    /// For requests with the configured key.
+    #[must_use]
+    pub fn new(settings: &HttpApi) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(Key::of(settings))))
+    }
+
+    /// Wants another key from now on.
+    pub fn replace(&self, settings: &HttpApi) {
+        self.0.store(Arc::new(Key::of(settings)));
+    }
+
+    /// Whether the request presents the key: in its headers or, failing that, in its query.
+    pub fn admits(&self, request: &HttpRequest) -> bool {
+        let key = self.0.load();
+        key.is_open
+            || key.admits_headers(request.headers())
+            || key.admits_query(request.query_string())
+    }
+}
+
+impl Key {
+    fn of(settings: &HttpApi) -> Self {
         Self {
             key: settings.key.clone(),
             is_open: settings.insecure,
         }
-    }
-
-    /// Whether the request presents the key: in its headers or, failing that, in its query.
-    pub(super) fn admits(&self, request: &HttpRequest) -> bool {
-        self.is_open
-            || self.admits_headers(request.headers())
-            || self.admits_query(request.query_string())
     }
 
     /// A wrong `X-API-Key` is not made good by the other header.

@@ -43,7 +43,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use campanile_engine::node::Node;
 
 use crate::config::{ErrorMode, HttpApi};
-use auth::Gate;
+pub use auth::Gate;
 use call::{Call, Method};
 use reply::Rejected;
 
@@ -81,13 +81,13 @@ pub fn paths(handler_prefix: &str) -> impl Iterator<Item = String> + use<> {
 ///
 /// Paths that are no method of ours, and the methods of other editions, are left to the
 /// application's own 404.
-pub fn configure(node: Arc<Node>, settings: &HttpApi, services: &mut ServiceConfig) {
+pub fn configure(node: Arc<Node>, gate: Gate, settings: &HttpApi, services: &mut ServiceConfig) {
     if settings.disabled {
         return;
     }
     let api = Data::new(Api {
         node,
-        gate: Gate::new(settings),
+        gate,
         error_mode: settings.error_mode,
     });
     let prefix = settings.handler_prefix.trim_end_matches('/');

@@ -22,6 +22,8 @@ const TOKEN_TTL: u64 = 7 * 24 * 60 * 60;
 #[derive(Clone, Debug)]
 pub(super) struct Dev {
     api_key: Secret,
+    /// Signs and verifies tokens.
+    keys: HmacKeys,
     token: String,
     api_prefix: String,
     websocket_path: String,
@@ -30,23 +32,14 @@ pub(super) struct Dev {
 
 /// Fills in the secrets that a configuration for development leaves out.
 pub(super) fn prepare(mut config: Config) -> (Config, Option<Dev>) {
-    let rules = &mut config.client.authentication.token;
+    let rules = &config.client.authentication.token;
     // Where only published keys count, no secret of ours signs anything.
     let can_sign = rules.jwks.is_none();
-    let keys = rules.hmac.get_or_insert_with(|| HmacKeys {
+    let keys = rules.hmac.clone().unwrap_or_else(|| HmacKeys {
         current: random_secret(),
         previous: None,
     });
-    for transport in [
-        &mut config.http_stream,
-        &mut config.sse,
-        &mut config.uni_http_stream,
-        &mut config.uni_sse,
-    ] {
-        transport.enabled = true;
-    }
-    config.uni_websocket.enabled = true;
-    config.init.enabled = true;
+    fill_in(&mut config, &keys, random_secret);
     let iat = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
@@ -58,10 +51,8 @@ pub(super) fn prepare(mut config: Config) -> (Config, Option<Dev>) {
     };
     let signed = can_sign.then(|| sign(&token, &keys.current).ok()).flatten();
     let token = signed.unwrap_or_default();
-    if config.http_api.key.is_empty() {
-        config.http_api.key = random_secret();
-    }
     let dev = Dev {
+        keys,
         api_key: config.http_api.key.clone(),
         token,
         api_prefix: config.http_api.handler_prefix.clone(),
@@ -69,6 +60,32 @@ pub(super) fn prepare(mut config: Config) -> (Config, Option<Dev>) {
         has_tls: config.http_server.tls.is_some(),
     };
     (config, Some(dev))
+}
+
+impl Dev {
+    /// Fills in the same secrets once more.
+    pub(super) fn again(&self, mut config: Config) -> Config {
+        fill_in(&mut config, &self.keys, || self.api_key.clone());
+        config
+    }
+}
+
+fn fill_in(config: &mut Config, keys: &HmacKeys, api_key: impl FnOnce() -> Secret) {
+    let rules = &mut config.client.authentication.token;
+    rules.hmac.get_or_insert_with(|| keys.clone());
+    for transport in [
+        &mut config.http_stream,
+        &mut config.sse,
+        &mut config.uni_http_stream,
+        &mut config.uni_sse,
+    ] {
+        transport.enabled = true;
+    }
+    config.uni_websocket.enabled = true;
+    config.init.enabled = true;
+    if config.http_api.key.is_empty() {
+        config.http_api.key = api_key();
+    }
 }
 
 fn random_secret() -> Secret {

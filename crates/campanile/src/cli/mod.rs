@@ -7,12 +7,15 @@ mod about;
 mod config;
 mod data;
 mod dev;
+mod drain;
 mod health;
 mod publish;
 mod remote;
 mod secrets;
 mod serve;
 mod subscribe;
+mod supervisor;
+mod terminal;
 mod token;
 
 use std::io::Write as _;
@@ -24,6 +27,7 @@ use clap::{Args, Parser, Subcommand};
 pub use about::{CompletionsArgs, ManArgs, VersionArgs};
 pub use config::{CheckArgs, ConfigCommand, ShowArgs};
 pub use data::{DataCommand, ExportArgs, ImportArgs, InfoArgs, PlaceArgs, ReadArgs, RepairArgs};
+pub use drain::DrainArgs;
 pub use health::HealthArgs;
 pub use publish::PublishArgs;
 pub use remote::TlsArgs;
@@ -85,6 +89,8 @@ pub enum Command {
     Subscribe(SubscribeArgs),
     /// Ask a running server whether it is alive
     Health(HealthArgs),
+    /// Send all clients away from a running server, and wait until they have gone
+    Drain(DrainArgs),
     /// Print the version
     Version(VersionArgs),
     /// Print what makes a shell complete these commands
@@ -148,6 +154,7 @@ impl Cli {
             Command::Publish(args) => publish::run(&args),
             Command::Subscribe(args) => subscribe::run(&args),
             Command::Health(args) => health::run(&args),
+            Command::Drain(args) => drain::run(&args),
             Command::Version(args) => about::version(&args),
             Command::Completions(args) => about::completions(&args),
             Command::Man(args) => about::man(&args),

@@ -4,12 +4,14 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use super::dev::{self, Dev};
-use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say, secrets};
+use super::terminal::Terminal;
+use super::{EXIT_CONFIG, EXIT_DATA, EXIT_FAILURE, FileArgs, load, say, secrets, supervisor};
 use crate::config::{Flag, LogLevel, Problem, Sources, Unknown};
-use crate::{Config, ServeError, Server};
+use crate::{Config, RunningServer, ServeError, Server};
 
 /// Flags of `serve`. They win over the environment, and that over the file.
 #[derive(Args, Clone, Debug, Default)]
@@ -123,7 +125,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    log_to_stderr(loaded.config.log.level);
+    let log = log_to_stderr(loaded.config.log.level);
     log_origin(&sources, &loaded.warnings);
     let (config, dev) = if args.dev {
         dev::prepare(loaded.config)
@@ -134,7 +136,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         say(&missing.to_string());
         return ExitCode::from(EXIT_CONFIG);
     }
-    match actix_rt::System::new().block_on(serve(config, dev)) {
+    match actix_rt::System::new().block_on(serve(config, Origin { sources, dev, log })) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
@@ -149,20 +151,92 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-async fn serve(config: Config, dev: Option<Dev>) -> Result<(), ServeError> {
+/// Where the configuration comes from, and comes from again, and who else has to be told.
+struct Origin {
+    sources: Sources,
+    dev: Option<Dev>,
+    log: LogLevels,
+}
+
+/// Changes what is logged.
+type LogLevels = Box<dyn Fn(LogLevel)>;
+
+async fn serve(config: Config, origin: Origin) -> Result<(), ServeError> {
+    // Before anybody can know that the server runs: until then it ends the process.
+    let terminal = Terminal::of_process();
+    let mut hang_ups = signal(SignalKind::hangup()).map_err(ServeError::Io)?;
+    let socket = supervisor::socket().map_err(ServeError::Bind)?;
+    let configured = config.http_server.listen;
     let mut server = Server::new(config);
-    if let Some(dev) = dev.clone() {
+    if let Some(socket) = socket {
+        supervisor::compare(&socket, configured);
+        server = server.listen_kept(socket);
+    }
+    if let Some(dev) = origin.dev.clone() {
         server = server.routes(move |services| dev.configure(services));
     }
     let server = server.run()?;
-    if let Some(dev) = &dev {
+    if let Some(dev) = &origin.dev {
         dev.announce(server.local_addr());
+    }
+    let reloading = async {
+        while hang_ups.recv().await.is_some() {
+            if terminal.has_hung_up() {
+                tracing::info!("the terminal is gone");
+                let _ = server.stop().await;
+                break;
+            }
+            supervisor::reloading(reload(&server, &origin)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = supervisor::attend(&server) => {}
+        () = reloading => {}
     }
     match server.wait().await {
         // As it was asked for, and the log has it.
         Err(ServeError::Unfinished) => Ok(()),
         ended => ended,
     }
+}
+
+/// Goes over to what the configuration says now. What it was stays in force if that is no good.
+async fn reload(server: &RunningServer, origin: &Origin) {
+    let Some(config) = read_again(origin) else {
+        return tracing::error!("nothing has changed");
+    };
+    match server.reload(&config).await {
+        Ok(_) => (origin.log)(config.log.level),
+        Err(error) => tracing::error!(%error, "nothing has changed"),
+    }
+}
+
+/// The configuration as it is now, if it is one to run on.
+fn read_again(origin: &Origin) -> Option<Config> {
+    let loaded = match crate::config::load(&origin.sources) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            error.problems().iter().for_each(log_problem);
+            return None;
+        }
+    };
+    log_origin(&origin.sources, &loaded.warnings);
+    let config = match &origin.dev {
+        Some(dev) => dev.again(loaded.config),
+        None => loaded.config,
+    };
+    match secrets::require(&config) {
+        Ok(()) => Some(config),
+        Err(missing) => {
+            tracing::error!("{missing}");
+            None
+        }
+    }
+}
+
+fn log_problem(problem: &Problem) {
+    tracing::error!("{problem}");
 }
 
 fn log_origin(sources: &Sources, warnings: &[Problem]) {
@@ -190,21 +264,30 @@ fn filter(level: LevelFilter, by_module: &str) -> EnvFilter {
 }
 
 /// `RUST_LOG` says what to log, module by module, where it is set; else the configured level does.
-fn log_to_stderr(level: LogLevel) {
-    let level = match level {
+fn log_to_stderr(level: LogLevel) -> LogLevels {
+    let by_module = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_env_filter(filter(severity(level), &by_module))
+        .with_filter_reloading();
+    let filters = log.reload_handle();
+    log.init();
+    Box::new(move |level| {
+        // It fails when there is no log any more, and then there is nobody to tell.
+        let _ = filters.reload(filter(severity(level), &by_module));
+    })
+}
+
+const fn severity(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::None => LevelFilter::OFF,
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let by_module = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter(level, &by_module))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .init();
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,17 @@ pub enum Engine {
     Memory,
 }
 
+impl Engine {
+    /// Whether no other node can have these streams while this one has them. Then clients gain
+    /// nothing from being sent away one after the other.
+    #[must_use]
+    pub const fn is_of_one_node(&self) -> bool {
+        match self {
+            Self::Disk(_) | Self::Memory => true,
+        }
+    }
+}
+
 /// `engine.disk`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {

@@ -12,27 +12,31 @@ mod engine;
 mod problem;
 mod proxies;
 mod raw;
+mod reload;
 mod render;
 mod resolve;
 mod resolved;
 mod schema;
 mod secret;
+mod shutdown;
 mod source;
 #[cfg(test)]
 mod tests;
 mod transports;
 mod tree;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use check::Unknown;
 pub use engine::{Disk, Durability, Engine};
 pub use problem::{ConfigError, Problem, ProblemKind, Severity};
 pub use proxies::{ChannelProxies, Proxies, Proxy, ProxyTls, RpcProxies};
+pub use reload::Change;
 pub use render::default_toml;
 pub use resolved::*;
 pub use secret::Secret;
+pub use shutdown::Shutdown;
 pub(crate) use source::process_environment;
 pub use transports::{BodyTransport, Emulation, UniWebSocket};
 pub use tree::{Origin, Position};
@@ -68,33 +72,23 @@ pub struct Flag {
 }
 
 /// A configuration and what there is to say about it.
+#[derive(Debug)]
 pub struct Loaded {
     /// What to run on.
     pub config: Config,
     /// What is not as written, in order of origin; to be logged.
     pub warnings: Vec<Problem>,
-    tree: Item,
 }
 
 impl Loaded {
     /// Every setting with its value, secrets masked, and where it came from, as TOML.
     pub fn to_toml(&self) -> String {
-        render::effective_toml(&self.tree)
+        render::effective_toml(&self.config.written.0)
     }
 
     /// The same as one JSON object, by path: `{"client.insecure": {"value": …, "from": …}}`.
     pub fn to_json(&self) -> serde_json::Value {
-        render::effective_json(&self.tree)
-    }
-}
-
-/// Without the tree, which holds secrets in the open.
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded")
-            .field("config", &self.config)
-            .field("warnings", &self.warnings)
-            .finish_non_exhaustive()
+        render::effective_json(&self.config.written.0)
     }
 }
 
@@ -188,9 +182,11 @@ fn load_over(mut root: Item, sources: &Sources) -> Result<Loaded, ConfigError> {
     let is_usable = !problems.iter().any(Problem::is_error);
     match config {
         Some(config) if is_usable => Ok(Loaded {
-            config,
+            config: Config {
+                written: reload::Written(Arc::new(checked.tree)),
+                ..config
+            },
             warnings: problems,
-            tree: checked.tree,
         }),
         _ => Err(ConfigError::new(problems)),
     }

@@ -18,8 +18,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::duration;
-use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel, Shutdown};
+use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChannel};
 use super::secret::Secret;
+use super::shutdown::Shutdown;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
 pub(super) use proxies::{
     ChannelProxies, ClientProxies, Proxy, ProxyHttp, ProxyOptions, ProxyTls, Rpc, RpcOptions,

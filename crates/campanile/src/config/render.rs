@@ -67,20 +67,27 @@ pub(super) fn effective_toml(tree: &Item) -> String {
 /// The same for programs.
 pub(super) fn effective_json(tree: &Item) -> serde_json::Value {
     let mut settings = Map::new();
-    let mut add = |path: String, setting: &Setting, item: Option<&Item>| {
-        if let Some(item) = item {
-            let value = masked(setting.kind, &item.value).to_json();
-            settings.insert(
-                path,
-                json!({"value": value, "from": item.origin.to_string()}),
-            );
-        }
-    };
+    each_setting(tree, |path, setting, item| {
+        let value = masked(setting.kind, &item.value).to_json();
+        settings.insert(
+            path,
+            json!({"value": value, "from": item.origin.to_string()}),
+        );
+    });
+    settings.into()
+}
+
+/// Shows every setting of a tree, by path.
+pub(super) fn each_setting<'a>(
+    tree: &'a Item,
+    mut show: impl FnMut(String, &'static Setting, &'a Item),
+) {
     for section in SECTIONS {
         for setting in section.settings {
             let path = format!("{}.{}", section.path, setting.name);
-            let item = tree.get(&path);
-            add(path, setting, item);
+            if let Some(item) = tree.get(&path) {
+                show(path, setting, item);
+            }
         }
     }
     for named in NAMED {
@@ -88,16 +95,30 @@ pub(super) fn effective_json(tree: &Item) -> serde_json::Value {
             for section in named.shape.sections {
                 for setting in section.settings {
                     let option = join(section.path, setting.name);
-                    let path = format!("{}.{name}.{option}", named.path);
-                    add(path, setting, options.get(&option));
+                    if let Some(item) = options.get(&option) {
+                        show(format!("{}.{name}.{option}", named.path), setting, item);
+                    }
                 }
             }
         }
     }
-    settings.into()
 }
 
-fn entries<'a>(tree: &'a Item, named: &Named) -> impl Iterator<Item = (&'a str, &'a Item)> {
+/// Shows the path of every table whose name is the operator's.
+pub(super) fn each_entry(tree: &Item, mut show: impl FnMut(String)) {
+    for named in NAMED {
+        for (name, _) in entries(tree, named) {
+            show(format!("{}.{name}", named.path));
+        }
+    }
+}
+
+/// A value as TOML, on one line, with a mask where it is secret.
+pub(super) fn masked_text(setting: &Setting, value: &Value) -> String {
+    literal(&masked(setting.kind, value))
+}
+
+fn entries<'a>(tree: &'a Item, named: &'static Named) -> impl Iterator<Item = (&'a str, &'a Item)> {
     let list = match tree.get(named.path).map(|item| &item.value) {
         Some(Value::List(items)) => items.as_slice(),
         _ => &[],

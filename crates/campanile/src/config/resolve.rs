@@ -20,11 +20,13 @@ use campanile_engine::channel::options::{ChannelOptions, DataFormat, NameRules, 
 use super::problem::{Problem, ProblemKind};
 use super::proxies::Proxies;
 use super::raw::{self, Raw};
+use super::reload::Written;
 use super::resolved::{
     Authentication, Channel, Client, ClientLimits, ClientTiming, Config, HttpServer, PemSource,
-    PersonalChannel, Shutdown, Tls,
+    PersonalChannel, Tls,
 };
 use super::secret::Secret;
+use super::shutdown::Shutdown;
 use super::tree::{Item, Origin, Value};
 
 /// The configuration, if the tree could be read, and everything that was found.
@@ -59,10 +61,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         uni_sse: raw.uni_sse,
         init: raw.init,
         plain: raw.plain,
-        shutdown: Shutdown {
-            drain: raw.shutdown.drain.min(raw.shutdown.timeout),
-            ..raw.shutdown
-        },
+        shutdown: Resolver::shutdown(&raw.shutdown),
         memory: raw.memory,
         engine: resolver.engine(raw.engine),
         log: raw.log,
@@ -70,6 +69,7 @@ pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
         health: raw.health,
         prometheus: raw.prometheus,
         admin: raw.admin,
+        written: Written::default(),
     };
     resolver.paths(&config);
     if !(1..=9).contains(&config.websocket.compression_level) {
@@ -154,6 +154,16 @@ impl<'a> Resolver<'a> {
         let kind = ProblemKind::Invalid(reason.into());
         self.problems
             .push(Problem::warning(origin.unwrap_or_default(), path, kind));
+    }
+
+    fn shutdown(raw: &Shutdown) -> Shutdown {
+        let delay = raw.delay.min(raw.timeout);
+        Shutdown {
+            delay,
+            drain: raw.drain.min(raw.timeout - delay),
+            is_drain_chosen: raw.drain != Shutdown::DRAIN_BY_DEFAULT,
+            timeout: raw.timeout,
+        }
     }
 
     fn http_server(&mut self, raw: raw::HttpServer) -> HttpServer {

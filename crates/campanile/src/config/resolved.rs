@@ -18,7 +18,9 @@ use serde::Deserialize;
 use super::duration;
 use super::engine::Engine;
 use super::proxies::Proxies;
+use super::reload::Written;
 use super::secret::Secret;
+use super::shutdown::Shutdown;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
 
@@ -73,6 +75,8 @@ pub struct Config {
     pub prometheus: Endpoint,
     /// The admin page.
     pub admin: Admin,
+    /// What it was made of.
+    pub(super) written: Written,
 }
 
 impl Config {
@@ -391,18 +395,6 @@ impl WebSocket {
         }
         limits
     }
-}
-
-/// `shutdown`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Shutdown {
-    /// How long others are waited for after SIGTERM; then the data is closed.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub timeout: Duration,
-    /// Window over which connections are closed evenly; at most `timeout`.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub drain: Duration,
 }
 
 /// `memory`

@@ -35,6 +35,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use campanile_engine::application::{
     Application, Arrival, Caller, Decision, Interests, Lapse, Renewal, Revision, Verdict,
 };
@@ -69,7 +70,7 @@ pub fn count(proxies: &Proxies) -> usize {
 /// See the [module](self).
 pub struct ProxyApplication {
     services: Services,
-    namespaces: Arc<Namespaces>,
+    namespaces: Arc<ArcSwap<Namespaces>>,
     metrics: ProxyMetrics,
 }
 
@@ -124,7 +125,7 @@ impl ProxyApplication {
     /// A proxy cannot be asked anything.
     pub fn new(
         proxies: &Proxies,
-        namespaces: Arc<Namespaces>,
+        namespaces: Arc<ArcSwap<Namespaces>>,
         background: &Background,
         sockets_max: usize,
     ) -> Result<Self, ProxyError> {
@@ -143,7 +144,8 @@ impl ProxyApplication {
     }
 
     fn in_namespace_of(&self, channel: &str) -> Option<&ChannelServices> {
-        let resolved = self.namespaces.resolve(channel)?;
+        let namespaces = self.namespaces.load();
+        let resolved = namespaces.resolve(channel)?;
         self.services.in_namespace(resolved.namespace)
     }
 
@@ -159,12 +161,13 @@ impl ProxyApplication {
             return Ok(Verdict::AsConfigured);
         };
         let credentials = fields.credentials();
-        let is_known = |(channel, _): &(String, Grant)| self.namespaces.resolve(channel).is_some();
+        let namespaces = self.namespaces.load();
+        let is_known = |(channel, _): &(String, Grant)| namespaces.resolve(channel).is_some();
         if !credentials.subscriptions.iter().all(is_known) {
             service.complain("a channel of a namespace that is not configured");
             return Err(Refusal::UNKNOWN_CHANNEL.into());
         }
-        let is_short = |(channel, _): &(String, Grant)| self.namespaces.allows_length_of(channel);
+        let is_short = |(channel, _): &(String, Grant)| namespaces.allows_length_of(channel);
         if !credentials.subscriptions.iter().all(is_short) {
             service.complain("a channel whose name is longer than channel.max_length");
             return Err(Refusal::BAD_REQUEST.into());

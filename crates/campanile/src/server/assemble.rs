@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, ServiceConfig};
+use arc_swap::ArcSwap;
 use campanile_engine::application::{Application, Interests};
 use campanile_engine::broker::DiskBroker;
 use campanile_engine::budget::MemoryBudget;
@@ -18,13 +18,16 @@ use campanile_engine::limits::SHARDS_MAX;
 use campanile_engine::node::{Node, Parts, ShardSeat};
 use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
-
-use rustls::ServerConfig;
+use tokio::sync::{Mutex, watch};
 
 use super::backbone::{Backbone, Builder};
+use super::doors::Doors;
+use super::drain::DrainOrders;
+use super::reload::{InForce, Live, connections_max};
 use super::store::BrokerParts;
-use super::{MakeBroker, ServeError, Server, machine, tls};
-use crate::api;
+use super::tls::{self, Identity};
+use super::{MakeBroker, ServeError, Server, machine};
+use crate::api::{self, Gate};
 use crate::authority::TokenAuthority;
 use crate::background::Background;
 use crate::config::{BodyTransport, Config};
@@ -42,9 +45,8 @@ const ECHO_PATH: &str = "/connection/echo";
 
 /// The parts of a server.
 pub(super) struct Assembled {
-    pub(super) node: Arc<Node>,
-    pub(super) admission: Arc<Admission>,
-    pub(super) readiness: Arc<Readiness>,
+    pub(super) doors: Doors,
+    pub(super) live: Live,
     pub(super) listener: Listener,
     /// What has to be closed at the end.
     pub(super) store: Option<Arc<DiskBroker>>,
@@ -52,12 +54,18 @@ pub(super) struct Assembled {
     pub(super) background: Option<Background>,
 }
 
-/// Puts together what is to listen at `local`.
-pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, ServeError> {
+/// Puts together what is to listen at `local`, and what tells `stops` when it is told to stop.
+pub(super) fn assemble(
+    server: Server,
+    local: SocketAddr,
+    stops: &Arc<watch::Sender<bool>>,
+) -> Result<Assembled, ServeError> {
     let config = &server.config;
     let origins = Origins::new(&config.client.allowed_origins)
         .map_err(|error| ServeError::Origins(error.into()))?;
-    let tls = over_tls(server.tls, config)?;
+    let (identity, tls) = encryption(config, server.tls)?;
+    let has_successor =
+        server.is_socket_kept && server.broker.is_none() && config.engine.is_of_one_node();
     let has_handlers = !server.applications.is_empty();
     let streams = streams(config);
     let takes_emulation = streams.takes_emulation();
@@ -66,92 +74,147 @@ pub(super) fn assemble(server: Server, local: SocketAddr) -> Result<Assembled, S
     let mut background = None;
     let worker_count = config.http_server.workers.get().min(SHARDS_MAX);
     let Asked {
-        application,
-        namespaces,
+        deciders,
         proxies,
+        deciding,
     } = asked(
         config,
         server.applications,
         descriptors.to_service,
         &mut background,
     )?;
-    let makers = (application, namespaces, server.broker);
-    let Seated {
-        node,
-        seats,
-        store,
-        vitals,
-    } = node(config, makers, worker_count, local, &mut background)?;
+    let place = (worker_count, local);
+    let seated = node(config, deciders, server.broker, place, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
-    let _ = server.node.set(Arc::downgrade(&node));
-    let readiness = Arc::new(Readiness::new(vitals.clone()));
-    let limits = config.websocket.limits();
-    let workers = Arc::new(WorkerPool::new(Arc::clone(&node), seats, limits));
-    let admission = admission(config, descriptors.connections, &node);
-    let metrics = Metrics::new(Arc::clone(&node), Arc::clone(&admission), vitals);
-    let metrics = metrics.with_proxies(proxies);
-    let path = |is_enabled: bool, path: &str| is_enabled.then(|| path.to_owned());
-    let uni_websocket = &config.uni_websocket;
-    let listener = Listener {
-        workers,
-        worker_count,
-        websocket_path: path(!config.websocket.disabled, &config.websocket.handler_prefix),
-        uni_websocket_path: path(uni_websocket.enabled, &uni_websocket.handler_prefix),
-        plain_prefix: path(config.plain.enabled, &config.plain.handler_prefix),
+    let _ = server.node.set(Arc::downgrade(&seated.node));
+    let doors = Doors {
+        readiness: Arc::new(Readiness::new(seated.vitals.clone())),
+        admission: admission(config, descriptors.connections, &seated.node),
+        node: seated.node,
+        shutdown: config.shutdown.clone(),
+        has_successor,
+    };
+    let gate = Gate::new(&config.http_api);
+    let live = Live {
+        node: Arc::clone(&doors.node),
+        admission: Arc::clone(&doors.admission),
+        origins: origins.clone(),
+        gate: gate.clone(),
+        identity,
+        namespaces: deciding.namespaces,
+        handlers: deciding.handlers,
+        connections_possible: descriptors.connections,
+        started: config.clone(),
+        in_force: Mutex::new(InForce {
+            config: config.clone(),
+            authority: deciding.authority,
+        }),
+    };
+    let metrics = metrics(&doors, seated.vitals, proxies);
+    let orders = (gate.clone(), DrainOrders::new(&doors, gate, stops));
+    let open = Open {
+        seats: seated.seats,
         streams,
-        echo_path: ECHO_PATH.into(),
-        compresses: config.websocket.compression,
         origins,
-        requests_max: descriptors.requests,
         handshakes: handshakes(config, server.headers, has_handlers),
-        admission: Arc::clone(&admission),
         tls,
-        routes: routes(
-            config,
-            &node,
-            metrics,
-            Arc::clone(&readiness),
-            server.routes,
-        ),
-        shutdown_timeout: config.shutdown.timeout,
+        routes: routes(config, &doors, metrics, orders, server.routes),
     };
     Ok(Assembled {
-        node,
-        admission,
-        readiness,
-        listener,
-        store,
+        listener: listener(config, &doors, open, descriptors.requests),
+        doors,
+        live,
+        store: seated.store,
         background,
     })
 }
 
-/// What the application brought, or what is configured.
-fn over_tls(
-    brought: Option<Arc<ServerConfig>>,
+/// What the server shows of itself, if that is configured, and TLS as it speaks it.
+type Encryption = (Option<Arc<Identity>>, Option<Arc<rustls::ServerConfig>>);
+
+fn encryption(
     config: &Config,
-) -> Result<Option<Arc<ServerConfig>>, ServeError> {
-    Ok(match brought {
-        Some(tls) => Some(tls::over_http(&tls)),
-        None => config.http_server.tls.as_ref().map(tls::load).transpose()?,
-    })
+    own: Option<Arc<rustls::ServerConfig>>,
+) -> Result<Encryption, ServeError> {
+    if let Some(own) = own {
+        return Ok((None, Some(tls::over_http(&own))));
+    }
+    let Some(settings) = &config.http_server.tls else {
+        return Ok((None, None));
+    };
+    let identity = Arc::new(Identity::load(settings)?);
+    let tls = identity.server()?;
+    Ok((Some(identity), Some(tls)))
 }
 
-/// How many may connect: what is configured, and no more than there are descriptors for.
+/// What a listener is made of, beside what is configured.
+struct Open {
+    seats: Vec<ShardSeat>,
+    streams: StreamEndpoints,
+    origins: Origins,
+    handshakes: HandshakeRules,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    routes: Routes,
+}
+
+fn listener(config: &Config, doors: &Doors, open: Open, requests_max: usize) -> Listener {
+    let path = |is_enabled: bool, path: &str| is_enabled.then(|| path.to_owned());
+    let uni_websocket = &config.uni_websocket;
+    let (node, limits) = (Arc::clone(&doors.node), config.websocket.limits());
+    Listener {
+        worker_count: open.seats.len(),
+        workers: Arc::new(WorkerPool::new(node, open.seats, limits)),
+        websocket_path: path(!config.websocket.disabled, &config.websocket.handler_prefix),
+        uni_websocket_path: path(uni_websocket.enabled, &uni_websocket.handler_prefix),
+        plain_prefix: path(config.plain.enabled, &config.plain.handler_prefix),
+        echo_path: ECHO_PATH.into(),
+        compresses: config.websocket.compression,
+        admission: Arc::clone(&doors.admission),
+        shutdown_timeout: config.shutdown.timeout,
+        streams: open.streams,
+        origins: open.origins,
+        requests_max,
+        handshakes: open.handshakes,
+        tls: open.tls,
+        routes: open.routes,
+    }
+}
+
+fn metrics(doors: &Doors, vitals: Vec<Arc<dyn Vitals>>, proxies: ProxyMetrics) -> Metrics {
+    let (node, admission) = (Arc::clone(&doors.node), Arc::clone(&doors.admission));
+    Metrics::new(node, admission, vitals).with_proxies(proxies)
+}
+
+/// Bounds who may connect.
 fn admission(config: &Config, possible: usize, node: &Node) -> Arc<Admission> {
-    let limits = &config.client.limits;
-    let wanted = limits.connection_limit.map(NonZeroUsize::get);
+    let rate = config.client.limits.connection_rate_limit;
     Arc::new(Admission::new(
-        wanted.map_or(possible, |wanted| wanted.min(possible)),
-        limits.connection_rate_limit.map(NonZeroUsize::get),
+        connections_max(config, possible),
+        rate.map(NonZeroUsize::get),
         Arc::clone(node.budget()),
     ))
 }
 
+/// Everybody who decides about clients.
+struct Deciders {
+    application: Applications,
+    authority: Arc<TokenAuthority>,
+    namespaces: Arc<Namespaces>,
+}
+
 /// Everybody who is asked about clients, and what for.
 struct Asked {
-    application: Applications,
-    namespaces: Arc<Namespaces>,
+    deciders: Deciders,
     proxies: ProxyMetrics,
+    deciding: Deciding,
+}
+
+/// What of them goes by settings that may change.
+struct Deciding {
+    /// What handlers of this program want to be asked.
+    handlers: Interests,
+    namespaces: Arc<ArcSwap<Namespaces>>,
+    authority: Arc<TokenAuthority>,
 }
 
 /// The handlers of this program, and behind them the services elsewhere. A thread for these is only
@@ -169,7 +232,7 @@ fn asked(
             "no client can connect: set client.token.hmac_secret_key or another key of tokens, client.allow_anonymous_connect_without_token, or decide by handlers"
         );
     }
-    let namespaces = Arc::new(namespaces(config, handlers));
+    let namespaces = Arc::new(ArcSwap::from_pointee(namespaces(config, handlers)));
     let rules = &config.proxies;
     let mut proxies = ProxyMetrics::default();
     if rules.all().next().is_some() || rules.rpc.ping.is_some() {
@@ -178,10 +241,20 @@ fn asked(
         proxies = services.metrics();
         all.push(Box::new(services));
     }
+    let authentication = &config.client.authentication;
+    let authority = Arc::new(TokenAuthority::new(authentication, namespaces.load_full()));
     Ok(Asked {
-        application: Applications::new(all),
-        namespaces,
+        deciders: Deciders {
+            application: Applications::new(all),
+            authority: Arc::clone(&authority),
+            namespaces: namespaces.load_full(),
+        },
         proxies,
+        deciding: Deciding {
+            handlers,
+            namespaces,
+            authority,
+        },
     })
 }
 
@@ -230,13 +303,13 @@ struct Seated {
 
 fn node(
     config: &Config,
-    (application, namespaces, make): (Applications, Arc<Namespaces>, Option<MakeBroker>),
-    shards: usize,
-    local: SocketAddr,
+    deciders: Deciders,
+    make: Option<MakeBroker>,
+    (shards, local): (usize, SocketAddr),
     background: &mut Option<Background>,
 ) -> Result<Seated, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let interests = application.interests();
+    let interests = deciders.application.interests();
     let memory_limit = match config.memory.limit {
         Some(limit) => Some(limit.get() as u64),
         None => machine::half_of_memory(),
@@ -247,7 +320,7 @@ fn node(
         inboxes: inboxes.clone(),
         budget: Arc::clone(&budget),
         clock: Arc::clone(&clock),
-        meta_ttl_min: shortest_meta_ttl(config),
+        meta_ttl_min: config.shortest_meta_ttl(),
     };
     let Backbone {
         broker,
@@ -258,14 +331,13 @@ fn node(
         Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
         None => Builder { around, background }.build(&config.engine)?,
     };
-    let authentication = &config.client.authentication;
     let (node, seats) = Node::new(Parts {
         settings: Arc::new(settings(config, interests)),
-        namespaces: Arc::clone(&namespaces),
+        namespaces: deciders.namespaces,
         broker,
         presence,
-        authority: Arc::new(TokenAuthority::new(authentication, namespaces)),
-        application: Arc::new(application),
+        authority: deciders.authority,
+        application: Arc::new(deciders.application),
         budget,
         clock,
         inboxes,
@@ -282,12 +354,12 @@ fn node(
 
 fn routes(
     config: &Config,
-    node: &Arc<Node>,
+    doors: &Doors,
     metrics: Metrics,
-    readiness: Arc<Readiness>,
+    (gate, drains): (Gate, DrainOrders),
     applications: Vec<Routes>,
 ) -> Routes {
-    let node = Arc::clone(node);
+    let (node, readiness) = (Arc::clone(&doors.node), Arc::clone(&doors.readiness));
     let api_settings = config.http_api.clone();
     let health = config.health.clone();
     let prometheus = config.prometheus.clone();
@@ -298,7 +370,8 @@ fn routes(
             metrics.configure(&prometheus.handler_prefix, services);
         }
         if !api_settings.disabled {
-            api::configure(Arc::clone(&node), &api_settings, services);
+            api::configure(Arc::clone(&node), gate.clone(), &api_settings, services);
+            drains.configure(&api_settings.handler_prefix, services);
         }
         for routes in &applications {
             routes(services);
@@ -308,7 +381,7 @@ fn routes(
 
 /// The channels' rules. Where handlers of this program want to be asked, they are, whatever the
 /// services elsewhere are asked there.
-fn namespaces(config: &Config, interests: Interests) -> Namespaces {
+pub(super) fn namespaces(config: &Config, interests: Interests) -> Namespaces {
     let asked = |options: &ChannelOptions| ChannelOptions {
         unasked: options.unasked.without(interests),
         ..options.clone()
@@ -322,7 +395,7 @@ fn namespaces(config: &Config, interests: Interests) -> Namespaces {
     )
 }
 
-fn settings(config: &Config, interests: Interests) -> Settings {
+pub(super) fn settings(config: &Config, interests: Interests) -> Settings {
     let client = &config.client;
     Settings {
         ping_interval: client.timing.ping_interval,
@@ -365,14 +438,6 @@ fn emulated_headers(config: &Config) -> Box<[Box<str>]> {
     let names = services.flat_map(|proxy| proxy.emulated_headers.iter());
     let names: BTreeSet<&str> = names.map(HeaderName::as_str).collect();
     names.into_iter().map(Into::into).collect()
-}
-
-fn shortest_meta_ttl(config: &Config) -> Duration {
-    let channel = &config.channel;
-    let namespaces = channel.namespaces.iter().map(|(_, options)| options);
-    let all = namespaces.chain([&channel.without_namespace]);
-    let kept = all.filter_map(|options| options.retention().map(|retention| retention.meta_ttl));
-    kept.min().unwrap_or(Duration::from_secs(720 * 60 * 60))
 }
 
 fn node_name(config: &Config, local: SocketAddr) -> String {

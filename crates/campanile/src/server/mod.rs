@@ -7,7 +7,10 @@
 
 mod assemble;
 mod backbone;
+mod doors;
+mod drain;
 mod machine;
+mod reload;
 mod running;
 mod signals;
 mod store;
@@ -29,6 +32,7 @@ use crate::handlers::{Adapter, Handlers};
 use crate::proxy::ProxyError;
 use crate::transport::{Routes, bind};
 
+pub use reload::Reloaded;
 pub use running::RunningServer;
 pub(crate) use store::boot_id;
 pub use store::{BrokerParts, StoreError};
@@ -194,6 +198,7 @@ pub struct Server {
     node: Arc<OnceLock<Weak<Node>>>,
     broker: Option<MakeBroker>,
     socket: Option<io::Result<TcpListener>>,
+    is_socket_kept: bool,
     tls: Option<Arc<rustls::ServerConfig>>,
     heeds_signals: bool,
 }
@@ -209,6 +214,7 @@ impl Server {
             node: Arc::default(),
             broker: None,
             socket: None,
+            is_socket_kept: false,
             tls: None,
             heeds_signals: true,
         }
@@ -262,13 +268,26 @@ impl Server {
             let told = format!("cannot listen where bind() says: {error}");
             io::Error::new(error.kind(), told)
         }));
+        self.is_socket_kept = false;
         self
     }
 
-    /// Serves a socket that listens already: one that a supervisor handed over, for example.
-    /// Replaces what [`Server::bind`] said before.
+    /// Serves a socket that listens already. Replaces what [`Server::bind`] said before.
     pub fn listen(mut self, socket: TcpListener) -> Self {
         self.socket = Some(Ok(socket));
+        self.is_socket_kept = false;
+        self
+    }
+
+    /// Serves a socket that listens already, and that somebody else keeps open for the process that
+    /// comes after this one: systemd, for example, or a parent that starts both.
+    ///
+    /// Where that process cannot begin before this server has ended, since it needs the same data,
+    /// nobody is refused at the end: what was not accepted stays in the socket's queue, and all
+    /// connections are closed at once, unless `shutdown.drain` was set.
+    pub fn listen_kept(mut self, socket: TcpListener) -> Self {
+        self = self.listen(socket);
+        self.is_socket_kept = true;
         self
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_server::{Server as ActixServer, ServerHandle};
 use campanile_engine::broker::DiskBroker;
@@ -12,12 +12,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::assemble::{self, Assembled};
+use super::doors::Doors;
+use super::reload::{Live, Reloaded};
 use super::signals::StopSignals;
 use super::{ServeError, Server, store};
 use crate::background::Background;
-use crate::config::Shutdown;
-use crate::operations::Readiness;
-use crate::transport::{Admission, listen};
+use crate::config::Config;
+use crate::transport::listen;
 
 /// A server that runs.
 ///
@@ -28,10 +29,18 @@ use crate::transport::{Admission, listen};
 pub struct RunningServer {
     local: SocketAddr,
     doors: Doors,
+    live: Arc<Live>,
     /// Whether it was told to stop.
     stops: Arc<watch::Sender<bool>>,
-    /// `None` until it has ended.
-    outcome: watch::Receiver<Option<Outcome>>,
+    phase: watch::Receiver<Phase>,
+}
+
+/// How far it has come.
+#[derive(Clone)]
+enum Phase {
+    Serving,
+    Stopping,
+    Ended(Outcome),
 }
 
 /// How it ended.
@@ -53,15 +62,6 @@ impl From<End> for ServeError {
     }
 }
 
-/// What has to be shut for a drain, and who is behind it.
-#[derive(Clone)]
-struct Doors {
-    node: Arc<Node>,
-    admission: Arc<Admission>,
-    readiness: Arc<Readiness>,
-    shutdown: Shutdown,
-}
-
 impl RunningServer {
     /// The way to its sessions, channels and histories.
     #[must_use]
@@ -73,6 +73,24 @@ impl RunningServer {
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Goes over to another configuration, as far as that is possible without a restart, and tells
+    /// what has changed and what has not: tokens, channels, limits and allowed origins of clients,
+    /// the API's key, certificate and key of TLS, which are read again in any case. Returns when all
+    /// workers go by it.
+    ///
+    /// Sessions go on. What they were granted at their beginning, or at that of a subscription,
+    /// stays with them; everything else is looked up when it is needed. What was changed by hand in
+    /// a configuration after it had been read counts, but is not told.
+    ///
+    /// # Errors
+    /// An origin, a certificate or a key is no good; nothing has changed then.
+    ///
+    /// # Cancel safety
+    /// Some of it may have changed; the next reload changes the rest.
+    pub async fn reload(&self, config: &Config) -> Result<Reloaded, ServeError> {
+        self.live.reload(config).await
     }
 
     /// Turns readiness off, takes no more connections, and closes those that are there with 3001,
@@ -107,10 +125,21 @@ impl RunningServer {
     /// It ended without having been told to, it was cut off before everything had ended, or the
     /// runtime that it was started in has ended.
     pub async fn wait(&self) -> Result<(), ServeError> {
-        let mut outcome = self.outcome.clone();
-        let ended = outcome.wait_for(Option::is_some).await;
-        let ended = ended.ok().and_then(|outcome| outcome.clone());
-        Ok(ended.ok_or(ServeError::RuntimeEnded)??)
+        let mut phase = self.phase.clone();
+        let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_)));
+        match ended.await.map(|phase| phase.clone()) {
+            Ok(Phase::Ended(outcome)) => Ok(outcome?),
+            _ => Err(ServeError::RuntimeEnded),
+        }
+    }
+
+    /// Waits until the server begins to stop, or has ended: to tell whoever looks after the process.
+    pub async fn stopping(&self) {
+        let mut phase = self.phase.clone();
+        // An error is an end, too.
+        let _ = phase
+            .wait_for(|phase| !matches!(phase, Phase::Serving))
+            .await;
     }
 }
 
@@ -135,28 +164,21 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
     let socket = server.socket.take();
     let socket = socket.unwrap_or_else(|| super::configured(address));
     let socket = socket.map_err(ServeError::Bind)?;
-    let shutdown = server.config.shutdown.clone();
     let local = socket.local_addr().map_err(ServeError::Io)?;
+    let (stops, told) = watch::channel(false);
+    let stops = Arc::new(stops);
     let Assembled {
-        node,
-        admission,
-        readiness,
+        doors,
+        live,
         listener,
         store,
         background,
-    } = assemble::assemble(server, local)?;
+    } = assemble::assemble(server, local, &stops)?;
     let has_tls = listener.tls.is_some();
     let (actix, handle) = listen(listener, socket).map_err(ServeError::Io)?;
-    tracing::info!(address = %local, tls = has_tls, node = node.id(), "listening");
-    readiness.set(true);
-    let doors = Doors {
-        node,
-        admission,
-        readiness,
-        shutdown,
-    };
-    let (stops, told) = watch::channel(false);
-    let (tell, outcome) = watch::channel(None);
+    tracing::info!(address = %local, tls = has_tls, node = doors.node.id(), "listening");
+    doors.readiness.set(true);
+    let (tell, phase) = watch::channel(Phase::Serving);
     let orders = Orders { signals, told };
     let keeper = Keeper {
         doors: doors.clone(),
@@ -167,14 +189,15 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
         orders,
     };
     runtime.spawn(async move {
-        let ended = keeper.keep().await;
-        tell.send_replace(Some(ended));
+        let ended = keeper.keep(&tell).await;
+        tell.send_replace(Phase::Ended(ended));
     });
     Ok(RunningServer {
         local,
         doors,
-        stops: Arc::new(stops),
-        outcome,
+        live: Arc::new(live),
+        stops,
+        phase,
     })
 }
 
@@ -189,7 +212,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(self) -> Outcome {
+    async fn keep(self, phase: &watch::Sender<Phase>) -> Outcome {
         let Self {
             doors,
             actix,
@@ -199,7 +222,7 @@ impl Keeper {
             mut orders,
         } = self;
         let sweeping = tokio::spawn(sweep(Arc::clone(&doors.node)));
-        let mut outcome = serve(&doors, actix, &handle, &mut orders).await;
+        let mut outcome = serve(&doors, (actix, &handle), &mut orders, phase).await;
         sweeping.abort();
         // Nobody is left who could ask anything.
         drop(background);
@@ -218,21 +241,20 @@ impl Keeper {
 /// Serves, and drains once it is told to stop.
 async fn serve(
     doors: &Doors,
-    actix: ActixServer,
-    handle: &ServerHandle,
+    (actix, handle): (ActixServer, &ServerHandle),
     orders: &mut Orders,
+    phase: &watch::Sender<Phase>,
 ) -> Outcome {
     let mut serving = std::pin::pin!(actix);
     tokio::select! {
         ended = &mut serving => return ended.map_err(|error| End::ByItself(Arc::new(error))),
         () = orders.next() => {}
     }
-    let Shutdown { drain, timeout } = doors.shutdown;
-    doors.shut();
-    tracing::info!(window = ?drain, "stopping: closing connections; once more ends at once");
+    phase.send_replace(Phase::Stopping);
+    doors.announce_end();
     let ended = async {
         let leaving = async {
-            doors.drain().await;
+            doors.empty(handle).await;
             doors.node.finish_telling().await;
             handle.stop(true).await;
         };
@@ -242,7 +264,7 @@ async fn serve(
             tracing::warn!(%error, "the server did not end well");
         }
     };
-    end(ended, timeout, orders).await
+    end(ended, doors.shutdown.timeout, orders).await
 }
 
 /// Waits for `ended`, but neither longer than `timeout` nor when told to stop once more.
@@ -272,39 +294,6 @@ impl Orders {
             Ok(()) = self.told.changed() => {}
             else => std::future::pending().await,
         }
-    }
-}
-
-impl Doors {
-    /// Lets nobody in any more, and says so.
-    fn shut(&self) {
-        self.readiness.set(false);
-        self.admission.close();
-    }
-
-    /// See [`RunningServer::drain`].
-    async fn drain(&self) {
-        const LOOK_AGAIN: Duration = Duration::from_millis(20);
-        const TIME_TO_LEAVE: Duration = Duration::from_secs(1);
-        self.shut();
-        self.node.drain(self.shutdown.drain).await;
-        // Everybody is told why, also those who are only about to connect; whoever does not close
-        // its side is not waited for any longer than it takes to read that.
-        let until = Instant::now() + self.shutdown.drain;
-        loop {
-            let stats = self.node.report().await.stats;
-            let may_be_told = stats.connections > 0 && Instant::now() < until;
-            if stats.clients == 0 && !may_be_told {
-                break;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        let all_left = async {
-            while self.admission.connections() > 0 {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        };
-        let _ = tokio::time::timeout(TIME_TO_LEAVE, all_left).await;
     }
 }
 

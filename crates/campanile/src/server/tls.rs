@@ -3,7 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 
 use crate::config::Tls;
 use crate::tls::{self, PemError};
@@ -54,13 +57,41 @@ pub(super) fn over_http(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// Makes a server's TLS of the configured certificate and key.
-pub(super) fn load(settings: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
-    let certificates = tls::certificates(&settings.certificates)?;
-    let key = tls::private_key(&settings.key)?;
-    let config = ServerConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)?;
-    Ok(over_http(&Arc::new(config)))
+/// What the server shows of itself, which may be renewed while it runs: connections that are there
+/// stay as they are.
+#[derive(Debug)]
+pub(super) struct Identity(ArcSwap<CertifiedKey>);
+
+impl Identity {
+    /// That of the configured certificate and key.
+    pub(super) fn load(settings: &Tls) -> Result<Self, TlsError> {
+        let certificates = tls::certificates(&settings.certificates)?;
+        let key = tls::private_key(&settings.key)?;
+        let whole = CertifiedKey::from_der(certificates, key, &tls::provider())?;
+        Ok(Self(ArcSwap::from_pointee(whole)))
+    }
+
+    /// Becomes another one; whether it is another one.
+    pub(super) fn become_as(&self, other: &Self) -> bool {
+        let other = other.0.load_full();
+        let is_another = self.0.load().cert != other.cert;
+        self.0.store(other);
+        is_another
+    }
+
+    /// TLS of a server that shows it.
+    pub(super) fn server(self: &Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
+        let identity = Arc::clone(self) as Arc<dyn ResolvesServerCert>;
+        let config = ServerConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(identity);
+        Ok(over_http(&Arc::new(config)))
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jsonwebtoken::AlgorithmFamily;
@@ -15,7 +16,7 @@ use super::claims::{
     self, ChannelGrant, ConnectionClaims, Grant, NotBase64, Registered, SubscriptionClaims,
 };
 use super::compact::Unverified;
-use super::jwks::{Jwks, NoKey};
+use super::jwks::{Jwks, JwksEndpoint, NoKey};
 use super::key::VerifyingKey;
 use crate::config::{ClaimRule, Secret, TokenRules};
 
@@ -31,7 +32,7 @@ enum Keys {
     /// Every signature is believed.
     Unchecked,
     Configured(Vec<ConfiguredKey>),
-    Published(Jwks),
+    Published(Arc<Jwks>),
 }
 
 #[derive(Debug)]
@@ -125,9 +126,20 @@ pub enum Invalid {
 impl Verifier {
     /// A verifier by these rules. Skipping signatures is for development only.
     pub fn new(rules: &TokenRules, is_signature_skipped: bool) -> Self {
+        Self::after(None, rules, is_signature_skipped)
+    }
+
+    /// The same in the place of another verifier, whose published keys it goes on with: they may
+    /// not be there to be fetched at the moment.
+    pub fn after(before: Option<&Self>, rules: &TokenRules, is_signature_skipped: bool) -> Self {
+        let known = |endpoint: &JwksEndpoint| match &before?.keys {
+            Keys::Published(jwks) if jwks.endpoint() == endpoint => Some(Arc::clone(jwks)),
+            _ => None,
+        };
+        let fresh = |endpoint: &JwksEndpoint| Arc::new(Jwks::new(endpoint.clone()));
         let keys = match &rules.jwks {
             _ if is_signature_skipped => Keys::Unchecked,
-            Some(endpoint) => Keys::Published(Jwks::new(endpoint.clone())),
+            Some(endpoint) => Keys::Published(known(endpoint).unwrap_or_else(|| fresh(endpoint))),
             None => Keys::Configured(configured_keys(rules)),
         };
         Self {

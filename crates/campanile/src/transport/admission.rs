@@ -1,7 +1,7 @@
 //! Whether one more connection may come.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use campanile_engine::budget::MemoryBudget;
 use campanile_engine::time::Moment;
@@ -13,8 +13,8 @@ const RETRY_SPREAD: usize = 10;
 #[derive(Debug)]
 pub struct Admission {
     connections: Arc<AtomicUsize>,
-    connections_max: usize,
-    rate: Option<Mutex<Bucket>>,
+    connections_max: AtomicUsize,
+    rate: Mutex<Option<Bucket>>,
     budget: Arc<MemoryBudget>,
     refused: AtomicUsize,
     /// Set once the node stops.
@@ -55,20 +55,25 @@ impl Admission {
         per_second: Option<usize>,
         budget: Arc<MemoryBudget>,
     ) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
-        let bucket = |rate: usize| Bucket {
-            per_second: rate as f64,
-            tokens: rate as f64,
-            filled: Moment::START,
-        };
         Self {
             connections: Arc::default(),
-            connections_max,
-            rate: per_second.map(|rate| Mutex::new(bucket(rate))),
+            connections_max: AtomicUsize::new(connections_max),
+            rate: Mutex::new(per_second.map(Bucket::full)),
             budget,
             refused: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
         }
+    }
+
+    /// Goes by other limits from now on; whoever is in stays in.
+    pub fn limit(&self, connections_max: usize, per_second: Option<usize>) {
+        self.connections_max
+            .store(connections_max, Ordering::Relaxed);
+        *self.rate() = per_second.map(Bucket::full);
+    }
+
+    fn rate(&self) -> MutexGuard<'_, Option<Bucket>> {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for one connection.
@@ -91,18 +96,11 @@ impl Admission {
         let taken = self.connections.fetch_add(1, Ordering::Relaxed);
         // From here on dropping the place gives it back.
         let place = Place(Arc::clone(&self.connections));
-        if taken >= self.connections_max {
+        if taken >= self.connections_max.load(Ordering::Relaxed) {
             return None;
         }
-        if let Some(bucket) = &self.rate
-            && !bucket
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(now)
-        {
-            return None;
-        }
-        Some(place)
+        let is_in_time = self.rate().as_mut().is_none_or(|bucket| bucket.take(now));
+        is_in_time.then_some(place)
     }
 
     /// Lets nobody in any more.
@@ -130,6 +128,15 @@ impl Admission {
 }
 
 impl Bucket {
+    #[expect(clippy::cast_precision_loss, reason = "rates are far below 2^52")]
+    const fn full(rate: usize) -> Self {
+        Self {
+            per_second: rate as f64,
+            tokens: rate as f64,
+            filled: Moment::START,
+        }
+    }
+
     fn take(&mut self, now: Moment) -> bool {
         let grown = now.since(self.filled).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + grown).min(self.per_second);
@@ -172,6 +179,17 @@ mod tests {
             admits(100_000) && admits(100_000) && !admits(100_000),
             "no more than a second's worth"
         );
+    }
+
+    #[test]
+    fn other_limits_are_for_those_who_come() {
+        let admission = admission(1, Some(1), None);
+        let _first = admission.admit(Moment::START).unwrap();
+        admission.limit(2, None);
+        let _second = admission.admit(Moment::START).unwrap();
+        assert!(admission.admit(Moment::START).is_err());
+        admission.limit(1, None);
+        assert_eq!(admission.connections(), 2);
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! Which web pages may connect: section 1.3 of the client protocol.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// The allowed values of the `Origin` header.
+/// The allowed values of the `Origin` header. Clones change with it.
 #[derive(Clone, Debug)]
-pub struct Origins {
+pub struct Origins(Arc<ArcSwap<Allowed>>);
+
+#[derive(Debug)]
+struct Allowed {
     patterns: GlobSet,
-    allows_own: bool,
+    own: bool,
 }
 
 /// In place of a pattern: pages of the host and port that the request itself is for. Not a part of
@@ -22,19 +28,25 @@ impl Origins {
     /// A pattern is not one.
     pub fn new<P: AsRef<str>>(patterns: &[P]) -> Result<Self, globset::Error> {
         let mut set = GlobSetBuilder::new();
-        let mut allows_own = false;
+        let mut own = false;
         for pattern in patterns {
             let pattern = pattern.as_ref().to_lowercase();
             if pattern == SAME_ORIGIN {
-                allows_own = true;
+                own = true;
                 continue;
             }
             set.add(GlobBuilder::new(&pattern).backslash_escape(true).build()?);
         }
-        Ok(Self {
-            patterns: set.build()?,
-            allows_own,
-        })
+        let patterns = set.build()?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Allowed {
+            patterns,
+            own,
+        }))))
+    }
+
+    /// Allows from now on what `others` allow.
+    pub fn replace(&self, others: &Self) {
+        self.0.store(others.0.load_full());
     }
 
     /// Why no browser sends an origin that fits this pattern, where that is certain. Classes and
@@ -73,7 +85,8 @@ impl Origins {
             page.zip(host)
                 .is_some_and(|(page, host)| !page.is_empty() && page.eq_ignore_ascii_case(host))
         };
-        self.patterns.is_match(origin.to_lowercase()) || (self.allows_own && is_own())
+        let allowed = self.0.load();
+        allowed.patterns.is_match(origin.to_lowercase()) || (allowed.own && is_own())
     }
 }
 

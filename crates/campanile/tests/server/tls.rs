@@ -1,11 +1,13 @@
 //! The same over TLS.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use campanile_protocol::ws::Opcode;
 use rcgen::{CertifiedKey, KeyPair};
+use rustix::process::Signal;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
@@ -15,7 +17,7 @@ use crate::support::API_KEY;
 use crate::support::client::{Client, ECHO, Received, WEBSOCKET, masked};
 use crate::support::embedded::Embedded;
 use crate::support::http::{Response, Upgrade, exchange, exchange_bytes, request};
-use crate::support::server::{Server, Setup};
+use crate::support::server::{Home, Server, Setup};
 use crate::support::stream::{HTTP_STREAM, Stream as Body, emulation, transports};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
@@ -207,7 +209,7 @@ fn clients_over_tls_are_told_of_a_shutdown() {
     let secured = Secured::start();
     let mut client = secured.client(WEBSOCKET);
     client.log_in();
-    secured.server.signal(rustix::process::Signal::TERM);
+    secured.server.signal(Signal::TERM);
     assert_eq!(client.expect_close(3001), "shutdown");
     secured.server.log.wait_for(": stopped");
 }
@@ -240,4 +242,37 @@ fn an_applications_own_socket_and_certificate_are_served() {
     assert_eq!(client.receive(), Received::Text("secret".into()));
     drop(client);
     application.stop();
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_to_those_who_come_after_a_reload() {
+    let home = Arc::new(Home::new());
+    let path = |name: &str| home.path().join(name);
+    let write = |made: &CertifiedKey<KeyPair>| {
+        fs::write(path("cert.pem"), made.cert.pem()).expect("a writable directory");
+        fs::write(path("key.pem"), made.signing_key.serialize_pem()).expect("likewise");
+    };
+    let [first, second] = [(); 2].map(|()| certificate());
+    write(&first);
+    let tls = json!({"enabled": true, "cert_pem": path("cert.pem"), "key_pem": path("key.pem")});
+    let setup = Setup::new().with(json!({"http_server": {"tls": tls}}));
+    let mut server = setup.start_in(Arc::clone(&home));
+    let come = |server: &Server, made: &CertifiedKey<KeyPair>| {
+        let stream = secured(server.tcp(), &Arc::new(trust(made)));
+        Client::upgrade(stream, &Upgrade::new(WEBSOCKET).bytes())
+    };
+    let mut early = come(&server, &first);
+    early.log_in();
+    // The key first: a pair that does not fit is refused, and nothing changes.
+    let key = second.signing_key.serialize_pem();
+    fs::write(path("key.pem"), key).expect("likewise");
+    server.signal(Signal::HUP);
+    server.log.wait_for("nothing has changed");
+    come(&server, &first).log_in();
+    write(&second);
+    server.reload(json!({}));
+    come(&server, &second).log_in();
+    early.subscribe("news");
+    assert_eq!(server.log.count("http_server.tls: another certificate"), 1);
+    server.stop();
 }

@@ -17,7 +17,7 @@ use super::tellable::tellable_end;
 use super::{Control, NameFilter, Node, refusal};
 use crate::authority::Grant;
 use crate::broker::{HistoryPage, HistoryQuery, NewPublication, Published, Version};
-use crate::channel::Resolved;
+use crate::channel::ChannelName;
 use crate::delivery::payload_bytes;
 use crate::limits::{BROADCAST_BYTES_MAX, BROADCAST_WIDTH_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use crate::presence::PresenceStats;
@@ -112,28 +112,28 @@ impl Node {
         channel: &str,
         new: impl Into<PublishRequest>,
     ) -> Result<Published, Refusal> {
-        let (resolved, new) = (self.resolve(channel)?, new.into());
+        let ((channel, options), new) = (self.resolve(channel)?, new.into());
         let key_is_long = |key: &str| key.len() > IDEMPOTENCY_KEY_BYTES_MAX;
         if new.idempotency_key.as_deref().is_some_and(key_is_long)
-            || !resolved.options.publication_data_format.accepts(&new.data)
+            || !options.publication_data_format.accepts(&new.data)
         {
             return Err(Refusal::BAD_REQUEST);
         }
-        let retention = resolved.options.retention().filter(|_| !new.skips_history);
+        let retention = options.retention().filter(|_| !new.skips_history);
         let admission = self
             .inboxes
             .admit(payload_bytes(&new.data, new.tags.as_deref()))
             .await;
         let publication = NewPublication {
-            channel: resolved.channel(),
+            channel,
             data: new.data,
             info: None,
             tags: new.tags,
             retention,
             idempotency_key: new.idempotency_key.filter(|key| !key.is_empty()),
             version: new.version,
-            wants_delta: new.wants_delta || resolved.options.delta_publish,
-            is_local_if_unreachable: resolved.options.publish_locally_if_unreachable,
+            wants_delta: new.wants_delta || options.delta_publish,
+            is_local_if_unreachable: options.publish_locally_if_unreachable,
             admission,
         };
         self.broker.publish(publication).await.map_err(refusal)
@@ -174,7 +174,7 @@ impl Node {
         grant: Grant,
         recover: Option<Position>,
     ) -> Result<usize, Refusal> {
-        let channel = self.resolve(channel)?.channel();
+        let (channel, _) = self.resolve(channel)?;
         Ok(self
             .order(
                 target,
@@ -198,7 +198,7 @@ impl Node {
         channel: Option<&str>,
     ) -> Result<usize, Refusal> {
         let channel = match channel {
-            Some(channel) => Some(self.resolve(channel)?.channel()),
+            Some(channel) => Some(self.resolve(channel)?.0),
             None => None,
         };
         let unsubscribed = Unsubscribed::SERVER;
@@ -244,7 +244,7 @@ impl Node {
     /// # Errors
     /// 102 without such a namespace, 108 when it keeps no presence, 100 when nobody can be asked.
     pub async fn presence(&self, channel: &str) -> Result<Vec<Arc<ClientInfo>>, Refusal> {
-        let channel = self.resolve_with_presence(channel)?.channel();
+        let channel = self.resolve_with_presence(channel)?;
         let clients = self
             .presence
             .list(&channel, usize::MAX)
@@ -258,7 +258,7 @@ impl Node {
     /// # Errors
     /// As [`Node::presence`].
     pub async fn presence_stats(&self, channel: &str) -> Result<PresenceStats, Refusal> {
-        let channel = self.resolve_with_presence(channel)?.channel();
+        let channel = self.resolve_with_presence(channel)?;
         self.presence.stats(&channel).await.map_err(refusal)
     }
 
@@ -272,7 +272,7 @@ impl Node {
         channel: &str,
         request: HistoryRequest,
     ) -> Result<HistoryPage, Refusal> {
-        let channel = self.resolve_with_history(channel)?.channel();
+        let channel = self.resolve_with_history(channel)?;
         if request.reverse && request.since.is_some_and(|since| since.offset == 0) {
             return Err(Refusal::BAD_REQUEST);
         }
@@ -299,7 +299,7 @@ impl Node {
     /// # Errors
     /// As [`Node::history`].
     pub async fn remove_history(&self, channel: &str) -> Result<(), Refusal> {
-        let channel = self.resolve_with_history(channel)?.channel();
+        let channel = self.resolve_with_history(channel)?;
         self.broker.remove_history(&channel).await.map_err(refusal)
     }
 
@@ -335,7 +335,7 @@ impl Node {
         NodeInfo {
             id: self.id.clone(),
             name: self.name.clone(),
-            version: self.settings.version.clone(),
+            version: self.settings().version.clone(),
             uptime: self.clock.now().moment.since(self.started),
             stats,
         }
@@ -394,31 +394,18 @@ impl Node {
         all
     }
 
-    fn resolve<'a>(&'a self, channel: &'a str) -> Result<Resolved<'a>, Refusal> {
-        if channel.is_empty() {
-            return Err(Refusal::BAD_REQUEST);
-        }
-        self.namespaces
-            .resolve(channel)
-            .ok_or(Refusal::UNKNOWN_CHANNEL)
-    }
-
-    fn resolve_with_presence<'a>(&'a self, channel: &'a str) -> Result<Resolved<'a>, Refusal> {
-        let resolved = self.resolve(channel)?;
-        if resolved.options.presence {
-            Ok(resolved)
-        } else {
-            Err(Refusal::NOT_AVAILABLE)
-        }
-    }
-
-    fn resolve_with_history<'a>(&'a self, channel: &'a str) -> Result<Resolved<'a>, Refusal> {
-        let resolved = self.resolve(channel)?;
-        resolved
-            .options
-            .retention()
-            .map(|_| resolved)
+    fn resolve_with_presence(&self, channel: &str) -> Result<ChannelName, Refusal> {
+        let (channel, options) = self.resolve(channel)?;
+        options
+            .presence
+            .then_some(channel)
             .ok_or(Refusal::NOT_AVAILABLE)
+    }
+
+    fn resolve_with_history(&self, channel: &str) -> Result<ChannelName, Refusal> {
+        let (channel, options) = self.resolve(channel)?;
+        let kept = options.retention().map(|_| channel);
+        kept.ok_or(Refusal::NOT_AVAILABLE)
     }
 }
 

@@ -36,7 +36,7 @@ impl Node {
         let Some(mut abandoned) = abandoned else {
             return Ok(Verdict::AsConfigured);
         };
-        let interests = self.settings.interests;
+        let interests = self.settings().interests;
         if interests.has(Interests::DISCONNECTED) {
             // Who is let in will leave, which the application has to be told: so nobody is let in
             // while too many ends wait to be told. The semaphore is fair, and never closed.

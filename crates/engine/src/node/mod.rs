@@ -9,6 +9,7 @@ mod application;
 mod consult;
 mod contained;
 mod emulation;
+mod rules;
 mod seats;
 mod sessions;
 mod sole;
@@ -17,6 +18,7 @@ mod tellable;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
 use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
@@ -40,6 +42,7 @@ use crate::time::{Clock, Moment};
 use crate::turns::Turns;
 pub use application::{HistoryRequest, NodeInfo, PublishRequest};
 pub use emulation::UnknownNode;
+pub use rules::Rules;
 pub use seats::{UserSeat, UserSeats};
 pub use sessions::SessionHandle;
 
@@ -98,11 +101,9 @@ pub struct Node {
     id: String,
     name: String,
     started: Moment,
-    settings: Arc<Settings>,
-    namespaces: Arc<Namespaces>,
+    rules: ArcSwap<Rules>,
     broker: Arc<dyn Broker>,
     presence: Arc<dyn Presence>,
-    authority: Arc<dyn Authority>,
     application: Arc<dyn Application>,
     budget: Arc<MemoryBudget>,
     clock: Arc<dyn Clock>,
@@ -148,6 +149,8 @@ pub enum Control {
     Emulate(Secret, Payload),
     /// Close everything within this time, evenly.
     Drain(Duration),
+    /// Go by these rules from now on.
+    Follow(Arc<Settings>, Arc<Namespaces>, oneshot::Sender<()>),
 }
 
 /// Chooses channels by name.
@@ -183,11 +186,13 @@ impl Node {
             id: ClientId::from_random(random, random[15]).to_string(),
             name: parts.name,
             started: parts.clock.now().moment,
-            settings: parts.settings,
-            namespaces: parts.namespaces,
+            rules: ArcSwap::from_pointee(Rules {
+                settings: parts.settings,
+                namespaces: parts.namespaces,
+                authority: parts.authority,
+            }),
             broker: parts.broker,
             presence: parts.presence,
-            authority: parts.authority,
             application: parts.application,
             budget: parts.budget,
             clock: parts.clock,
@@ -208,18 +213,6 @@ impl Node {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
-    }
-
-    /// The operator's rules.
-    #[must_use]
-    pub const fn settings(&self) -> &Arc<Settings> {
-        &self.settings
-    }
-
-    /// The channels' rules.
-    #[must_use]
-    pub const fn namespaces(&self) -> &Arc<Namespaces> {
-        &self.namespaces
     }
 
     /// What the node may hold, and holds.
@@ -274,8 +267,14 @@ impl Node {
                 question,
                 abandoned,
             } => self.consult(&caller, question, abandoned).await,
-            Ask::Refresh { token } => Answer::Refresh(self.authority.refresh(&token).await),
-            Ask::Grant { token } => Answer::Grant(self.authority.subscribe(&token).await),
+            Ask::Refresh { token } => {
+                let authority = Arc::clone(&self.rules().authority);
+                Answer::Refresh(authority.refresh(&token).await)
+            }
+            Ask::Grant { token } => {
+                let authority = Arc::clone(&self.rules().authority);
+                Answer::Grant(authority.subscribe(&token).await)
+            }
             Ask::Join(requests) => Answer::Join(self.join(shard, requests).await),
             Ask::Publish {
                 channel,
@@ -335,11 +334,12 @@ impl Node {
     /// Reads what a shard is missing in `channel` behind `position`.
     #[doc(hidden)]
     pub async fn read_gap(&self, channel: &ChannelName, position: Position) -> Option<HistoryPage> {
+        let settings = self.settings();
         let query = HistoryQuery {
             since: Some(position.offset),
             reverse: false,
-            limit: self.settings.recovery_publications_max,
-            bytes: self.settings.reply_bytes_max(),
+            limit: settings.recovery_publications_max,
+            bytes: settings.reply_bytes_max(),
         };
         let page = self.broker.history(channel, query).await;
         if let Err(error) = page
@@ -361,10 +361,11 @@ impl Node {
                 let Arrival {
                     request, handshake, ..
                 } = arrival;
-                self.authority.connect(request, handshake).await?
+                let authority = Arc::clone(&self.rules().authority);
+                authority.connect(request, handshake).await?
             }
         };
-        let seat = match self.settings.user_connection_limit {
+        let seat = match self.settings().user_connection_limit {
             Some(limit) if !credentials.user.is_anonymous() => {
                 let seat = UserSeats::take(&self.seats, &credentials.user, limit);
                 Some(seat.ok_or(campanile_protocol::Disconnect::CONNECTION_LIMIT)?)
@@ -400,9 +401,10 @@ impl Node {
             recovery: None,
         };
         if let Some(attempt) = request.recover {
+            let settings = self.settings();
             let query = attempt.query(
-                self.settings.recovery_publications_max,
-                self.settings.reply_bytes_max(),
+                settings.recovery_publications_max,
+                settings.reply_bytes_max(),
             );
             let page = self.broker.history(channel, query).await?;
             // The page may know more than the top did; what came between is in the inbox too.
@@ -432,15 +434,12 @@ impl Node {
         info: Arc<ClientInfo>,
         revision: Option<Box<Revision>>,
     ) -> Result<ReplyBody, Refusal> {
-        let resolved = self
-            .namespaces
-            .resolve(channel.as_str())
-            .ok_or(Refusal::UNKNOWN_CHANNEL)?;
-        let retention = resolved.options.retention();
-        let is_local_if_unreachable = resolved.options.publish_locally_if_unreachable;
+        let options = self.options_of(channel.as_str())?;
+        let retention = options.retention();
+        let is_local_if_unreachable = options.publish_locally_if_unreachable;
         let revision = revision.map_or_else(
             || Revision {
-                wants_delta: resolved.options.delta_publish,
+                wants_delta: options.delta_publish,
                 ..Revision::default()
             },
             |revision| *revision,
@@ -466,7 +465,7 @@ impl Node {
     }
 
     async fn presence_reply(&self, channel: &ChannelName) -> Result<ReplyBody, Refusal> {
-        let max = self.settings.reply_bytes_max() / PRESENCE_ENTRY_BYTES;
+        let max = self.settings().reply_bytes_max() / PRESENCE_ENTRY_BYTES;
         let clients = self.presence.list(channel, max).await.map_err(refusal)?;
         clients
             .map(ReplyBody::Presence)

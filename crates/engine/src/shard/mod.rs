@@ -159,6 +159,18 @@ impl Shard {
         }
     }
 
+    /// Goes by these rules from now on. Compression stays as it was begun.
+    pub fn follow(&mut self, settings: Arc<Settings>, namespaces: Arc<Namespaces>) {
+        self.settings = settings;
+        self.namespaces = namespaces;
+    }
+
+    /// The operator's rules.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Which shard it is.
     #[must_use]
     pub const fn id(&self) -> ShardId {

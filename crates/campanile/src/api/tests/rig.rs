@@ -27,6 +27,7 @@ use campanile_protocol::command::ConnectRequest;
 use campanile_protocol::wire::Encoding;
 use campanile_protocol::{ClientId, UserId, Wire};
 
+use crate::api::Gate;
 use crate::config::{ErrorMode, HttpApi, Secret};
 
 /// The Unix second in which everything happens.
@@ -230,7 +231,7 @@ impl Rig {
     pub(super) async fn send(&self, request: TestRequest) -> Answer {
         let node = Arc::clone(&self.node);
         let app = App::new().configure(|services| {
-            crate::api::configure(node, &self.settings, services);
+            crate::api::configure(node, Gate::new(&self.settings), &self.settings, services);
         });
         let app = init_service(app).await;
         let response = call_service(&app, request.to_request()).await;
@@ -312,7 +313,7 @@ impl Worker {
                     chosen.map(|(name, members): (&ChannelName, _)| (name.clone(), members));
                 done.send(chosen.collect()).unwrap();
             }
-            Control::Drain(_) | Control::Emulate(..) => {}
+            Control::Drain(_) | Control::Emulate(..) | Control::Follow(..) => {}
         }
     }
 

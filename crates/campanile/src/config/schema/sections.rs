@@ -108,9 +108,15 @@ const SHUTDOWN: &[Setting] = &[
         "Longest time that others are waited for after SIGTERM.",
     ),
     Setting::duration(
+        "delay",
+        "0s",
+        "Time from SIGTERM, when /ready turns red, until nobody is let in any more; for load balancers to notice.",
+    )
+    .ours(),
+    Setting::duration(
         "drain",
         "5s",
-        "Time over which connections are closed evenly at shutdown; 0s for all at once.",
+        "Time over which connections are closed evenly at shutdown; 0s, also by default where systemd hands the socket to the next process, for all at once.",
     )
     .ours(),
 ];

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use campanile_engine::application::{
     Application as _, Arrival, Caller, Decision, Interests, Lapse, Renewal, Revision, Verdict,
 };
@@ -74,10 +75,11 @@ fn everything(proxy: Proxy) -> Proxies {
     }
 }
 
-fn namespaces() -> Arc<Namespaces> {
+fn namespaces() -> Arc<ArcSwap<Namespaces>> {
     let named = ["chat", "quiet"].map(|name| (name.to_owned(), ChannelOptions::default()));
     let without = ChannelOptions::default();
-    Arc::new(Namespaces::new(NameRules::default(), without, named))
+    let namespaces = Namespaces::new(NameRules::default(), without, named);
+    Arc::new(ArcSwap::from_pointee(namespaces))
 }
 
 /// An application that asks proxies.

@@ -53,8 +53,8 @@ impl Worker {
         let shard = Shard::new(
             seat.id,
             node.id(),
-            Arc::clone(node.settings()),
-            Arc::clone(node.namespaces()),
+            node.settings(),
+            node.namespaces(),
             Arc::clone(node.budget()),
             now,
         );

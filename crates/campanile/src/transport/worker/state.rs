@@ -233,6 +233,10 @@ impl State {
                 let _ = done.send(self.shard.sessions(&target));
             }
             Control::Emulate(secret, frame) => self.emulate(now, secret, &frame),
+            Control::Follow(settings, namespaces, done) => {
+                self.shard.follow(settings, namespaces);
+                let _ = done.send(());
+            }
             Control::Drain(pace) => {
                 self.drain = Some(Drain {
                     until: now.moment + pace,

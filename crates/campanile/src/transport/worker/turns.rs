@@ -23,8 +23,6 @@ const ERRANDS_PER_TURN: usize = 8;
 pub(super) struct Turns {
     worker: Rc<Worker>,
     seat: ShardSeat,
-    /// Bytes of publications in one turn: a quarter of a client's queue.
-    bytes_per_turn: usize,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -45,11 +43,9 @@ impl Future for Turns {
 
 impl Turns {
     pub(super) fn new(worker: Rc<Worker>, seat: ShardSeat) -> Self {
-        let bytes_per_turn = worker.node.settings().queue_bytes_max / 4;
         Self {
             worker,
             seat,
-            bytes_per_turn,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
         }
     }
@@ -82,12 +78,12 @@ impl Turns {
 
     /// Puts publications into outboxes: not before those of the last turn were offered to every
     /// socket, and not so many that a client which reads could seem slow. Meanwhile they wait in the
-    /// inbox, whose bound makes their publishers wait.
+    /// inbox, whose bound makes their publishers wait: a quarter of a client's queue in one turn.
     fn deliver(&mut self, cx: &mut Context<'_>, state: &mut State, now: Now) -> bool {
         if state.shard.dirty_count() > 0 {
             return true;
         }
-        let mut bytes_left = self.bytes_per_turn;
+        let mut bytes_left = state.shard.settings().queue_bytes_max / 4;
         for _ in 0..DELIVERIES_PER_TURN {
             let Poll::Ready(Some(delivery)) = self.seat.inbox.poll_recv(cx) else {
                 return false;

@@ -58,6 +58,19 @@ impl Log {
         self.wait(|lines| lines.ended)
     }
 
+    /// Waits until there are this many lines with `part` in them.
+    pub(crate) fn wait_for_count(&self, part: &str, wanted: usize) {
+        let come = self.wait(|lines| {
+            let with_part = lines.lines.iter().filter(|(_, text)| text.contains(part));
+            (with_part.count() >= wanted).then_some(())
+        });
+        assert!(
+            come.is_some(),
+            "not {wanted} lines with {part:?} in\n{}",
+            self.text()
+        );
+    }
+
     /// Lines with `part` in them.
     pub(crate) fn count(&self, part: &str) -> usize {
         let lines = self.0.0.lock().expect("no reader panics");

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -22,8 +23,11 @@ use super::{API_KEY, PATIENCE, TOKEN_SECRET};
 pub(crate) struct Setup {
     config: Value,
     arguments: Vec<String>,
-    /// What the shell's `ulimit` is given.
-    limit: Option<String>,
+    environment: Vec<(String, String)>,
+    /// What a shell does before it becomes the program.
+    prepare: Vec<String>,
+    /// What the program is handed over instead of binding an address.
+    socket: Option<Arc<TcpListener>>,
 }
 
 /// Where a server and those that follow it run; gone with the last of them.
@@ -59,11 +63,14 @@ impl Setup {
                 "prometheus": {"enabled": true},
             }),
             arguments: Vec::new(),
-            limit: None,
+            environment: Vec::new(),
+            prepare: Vec::new(),
+            socket: None,
         }
     }
 
-    /// Changes the configuration: tables are merged, everything else is replaced.
+    /// Changes the configuration: tables are merged, everything else is replaced, and nothing is
+    /// left of what becomes null.
     pub(crate) fn with(mut self, changes: Value) -> Self {
         merge(&mut self.config, changes);
         self
@@ -75,33 +82,59 @@ impl Setup {
         self
     }
 
-    /// Lets the process have no more descriptors than this.
-    pub(crate) fn descriptors(mut self, descriptors: u32) -> Self {
-        self.limit = Some(format!("-n {descriptors}"));
+    /// Sets an environment variable, beside which there is none.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
-    /// Lets no file of the process become longer than this many blocks, of 512 or 1,024 bytes.
-    pub(crate) fn file_blocks(mut self, blocks: u32) -> Self {
-        self.limit = Some(format!("-f {blocks}"));
+    /// Hands a socket over, as systemd does: as descriptor 3.
+    pub(crate) fn socket(mut self, socket: Arc<TcpListener>) -> Self {
+        self.socket = Some(socket);
+        self.prepare("exec 3<&0 0</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$")
+    }
+
+    /// Has a shell do this before it becomes the program.
+    pub(crate) fn prepare(mut self, commands: &str) -> Self {
+        self.prepare.push(commands.into());
         self
+    }
+
+    /// Writes the configuration to where the program looks for it.
+    pub(crate) fn write(&self, home: &Home) -> PathBuf {
+        let config = home.path().join("config.json");
+        fs::write(&config, self.config.to_string()).expect("a writable directory");
+        config
+    }
+
+    /// Lets the process have no more descriptors than this.
+    pub(crate) fn descriptors(self, descriptors: u32) -> Self {
+        self.prepare(&format!("ulimit -n {descriptors}"))
+    }
+
+    /// Lets no file of the process become longer than this many blocks, of 512 or 1,024 bytes.
+    pub(crate) fn file_blocks(self, blocks: u32) -> Self {
+        self.prepare(&format!("ulimit -f {blocks}"))
     }
 
     fn command(&self, home: &Home) -> Command {
         let program = env!("CARGO_BIN_EXE_campanile");
-        let mut command = match &self.limit {
-            None => Command::new(program),
-            Some(limit) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]);
-                shell.arg(program);
-                shell
-            }
+        let mut command = if self.prepare.is_empty() {
+            Command::new(program)
+        } else {
+            let mut shell = Command::new("sh");
+            let prepare = self.prepare.join("; ");
+            shell.args(["-c", &format!("{prepare}; exec \"$0\" \"$@\"")]);
+            shell.arg(program);
+            shell
         };
-        let config = home.path().join("config.json");
-        fs::write(&config, self.config.to_string()).expect("a writable directory");
-        command.arg("serve").arg("--config").arg(config);
+        command.arg("serve").arg("--config").arg(self.write(home));
         command.args(&self.arguments).env_clear();
+        command.envs(self.environment.iter().cloned());
+        if let Some(socket) = &self.socket {
+            let socket = socket.try_clone().expect("a descriptor");
+            command.stdin(OwnedFd::from(socket));
+        }
         command.current_dir(home.path());
         command
     }
@@ -179,6 +212,10 @@ pub(super) fn merge(into: &mut Value, changes: Value) {
     match (into, changes) {
         (Value::Object(into), Value::Object(changes)) => {
             for (key, change) in changes {
+                if change.is_null() {
+                    into.remove(&key);
+                    continue;
+                }
                 merge(into.entry(key).or_insert(Value::Null), change);
             }
         }
@@ -269,6 +306,16 @@ impl Server {
     pub(crate) fn assert_grown_at_most(&self, most: u64, before: u64) {
         let now = self.resident();
         assert!(now <= before + most, "grew from {before} to {now} KiB");
+    }
+
+    /// Changes the configuration and has it read again.
+    pub(crate) fn reload(&mut self, changes: Value) {
+        const DONE: &str = "configuration reloaded";
+        merge(&mut self.setup.config, changes);
+        self.setup.write(&self.home);
+        let before = self.log.count(DONE);
+        self.signal(Signal::HUP);
+        self.log.wait_for_count(DONE, before + 1);
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
