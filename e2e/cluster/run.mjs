@@ -19,7 +19,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
-    // Names, or beginnings of names, separated by commas.
+    // Names, or beginnings of names that end with a hyphen, separated by commas.
     only: { type: 'string' },
     list: { type: 'boolean', default: false },
     seed: { type: 'string', default: `${Date.now() % 1_000_000}` },
@@ -32,7 +32,8 @@ const { values } = parseArgs({
 function chosen() {
   if (values.only) {
     const names = values.only.split(',');
-    return SCENARIOS.filter(({ name }) => names.some((one) => name.startsWith(one)));
+    const is = (name, wanted) => name === wanted || (wanted.endsWith('-') && name.startsWith(wanted));
+    return SCENARIOS.filter(({ name }) => names.some((one) => is(name, one)));
   }
   return SCENARIOS.filter(({ isQuick, isTrial }) => !isTrial && (values.all || isQuick));
 }

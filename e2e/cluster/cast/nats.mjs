@@ -71,7 +71,8 @@ export class NatsServers {
 
   /** @param ports of the servers, or of the lines to them */
   engine({ host, ports = this.servers.map(({ port }) => port) }) {
-    return { type: 'nats', nats: { url: ports.map((port) => `nats://${host}:${port}`), ...this.options } };
+    const url = ports.map((port) => `nats://${host}:${port}`).join(',');
+    return { type: 'nats', nats: { url, replicas: SERVERS, ...this.options } };
   }
 
   /** The server that leads the cluster of JetStream, if there is one. */
