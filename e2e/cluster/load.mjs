@@ -98,6 +98,8 @@ export class Load {
     await within(this.#publishing, 'answer to what had a key', this.patience);
     for (const one of this.#absent) if (one.isAway) one.come();
     const tops = await until(() => this.auditor.look({ whole: true }), 'history of all channels', this.patience);
+    // What is forgotten while one waits has no top to stand at.
+    for (const channel of channelsOf('fading')) tops.delete(channel);
     const who = (channel) => this.subscribers.filter((one) => one.channels.includes(channel)).map(({ name }) => name);
     await caughtUp(this.log, tops, who, this.patience);
     // Whatever comes too much comes now.

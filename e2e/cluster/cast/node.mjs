@@ -2,6 +2,7 @@
 
 import { Server } from '../../lib/server.mjs';
 import { fixedPort } from '../../crash/port.mjs';
+import { running } from './process.mjs';
 
 export class Node extends Server {
   host = '127.0.0.1';
@@ -25,6 +26,7 @@ export class Node extends Server {
 
   async launch() {
     this.#isMeantToRun = true;
+    running.add(this);
     await super.launch();
     const { exited } = this;
     exited.then((how) => {
@@ -40,6 +42,7 @@ export class Node extends Server {
 
   async kill() {
     this.#isMeantToRun = false;
+    running.delete(this);
     return super.kill();
   }
 

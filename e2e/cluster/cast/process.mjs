@@ -9,9 +9,10 @@ import { until, within } from '../../lib/wait.mjs';
 /** Where Debian keeps servers, also for those who are not root. */
 const PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
 
-/** Whoever runs: nobody outlives the harness. */
-const running = new Set();
-process.on('exit', () => running.forEach((one) => one.kill('SIGKILL')));
+/** Whoever runs; has `signal`. Nobody outlives the harness. */
+export const running = new Set();
+process.on('exit', () => running.forEach((one) => one.signal('SIGKILL')));
+for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => process.exit(2));
 
 export const scratch = (name) => mkdtemp(join(tmpdir(), `campanile-cluster-${name}-`));
 
@@ -29,7 +30,7 @@ export class Process {
     const env = { ...process.env, PATH };
     const child = spawn(program, words, { cwd: this.directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
-    running.add(child);
+    running.add(this);
     const keep = (chunk) => {
       this.#output = (this.#output + chunk).slice(-16 * 1024);
     };
@@ -41,7 +42,7 @@ export class Process {
         resolve();
       });
       child.on('exit', resolve);
-    }).finally(() => running.delete(child));
+    }).finally(() => running.delete(this));
   }
 
   /** Starts it and waits until `isReady` says so. */
