@@ -54,7 +54,9 @@ export class Load {
   #behind(balancer, count) {
     return Array.from({ length: count }, (_, n) => {
       const channels = this.random.several(small, 7);
-      return this.#subscriber(balancer, `behind-${n + 1}`, { way: WAYS[n % 2], channels, fossil: n % 3 === 0 });
+      // Mostly WebSocket; of nine, two over HTTP.
+      const way = WAYS[[0, 1, 0, 1, 0, 1, 0, 2, 4][n % 9]];
+      return this.#subscriber(balancer, `behind-${n + 1}`, { way, channels, fossil: n % 3 === 0 });
     });
   }
 

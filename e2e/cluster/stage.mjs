@@ -55,9 +55,12 @@ export class Stage {
     await this.#close(failure);
     if (failure instanceof NotHere) throw failure;
     const verdict = judge(this.log.events, { limit: RECOVERY_LIMIT });
-    const faults = verdict.faults({ isDurable: this.scenario.expect === 'durability' });
+    const measures = measure(this.log.events);
+    const { expect } = this.scenario;
+    const faults = verdict.faults({ isDurable: expect === 'durability' });
+    if (expect !== 'announcement' && measures.missed > 0) faults.missed = measures.missed;
     const seconds = (performance.now() - begun) / 1000;
-    return { scenario: this.scenario, seconds, failure, verdict, faults, measures: measure(this.log.events) };
+    return { scenario: this.scenario, seconds, failure, verdict, faults, measures };
   }
 
   async #open() {

@@ -174,7 +174,7 @@ export const REDIS_SCENARIOS = [
     covers: ['R6'],
     store: () => new SentinelRedis({ waitReplicas: 1 }),
     act: failedOver(true),
-    expect: 'durability',
+    expect: 'delivery',
   },
   {
     name: 'sentinel-replaced',
