@@ -20,7 +20,7 @@
 //! ```
 //!
 //! The first key chooses the shard; all keys of a script are of one channel. What fails has not been
-//! done, but for [`Failure::Unanswered`] and [`Failure::Nonsense`].
+//! done, but for `Failure::Unanswered` and `Failure::Nonsense`.
 
 mod asking;
 mod backoff;
@@ -149,7 +149,7 @@ impl Redis {
     /// Runs a script, and answers when as many replicas have what it did as are configured.
     ///
     /// # Errors
-    /// See [`Failure`]. If there are not as many in time, [`Failure::Unanswered`].
+    /// See [`Failure`]. If there are not as many in time, `Failure::Unanswered`.
     pub(crate) async fn run_safely(
         &self,
         script: &'static Script,

@@ -1,7 +1,8 @@
 //! Brokers against real servers, which each test starts for itself and stops.
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "what starts and breaks servers has nothing better to do than a test that fails"
+    reason = "what starts servers and breaks them may wait on its own thread, and fails where it stands"
 )]
 
 #[cfg(feature = "nats")]

@@ -85,6 +85,7 @@ impl Server {
             connect_timeout: Duration::from_secs(5),
             io_timeout: Duration::from_secs(20),
             probe_interval: Duration::from_secs(5),
+            replicas: None,
         };
         Redis::start(settings, spawner)
     }
