@@ -121,7 +121,11 @@ fn requests_beyond_what_may_be_under_way_are_refused() {
         // Polled in this order: all are sent before anything is answered.
         let thaw = async { server.freeze(false) };
         let (all, ()) = join(join_all(all), thaw).await;
-        let count = |outcome| all.iter().filter(|one| one.as_ref().err() == outcome).count();
+        let count = |outcome| {
+            all.iter()
+                .filter(|one| one.as_ref().err() == outcome)
+                .count()
+        };
         assert_eq!(count(Some(&BrokerError::Busy)), 37, "{all:?}");
         assert_eq!(count(None), 63, "{all:?}");
     });
