@@ -360,7 +360,8 @@ impl Core {
             return;
         }
         let primaries = topology.primaries();
-        tracing::info!(?primaries, "redis is here");
+        let told: Vec<_> = primaries.iter().map(ToString::to_string).collect();
+        tracing::info!("redis is at {}", told.join(", "));
         let lanes = |safety: Safety, replicas| {
             let open = |primary: &Address| {
                 let known = before.lane_to(primary, safety);

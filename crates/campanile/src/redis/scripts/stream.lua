@@ -70,9 +70,12 @@ local function touch(fresh, seen_epoch, seen_offset, seen_generation)
     redis.call('HSET', KEYS[1], 'l', line, 'g', generation, 'f', meta.o)
     meta.g, meta.f = generation, meta.o
   end
-  if seen_epoch == meta.e and seen_generation ~= generation
-    and is_lost(meta, tonumber(seen_offset), seen_generation) then
-    restart(meta, fresh)
+  if seen_epoch == meta.e then
+    local offset = tonumber(seen_offset)
+    -- The second is all that can be known where generations are not told apart.
+    if seen_generation ~= generation and is_lost(meta, offset, seen_generation) or offset > meta.o then
+      restart(meta, fresh)
+    end
   end
   return meta
 end

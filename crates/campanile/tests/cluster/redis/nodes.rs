@@ -98,3 +98,37 @@ fn a_password_is_said_and_a_wrong_one_is_told() {
     let refused = run(wrong.publish(passing("c", "1")));
     assert_eq!(refused, Err(BrokerError::Unreachable));
 }
+
+#[test]
+fn a_node_that_ends_leaves_no_connection() {
+    let server = RedisServer::start();
+    let peer = Peer::start(settings(Servers::Single(server.address())));
+    let named = || {
+        server
+            .ask(&["CLIENT", "LIST"])
+            .matches("name=campanile")
+            .count()
+    };
+    assert_eq!(named(), 2);
+    drop(peer);
+    crate::support::eventually("the end of both", || named() == 0);
+}
+
+#[test]
+fn a_user_who_may_not_ask_for_replication_still_notices_a_shorter_stream() {
+    let server = RedisServer::start();
+    server.ask(&["ACL", "SETUSER", "default", "-info"]);
+    let peer = Peer::start(settings(Servers::Single(server.address())));
+    run(async {
+        for _ in 0..3 {
+            peer.keep("c", "1").await.unwrap();
+        }
+        let before = peer.history("c").await.1;
+        let keys = server.ask(&["KEYS", "*.m.*"]);
+        // As a replica would have it that lagged.
+        server.ask(&["HSET", keys.lines().nth(2).unwrap(), "o", "2"]);
+        let (offsets, after) = peer.history("c").await;
+        assert_ne!(after.epoch, before.epoch);
+        assert!(offsets.is_empty() && after.offset == 0);
+    });
+}

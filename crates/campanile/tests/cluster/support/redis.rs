@@ -300,14 +300,7 @@ impl RedisNode {
 
     /// Waits until it works.
     pub(crate) fn wait(&self) {
-        let mut last = None;
-        let end = Instant::now() + PATIENCE;
-        while let Some(obstacle) = self.link.obstacle() {
-            assert!(Instant::now() < end, "{obstacle}");
-            last = Some(obstacle);
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        drop(last);
+        eventually("it works", || self.link.obstacle().is_none());
     }
 
     /// The counter or gauge with this name.
