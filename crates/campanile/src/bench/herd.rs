@@ -181,7 +181,7 @@ impl<'a> Herd<'a> {
 
     fn until_open(&mut self, at_a_time: usize) -> Result<(), BenchError> {
         let mut events = Events::with_capacity(1024);
-        let (mut best, mut progressed) = (0, Instant::now());
+        let (mut before, mut progressed) = (0, Instant::now());
         while self.tally.open < self.members.len() {
             let wait = self.dial_due(at_a_time)?;
             self.poll
@@ -190,9 +190,11 @@ impl<'a> Herd<'a> {
             for event in &events {
                 self.ready(event.token().0, event.is_writable(), event.is_readable());
             }
-            if self.tally.open > best {
-                (best, progressed) = (self.tally.open, Instant::now());
-            } else if progressed.elapsed() > self.args.common.patience() {
+            if self.tally.open > before {
+                progressed = Instant::now();
+            }
+            before = self.tally.open;
+            if progressed.elapsed() > self.args.common.patience() {
                 return Err(BenchError::Stalled {
                     waiting_for: "clients",
                     reached: self.tally.open as u64,

@@ -356,16 +356,7 @@ impl World {
     fn ask_publishers(&mut self, site: usize) {
         let number = self.sites[site].number;
         for publisher in &mut self.publishers {
-            let a = publisher.poll(number);
-            if let Some(a) = &a
-                && std::env::var("TRACE").is_ok()
-            {
-                eprintln!(
-                    "ACK site {site} number {number} {} {:?}",
-                    a.data, a.published
-                );
-            }
-            self.acknowledged.extend(a);
+            self.acknowledged.extend(publisher.poll(number));
         }
     }
 
