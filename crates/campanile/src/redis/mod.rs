@@ -104,7 +104,8 @@ impl Trouble {
 
 impl Redis {
     /// Begins to connect, and never ends trying.
-    pub fn start(settings: Settings, spawner: &Spawner) -> Self {
+    pub fn start(mut settings: Settings, spawner: &Spawner) -> Self {
+        settings.prefix = settings.prefix_of_names();
         let tags = match settings.servers.is_cluster() {
             true => slots::tags(),
             false => Box::from([0; slots::SLOTS as usize]),

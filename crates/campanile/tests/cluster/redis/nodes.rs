@@ -9,6 +9,28 @@ use crate::support::redis::{Peer, RedisServer, settings};
 use crate::support::run;
 
 #[test]
+fn nodes_with_different_databases_do_not_hear_each_other() {
+    let server = RedisServer::start();
+    let first = settings(Servers::Single(server.address()));
+    let mut second = first.clone();
+    second.access.database = 1;
+    let (mut a, mut b) = (Peer::start(first), Peer::start(second));
+    run(async {
+        a.subscribe("c").await.unwrap();
+        b.subscribe("c").await.unwrap();
+        a.publish(passing("c", "1")).await.unwrap();
+        b.publish(passing("c", "2")).await.unwrap();
+        b.keep("c", "3").await.unwrap();
+        a.keep("c", "4").await.unwrap();
+        for (peer, expected) in [(&mut a, ["1", "4"]), (&mut b, ["2", "3"])] {
+            for text in expected {
+                assert_eq!(&*peer.publication().await.data, text.as_bytes());
+            }
+        }
+    });
+}
+
+#[test]
 fn nodes_with_different_prefixes_have_nothing_in_common() {
     let server = RedisServer::start();
     let settings = || settings(Servers::Single(server.address()));
