@@ -20,6 +20,7 @@ suite node npm run --silent test:node
 suite crash-sync node crash/run.mjs --kills 30 --minutes 1 --durability sync
 suite crash-relaxed node crash/run.mjs --kills 30 --minutes 1 --durability relaxed
 suite crash-full node crash/full.mjs
+suite cluster node cluster/run.mjs --quick
 suite python python/.venv/bin/python -m pytest -q python
 suite autobahn autobahn/.venv/bin/python autobahn/run.py
 suite browser npm run --silent test:browser

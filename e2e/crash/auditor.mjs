@@ -1,6 +1,6 @@
 // Reads every history over the HTTP API, to be compared with what was acknowledged and delivered.
 
-import { Unanswered, ApiLine } from './line.mjs';
+import { Unanswered } from './line.mjs';
 import { read } from './payload.mjs';
 import { CLASSES, channelsOf, classOf } from './settings.mjs';
 
@@ -10,14 +10,15 @@ const OVERLAP = 50;
 
 export class Auditor {
   #log;
-  #port;
+  #dial;
   #pages = 0;
   /** What has been read of channels of which nothing is trimmed: the epoch, and up to where. */
   #read = new Map();
 
-  constructor({ log, port }) {
+  /** @param dial gives a line to a server */
+  constructor({ log, dial }) {
     this.#log = log;
-    this.#port = port;
+    this.#dial = dial;
   }
 
   nextPage = () => ++this.#pages;
@@ -30,7 +31,7 @@ export class Auditor {
     const tops = new Map();
     let line;
     try {
-      line = await ApiLine.open(this.#port);
+      line = await this.#dial();
       for (const channel of channelsOf()) {
         if (CLASSES[classOf(channel)].size) tops.set(channel, await this.#history(line, channel, whole));
       }
@@ -68,12 +69,18 @@ export class Auditor {
     return top;
   }
 
+  /** The reply to one call. */
+  async ask(method, params) {
+    const line = await this.#dial();
+    return line.call(method, params).finally(() => line.close());
+  }
+
   /** Removes a history; what has no answer may have been done or not. */
   async remove(channel) {
     const removal = ++this.#pages;
     let line;
     try {
-      line = await ApiLine.open(this.#port);
+      line = await this.#dial();
       this.#log.add('removing', { channel, removal });
       const { error } = await line.call('history_remove', { channel });
       if (!error) this.#log.add('removed', { channel, removal });

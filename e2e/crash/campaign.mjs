@@ -4,13 +4,15 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Server } from '../lib/server.mjs';
-import { until, within } from '../lib/wait.mjs';
+import { within } from '../lib/wait.mjs';
 import { Auditor } from './auditor.mjs';
+import { ApiLine } from './line.mjs';
 import { Log } from './log.mjs';
 import { fixedPort } from './port.mjs';
 import { publishers } from './publishers.mjs';
 import { Random } from './random.mjs';
 import { channelsOf, configuration } from './settings.mjs';
+import { caughtUp } from './standing.mjs';
 import { newcomer, subscribers } from './subscribers.mjs';
 
 /** How a life ends: `share` of lives, whether the server is ready by then, and how long after it was (ms). */
@@ -42,7 +44,7 @@ export class Campaign {
     const port = await fixedPort();
     this.server = await Server.prepare(configuration(this.engine), port);
     this.data = join(this.server.directory, this.engine.disk?.path ?? 'data');
-    const world = { log: this.log, port, random: this.random };
+    const world = { log: this.log, port, dial: () => ApiLine.open(port), random: this.random };
     this.auditor = new Auditor(world);
     this.world = { ...world, nextPage: this.auditor.nextPage };
     const all = publishers(world);
@@ -145,31 +147,12 @@ export class Campaign {
     for (const one of this.subscribers.sometimes) if (one.isAway) one.come();
     const tops = await this.auditor.look({ whole: true });
     const who = (channel) => everybody.filter((one) => one.channels.includes(channel)).map(({ name }) => name);
-    await this.#caughtUp(tops, who);
+    await caughtUp(this.log, tops, who, PATIENCE_MS);
+    // Whatever comes too much comes now.
+    await this.auditor.look();
     for (const [channel, top] of tops) this.log.add('top', { channel, ...top, who: who(channel) });
     await this.#end('stopped');
     await this.server.launch();
     await this.auditor.look({ whole: true });
   }
-
-  /** Waits until everybody stands at the top; who never does is for the judge to name. */
-  async #caughtUp(tops, who) {
-    const stands = new Map();
-    let read = 0;
-    const isAt = (top) => (place) => place?.epoch === top.epoch && place.offset === top.offset;
-    const isThere = () => {
-      for (; read < this.log.events.length; read++) {
-        const { kind, who: name, channel, offset, epoch } = this.log.events[read];
-        const key = `${name} ${channel}`;
-        if (kind === 'subscribed') stands.set(key, { epoch, offset });
-        else if (kind === 'delivery') Object.assign(stands.get(key) ?? {}, { offset });
-      }
-      const places = (channel) => who(channel).map((name) => stands.get(`${name} ${channel}`));
-      return [...tops].every(([channel, top]) => places(channel).every(isAt(top)));
-    };
-    await until(isThere, 'everybody at the top', PATIENCE_MS).catch(() => {});
-    // Whatever comes too much comes now.
-    await this.auditor.look();
-  }
 }
-

@@ -82,7 +82,7 @@ class Trial {
     this.server = await Server.prepare(configuration(engine), port);
     this.data = join(this.server.directory, 'data');
     await place.make(this.data);
-    this.auditor = new Auditor({ log: this.log, port });
+    this.auditor = new Auditor({ log: this.log, dial: () => ApiLine.open(port) });
     const channels = [CHANNEL, 'fleeting:1'];
     this.subscriber = new Subscriber({ log: this.log, port, name: 'websocket', way: WAYS[0], channels });
     try {

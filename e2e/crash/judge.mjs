@@ -27,7 +27,8 @@ class Judge {
   }
 
   run(events) {
-    events.forEach((event, index) => this[`_${event.kind}`](event, index));
+    // What is not listed here says nothing about what was stored and delivered.
+    events.forEach((event, index) => this[`_${event.kind}`]?.(event, index));
     for (const channel of this.#channels.values()) {
       this.#judgeMissing(channel);
       this.#judgeEpochs(channel);
@@ -56,6 +57,7 @@ class Judge {
   }
 
   _answer({ id, channel: name, outcome, offset, epoch, at }, index) {
+    if (outcome === 'unsure') return this.#count(name, 'errors');
     const publication = this.#channel(name).publication(id);
     publication.answers++;
     if (outcome === 'refused') {
@@ -105,7 +107,8 @@ class Judge {
     const key = `${who} ${name}`;
     const before = this.#chains.get(key);
     channel.stream(epoch, at);
-    const chain = { epoch, last: offset, skipped: new Set(), mayJump: mode === 'cache' };
+    // Of a cache comes the latest, and then the latest of what came while that was looked up.
+    const chain = { epoch, last: offset, skipped: new Set(), jumps: mode === 'cache' ? 2 : 0 };
     this.#chains.set(key, chain);
     if (wasRecovering) this.#count(name, recovered ? 'recovered' : 'unrecovered');
     if (!before) return;
@@ -140,12 +143,12 @@ class Judge {
       this.#fault(name, what, `${offset} came to ${who} after ${chain.last} (event ${index})`);
       return;
     }
-    if (offset > chain.last + 1 && !chain.mayJump) {
+    if (offset > chain.last + 1 && chain.jumps === 0) {
       this.#fault(name, 'gaps', `${who} got ${offset} after ${chain.last} of ${chain.epoch} (event ${index})`);
       for (let one = chain.last + 1; one < offset; one++) chain.skipped.add(one);
     }
     chain.last = offset;
-    chain.mayJump = false;
+    chain.jumps = Math.max(0, chain.jumps - 1);
   }
 
   /** Without history there are no offsets: nothing comes twice, and those of one lane in their order. */

@@ -23,11 +23,15 @@ export class ApiLine {
     socket.on('close', () => this.#ended());
   }
 
-  /** A connection, or an error while nobody listens. */
-  static open(port) {
+  /**
+   * A connection, or an error while nobody listens.
+   * @param patience ms of silence after which it is given up; who is frozen says nothing and refuses nothing
+   */
+  static open(port, { host = '127.0.0.1', patience = 0 } = {}) {
     return new Promise((resolve, reject) => {
-      const socket = connect({ host: '127.0.0.1', port });
+      const socket = connect({ host, port });
       socket.once('error', reject);
+      socket.setTimeout(patience, () => socket.destroy(new Error(`nothing from ${host}:${port} for ${patience} ms`)));
       socket.once('connect', () => {
         socket.removeListener('error', reject);
         resolve(new ApiLine(socket));
@@ -52,7 +56,9 @@ export class ApiLine {
     });
   }
 
+  /** Takes no more calls; those under way get their answers. */
   close() {
+    this.isOpen = false;
     this.#socket.end();
   }
 

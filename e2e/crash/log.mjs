@@ -7,8 +7,8 @@ import { once } from 'node:events';
  * Kinds of events, beside `at` (ms since the beginning):
  *
  * - `attempt` { id, channel, lane, bytes }: a publish was sent; those of one lane are sequenced in the order sent
- * - `answer` { id, channel, outcome, offset, epoch, code }: `stored` or `refused`; an attempt without an answer may
- *   have done either
+ * - `answer` { id, channel, outcome, offset, epoch, code }: `stored`, `refused`, or `unsure` where an error does not
+ *   say whether it was done; an attempt without an answer may have done either
  * - `subscribed` { who, channel, wasRecovering, recovered, offset, epoch }
  * - `delivery` { who, channel, id, offset }: `id` is null if the payload is not one of ours
  * - `asked` { page, channel }, `page` { page, channel, since, limit, isBounded, epoch, top, offsets, ids }: a part of
@@ -16,6 +16,8 @@ import { once } from 'node:events';
  * - `removing`, `removed` { channel, removal }: the history was to be, and was, removed
  * - `ended` { channel, who, what }: something ended for good that must not end
  * - `died`: the server was killed or stopped
+ * - `lost` { who, channel, code }: the SDK lost a connection (no channel) or a subscription, and is about to redo it
+ * - `failed` { who, code }: the SDK could not connect
  * - `top` { channel, epoch, offset, who: [names] }: where everybody has to stand at the end
  */
 export class Log {

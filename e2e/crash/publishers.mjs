@@ -2,11 +2,13 @@
 // is said again, with the same key, until there is one.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import { ApiLine, Unanswered } from './line.mjs';
+import { Unanswered } from './line.mjs';
 import { payload } from './payload.mjs';
 import { CLASSES, channelsOf, classOf } from './settings.mjs';
 
 const REDIAL_MS = 5;
+/** How long (ms) one waits whose call failed without saying whether it was done. */
+const DOUBT_MS = 50;
 
 /** How publications are asked for. Each takes a composer and returns a call: what is sent, and what it is about. */
 const STYLES = {
@@ -68,7 +70,8 @@ class Composer {
 
 export class Publisher {
   #log;
-  #port;
+  #dial;
+  #areErrorsFinal;
   #random;
   #composer;
   #again = [];
@@ -80,11 +83,14 @@ export class Publisher {
    * @param style one of `STYLES`
    * @param window how many calls are under way at a time, on one connection
    * @param burst how many calls follow each other, and `rest` how many ms lie between bursts: both [from, to]
+   * @param dial gives a line to a server
+   * @param areErrorsFinal whether an error says that it was not done; else it may have been
    */
-  constructor({ log, port, random, name, style, channels, isKeyed, window = 1, burst, rest }) {
+  constructor({ log, dial, areErrorsFinal = true, random, name, style, channels, isKeyed, window = 1, burst, rest }) {
     Object.assign(this, { name, style, isKeyed, window, burst, rest });
     this.#log = log;
-    this.#port = port;
+    this.#dial = dial;
+    this.#areErrorsFinal = areErrorsFinal;
     this.#random = random.fork(name);
     this.#composer = new Composer({ name, random: this.#random, channels, isKeyed });
   }
@@ -92,7 +98,7 @@ export class Publisher {
   /** Publishes until it is stopped and everything that had a key has its answer. */
   async run() {
     while (this.#hasMore) {
-      const line = await ApiLine.open(this.#port).catch(() => null);
+      const line = await this.#dial().catch(() => null);
       if (line) await this.#useUp(line);
       else await pause(REDIAL_MS);
     }
@@ -142,15 +148,23 @@ export class Publisher {
       if (this.isKeyed) this.#again.push(call);
       return;
     }
+    const outcomes = call.outcomes(reply).map((one) => outcome(one, this.#areErrorsFinal));
+    call.items.forEach(({ id, channel }, n) => this.#log.add('answer', { id, channel, ...outcomes[n] }));
+    if (outcomes.some((one) => one.outcome === 'unsure')) return this.#doubt(line, call);
     this.#answered = call;
-    const outcomes = call.outcomes(reply);
-    call.items.forEach(({ id, channel }, n) => this.#log.add('answer', { id, channel, ...outcome(outcomes[n]) }));
+  }
+
+  /** Somewhere else it may go better. */
+  async #doubt(line, call) {
+    if (this.isKeyed) this.#again.push(call);
+    line.close();
+    await pause(DOUBT_MS);
   }
 }
 
-const outcome = ({ result, error }) =>
+const outcome = ({ result, error }, areErrorsFinal) =>
   error
-    ? { outcome: 'refused', code: error.code }
+    ? { outcome: areErrorsFinal ? 'refused' : 'unsure', code: error.code }
     : { outcome: 'stored', offset: result.offset ?? 0, epoch: result.epoch ?? '' };
 
 const OFTEN = ['all', 'some', 'delta', 'cache', 'wiped', 'fleeting'];

@@ -34,13 +34,18 @@ export class Subscriber {
   #subscriptions = new Map();
   #isAway = true;
 
-  /** @param fossil whether it asks for deltas */
-  constructor({ log, port, name, way: how, channels, fossil = false, isCompressed = false }) {
+  /**
+   * @param fossil whether it asks for deltas
+   * @param options for the SDK
+   */
+  constructor({ log, port, name, way: how, channels, fossil = false, isCompressed = false, options = {} }) {
     Object.assign(this, { name, way: how, channels });
     this.#log = log;
     const token = userToken(name, { exp: inSeconds(36_000) });
-    const options = { token, maxReconnectDelay: 100, timeout: 10_000, ...(isCompressed || { websocket: Plain }) };
-    this.#client = how.client(this.#ends, { port }, options);
+    const line = { maxReconnectDelay: 100, timeout: 10_000, ...(isCompressed || { websocket: Plain }) };
+    this.#client = how.client(this.#ends, { port }, { token, ...line, ...options });
+    this.#client.on('connecting', ({ code }) => this.#lose('', code));
+    this.#client.on('error', ({ error }) => log.add('failed', { who: name, code: error.code }));
     this.#client.on('disconnected', ({ code, reason }) => {
       if (!this.#isAway) log.add('ended', { who: name, channel: '', what: `disconnected: ${code} ${reason}` });
     });
@@ -57,11 +62,17 @@ export class Subscriber {
     sub.on('publication', (publication) => {
       say('delivery', { id: this.#identify(publication, channel), offset: publication.offset ?? 0 });
     });
+    sub.on('subscribing', ({ code }) => this.#lose(channel, code));
     sub.on('unsubscribed', ({ code, reason }) => {
       if (!this.#isAway) say('ended', { what: `unsubscribed: ${code} ${reason}` });
     });
     sub.subscribe();
     this.#subscriptions.set(channel, sub);
+  }
+
+  /** A connection or a subscription; the code is 0 where it was never there. */
+  #lose(channel, code) {
+    if (code && !this.#isAway) this.#log.add('lost', { who: this.name, channel, code });
   }
 
   #identify({ data }, channel) {

@@ -55,5 +55,6 @@ export class Verdict {
   }
 }
 
-export const explain = (kind) => FAULTS.find(([name]) => name === kind)?.[1] ?? 'told of another epoch';
+const OTHERS = { 'told:epoch': 'told of another epoch', missed: 'acknowledged, and not brought to all who were there' };
+export const explain = (kind) => FAULTS.find(([name]) => name === kind)?.[1] ?? OTHERS[kind];
 export const FAULT_KINDS = FAULTS.map(([kind]) => kind);

@@ -87,7 +87,12 @@ export class Server {
     const directory = await mkdtemp(join(tmpdir(), 'campanile-e2e-'));
     const file = join(directory, 'config.json');
     await writeFile(file, JSON.stringify(configuration(port, options)));
-    return new Server(port, directory, ['serve', '-c', file]);
+    return new this(port, directory, ['serve', '-c', file]);
+  }
+
+  /** What is run, with the words in front of its own arguments. */
+  command() {
+    return [binary()];
   }
 
   /** `serve --dev`, as a newcomer runs it, but on a free port. */
@@ -110,7 +115,8 @@ export class Server {
     // The server reads variables with its name in front as settings; the suite's own is none.
     const { CAMPANILE_BIN: _, ...env } = process.env;
     const stdio = ['ignore', 'pipe', 'pipe'];
-    this.#process = spawn(binary(), this.#args, { cwd: this.directory, env: { ...env, ...this.#env }, stdio });
+    const [program, ...words] = this.command();
+    this.#process = spawn(program, [...words, ...this.#args], { cwd: this.directory, env: { ...env, ...this.#env }, stdio });
     const keep = (chunk) => {
       this.#output = (this.#output + chunk).slice(-64 * 1024);
     };
@@ -151,7 +157,11 @@ export class Server {
 
   /** Asks the server to stop, as an operator does; `exited` tells when it has. */
   terminate() {
-    this.#process.kill('SIGTERM');
+    this.signal('SIGTERM');
+  }
+
+  signal(name) {
+    this.#process.kill(name);
   }
 
   /** The end of the process without a word to it. */

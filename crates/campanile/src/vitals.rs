@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use campanile_engine::broker::remote::RemoteBroker;
 use campanile_engine::broker::{DiskBroker, DiskStatus};
 use campanile_engine::cluster::{Cluster, Standing};
 
@@ -180,6 +181,42 @@ impl Vitals for Cluster {
                 "node_survey_unanswered",
                 "Answers of other nodes that were waited for in vain",
                 counts.unanswered,
+            ),
+        ]
+    }
+}
+
+impl Vitals for RemoteBroker {
+    /// Its link tells.
+    fn obstacle(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+
+    fn gauges(&self) -> Vec<Plain> {
+        vec![(
+            "broker_channels",
+            "Channels that are listened to at the broker",
+            self.status().channels as u64,
+        )]
+    }
+
+    fn counters(&self) -> Vec<Plain> {
+        let status = self.status();
+        vec![
+            (
+                "broker_lapses",
+                "How often shards were told to look for what a channel is missing",
+                status.lapses,
+            ),
+            (
+                "broker_skipped_messages",
+                "Publications left to be read from history, for want of room",
+                status.skipped,
+            ),
+            (
+                "broker_dropped_messages",
+                "Publications, joins and leaves lost for want of room",
+                status.dropped,
             ),
         ]
     }

@@ -11,7 +11,7 @@ use super::NatsLink;
 use super::shared::Shared;
 use crate::background::Running;
 
-/// See the [module](self). Nothing is said while the connection does not work, and nothing later
+/// Messages between nodes, over NATS. Nothing is said while the connection does not work, and nothing later
 /// than that.
 pub struct NatsBus {
     shared: Arc<Shared>,

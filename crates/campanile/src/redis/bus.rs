@@ -11,7 +11,7 @@ use campanile_engine::cluster::{Bus, ClusterEar, NodeId, Recipient};
 use super::Redis;
 use super::link::RedisLink;
 
-/// See the [module](self). Nothing is said while there is no line, and nothing later than that.
+/// Messages between nodes, over Redis. Nothing is said while there is no line, and nothing later than that.
 pub struct RedisBus {
     redis: Redis,
 }

@@ -37,7 +37,7 @@ pub(super) fn encode_publication(
 ) -> Vec<u8> {
     let mut output = Vec::with_capacity(data.len() + 64);
     output.push(VERSION);
-    output.push(u8::from(info.is_some()) * HAS_INFO | u8::from(tags.is_some()) * HAS_TAGS);
+    output.push((u8::from(info.is_some()) * HAS_INFO) | (u8::from(tags.is_some()) * HAS_TAGS));
     put(&mut output, data);
     if let Some(info) = info {
         put_info(&mut output, info);
@@ -136,7 +136,8 @@ fn put_info(output: &mut Vec<u8>, info: &ClientInfo) {
     output.extend_from_slice(&info.client.to_bytes());
     put(output, info.user.as_str().as_bytes());
     let (conn, chan) = (&info.conn_info, &info.chan_info);
-    let flags = u8::from(conn.is_some()) * HAS_CONN_INFO | u8::from(chan.is_some()) * HAS_CHAN_INFO;
+    let flags =
+        (u8::from(conn.is_some()) * HAS_CONN_INFO) | (u8::from(chan.is_some()) * HAS_CHAN_INFO);
     output.push(flags);
     for bytes in conn.iter().chain(chan) {
         put(output, bytes);

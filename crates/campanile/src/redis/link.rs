@@ -33,7 +33,7 @@ static HISTORY: Script = Script::new(concat!(
 /// Publications of one page at most, whatever is asked for.
 const PAGE_MAX: usize = 100_000;
 
-/// See the [module](self).
+/// Redis as the sequencer of all nodes.
 pub struct RedisLink {
     redis: Redis,
     ears: Ears,

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! The first key chooses the shard; all keys of a script are of one channel. What fails has not been
-//! done, but for [`Failure::Unanswered`] and [`Failure::Nonsense`].
+//! done, but for `Failure::Unanswered` and `Failure::Nonsense`.
 
 mod asking;
 mod backoff;
@@ -31,9 +31,11 @@ mod dial;
 mod ear;
 mod ears;
 mod failure;
+mod following;
 mod lane;
 mod line;
 mod link;
+mod map;
 mod names;
 pub(crate) mod presence;
 mod probe;
@@ -47,13 +49,14 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use self::backoff::Backoff;
 use self::failure::Redirection;
+use self::following::accept;
 use self::lane::Lane;
+use self::map::{Map, Safety};
 use self::topology::Topology;
 use crate::background::{Running, Spawner};
 
@@ -71,9 +74,6 @@ pub(crate) use self::reply::Reply;
 /// one that was cut off from its Sentinels goes on as if nothing had happened.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Tries of one request that is told to go elsewhere, or to come again.
-const TRIES_MAX: u32 = 8;
-
 /// The way to Redis. Cheap to clone.
 #[derive(Clone)]
 pub struct Redis(Arc<Core>);
@@ -90,30 +90,6 @@ struct Core {
     tags: Box<[u32]>,
     /// Of this process, where it has to know its own.
     id: String,
-}
-
-/// Who must have what was done before it is answered.
-#[derive(Clone, Copy)]
-enum Safety {
-    /// Whoever did it.
-    Primary,
-    /// As many others as are configured, too.
-    Replicas,
-}
-
-/// Who has what, and a lane to each.
-#[derive(Default)]
-struct Map {
-    topology: Topology,
-    /// In the topology's order.
-    lanes: Vec<Arc<Lane>>,
-    /// Likewise, for what replicas must have before it is answered: whatever comes behind it on the
-    /// same line waits for them too. Empty where nothing must.
-    safe_lanes: Vec<Arc<Lane>>,
-    /// The lane of each slot; empty until anybody is known.
-    slots: Box<[Option<u16>]>,
-    /// Why nobody is known.
-    unknown: Option<String>,
 }
 
 /// Told when somebody else may be primary.
@@ -173,7 +149,7 @@ impl Redis {
     /// Runs a script, and answers when as many replicas have what it did as are configured.
     ///
     /// # Errors
-    /// See [`Failure`]. If there are not as many in time, [`Failure::Unanswered`].
+    /// See [`Failure`]. If there are not as many in time, `Failure::Unanswered`.
     pub(crate) async fn run_safely(
         &self,
         script: &'static Script,
@@ -336,68 +312,6 @@ impl Redis {
     fn map(&self) -> Arc<Map> {
         Arc::clone(&read(&self.0.map))
     }
-
-    /// Sends a command again that was told to go elsewhere, or to come again: nothing of it was
-    /// done.
-    async fn follow(
-        &self,
-        to: (u16, Safety),
-        lane: Arc<Lane>,
-        text: Bytes,
-        hint: Redirection,
-    ) -> Result<Reply, Failure> {
-        let redis = self.clone();
-        let following = async move { redis.follow_there(to, lane, text, hint).await };
-        let following = self.0.spawner.spawn(following);
-        following.await.unwrap_or(Err(Failure::Unanswered))
-    }
-
-    async fn follow_there(
-        &self,
-        (slot, safety): (u16, Safety),
-        mut lane: Arc<Lane>,
-        text: Bytes,
-        mut hint: Redirection,
-    ) -> Result<Reply, Failure> {
-        let deadline = Instant::now() + self.0.settings.io_timeout;
-        let mut backoff = Backoff::default();
-        let mut changes = self.0.changes.subscribe();
-        for _ in 0..TRIES_MAX {
-            let mut is_asking = false;
-            match &hint {
-                Redirection::Unknown => {}
-                Redirection::Ask(address) => {
-                    let there = Address::parse(address);
-                    let there = there.and_then(|address| self.map().lane_to(&address, safety));
-                    lane = there.ok_or(Failure::Unreachable)?;
-                    is_asking = true;
-                }
-                Redirection::Moved | Redirection::Later => {
-                    changes.mark_unchanged();
-                    self.0.trouble.tell();
-                    let _ = timeout(backoff.next(), changes.changed()).await;
-                    lane = self.lane(slot, safety)?;
-                }
-            }
-            if Instant::now() >= deadline {
-                break;
-            }
-            let reply = if is_asking {
-                // On the same line, one behind the other.
-                let asking = lane.send(command(&[b"ASKING"]))?;
-                let reply = lane.ask(text.clone()).await?;
-                drop(asking);
-                reply
-            } else {
-                lane.ask(text.clone()).await?
-            };
-            match Redirection::of(&reply) {
-                None => return accept(reply),
-                Some(next) => hint = next,
-            }
-        }
-        Err(Failure::Unreachable)
-    }
 }
 
 /// Sixteen random hexadecimal digits.
@@ -405,14 +319,6 @@ fn random_id() -> String {
     let mut random = [0; 8];
     getrandom::fill(&mut random).expect("the system has random numbers");
     format!("{:016x}", u64::from_ne_bytes(random))
-}
-
-/// An answer that is not a refusal.
-fn accept(reply: Reply) -> Result<Reply, Failure> {
-    match reply {
-        Reply::Error(text) => Err(Failure::Refused(String::from_utf8_lossy(&text).into())),
-        reply => Ok(reply),
-    }
 }
 
 impl Core {
@@ -479,55 +385,6 @@ impl Core {
             &self.trouble,
             &self.spawner,
         )
-    }
-}
-
-impl Map {
-    fn new(lanes: Vec<Arc<Lane>>, safe_lanes: Vec<Arc<Lane>>, topology: Topology) -> Self {
-        let mut slots = vec![None; usize::from(slots::SLOTS)].into_boxed_slice();
-        for (index, shard) in topology.shards.iter().enumerate() {
-            let index = u16::try_from(index).ok();
-            for range in &shard.slots {
-                let range = usize::from(*range.start())..usize::from(*range.end()) + 1;
-                if let Some(slots) = slots.get_mut(range) {
-                    slots.fill(index);
-                }
-            }
-        }
-        Self {
-            topology,
-            lanes,
-            safe_lanes,
-            slots,
-            unknown: None,
-        }
-    }
-
-    fn with_unknown(&self, unknown: Option<String>) -> Self {
-        Self {
-            topology: self.topology.clone(),
-            lanes: self.lanes.clone(),
-            safe_lanes: self.safe_lanes.clone(),
-            slots: self.slots.clone(),
-            unknown,
-        }
-    }
-
-    fn lane(&self, slot: u16, safety: Safety) -> Option<Arc<Lane>> {
-        let index = (*self.slots.get(usize::from(slot))?)?;
-        self.all(safety).get(usize::from(index)).map(Arc::clone)
-    }
-
-    fn lane_to(&self, address: &Address, safety: Safety) -> Option<Arc<Lane>> {
-        let mut lanes = self.all(safety).iter();
-        lanes.find(|lane| lane.address == *address).map(Arc::clone)
-    }
-
-    fn all(&self, safety: Safety) -> &[Arc<Lane>] {
-        match safety {
-            Safety::Replicas if !self.safe_lanes.is_empty() => &self.safe_lanes,
-            _ => &self.lanes,
-        }
     }
 }
 

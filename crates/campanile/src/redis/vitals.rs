@@ -72,7 +72,7 @@ impl Vitals for RedisLink {
                 counts.heard.load(Relaxed),
             ),
             (
-                "redis_pub_sub_errors",
+                "broker_redis_pub_sub_errors",
                 "Messages that made no sense",
                 counts.undecodable.load(Relaxed),
             ),

@@ -133,9 +133,10 @@ impl Builder<'_> {
         let broker = RemoteBroker::new(inboxes, Arc::clone(&clock), connect);
         let broker = broker.map_err(|fault: NatsFault| ServeError::Broker(fault.into()))?;
         let link = link.expect("the broker was made with it");
+        let broker = Arc::new(broker);
         let backbone = Backbone {
-            vitals: vec![Arc::clone(&link) as _],
-            ..Backbone::local(Arc::new(broker))
+            vitals: vec![Arc::clone(&link) as _, Arc::clone(&broker) as _],
+            ..Backbone::local(broker)
         };
         let bus = Box::new(move |id, ear| Ok(NatsBus::new(&link, id, ear) as _));
         backbone.among_others(bus, clock)
@@ -165,9 +166,10 @@ impl Builder<'_> {
         };
         let Ok(broker) = RemoteBroker::new(inboxes, Arc::clone(&clock), connect);
         let link = link.expect("the broker was made with it");
+        let broker = Arc::new(broker);
         let backbone = Backbone {
-            vitals: vec![Arc::clone(&link) as _],
-            ..Backbone::local(Arc::new(broker))
+            vitals: vec![Arc::clone(&link) as _, Arc::clone(&broker) as _],
+            ..Backbone::local(broker)
         };
         let bus = Box::new(move |id, ear| Ok(RedisBus::new(&link, id, &ear) as _));
         let (presence, notices) = RedisPresence::start(&redis, config.presence_lease);

@@ -35,17 +35,18 @@ impl Together {
             return Ok(None);
         }
         let thread = Background::of(background).map_err(ServeError::Io)?;
-        let together = Self::begin(Arc::clone(node), &thread.spawner());
-        Ok(Some(Self {
-            _attending: attending.map(|begin| begin(node)),
-            ..together
-        }))
+        let attending = attending.map(|begin| begin(node));
+        Ok(Some(Self::begin(
+            Arc::clone(node),
+            &thread.spawner(),
+            attending,
+        )))
     }
 
     /// Begins, on a thread that waits for neither workers nor the application. The three do not
     /// wait for each other either: a shard that is slow does not make the node look dead, and a bus
     /// that is slow does not keep what was asked from ending.
-    fn begin(node: Arc<Node>, spawner: &Spawner) -> Self {
+    fn begin(node: Arc<Node>, spawner: &Spawner, attending: Option<Running<()>>) -> Self {
         let (ticking, beating, obeying) = (Arc::clone(&node), Arc::clone(&node), Arc::clone(&node));
         let running = [
             spawner.spawn(async move {
@@ -68,7 +69,7 @@ impl Together {
             node,
             spawner: spawner.clone(),
             _running: running,
-            _attending: None,
+            _attending: attending,
         }
     }
 
@@ -81,6 +82,15 @@ impl Together {
         });
         // Nor is it heard when the thread is gone.
         let _ = goodbye.await;
+    }
+}
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        // Whoever asks the others something later, or does now, must not wait for ever.
+        if let Some(cluster) = self.node.cluster() {
+            cluster.end();
+        }
     }
 }
 

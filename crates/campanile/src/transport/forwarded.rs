@@ -68,17 +68,14 @@ fn bits(address: IpAddr) -> u128 {
 pub(super) fn client(trusted: &[Network], headers: &HeaderMap, peer: IpAddr) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.has(address));
     let mut client = peer;
-    let values: Vec<_> = headers.get_all(FORWARDED_FOR).collect();
-    let values = values
-        .into_iter()
-        .rev()
-        .filter_map(|value: &HeaderValue| value.to_str().ok());
-    let mut said = values.flat_map(|value| value.rsplit(','));
+    let lines: Vec<_> = headers.get_all(FORWARDED_FOR).collect();
+    // As bytes: what a client made up need be no text, and yet what stands behind it counts.
+    let lines = lines.into_iter().rev().map(HeaderValue::as_bytes);
+    let mut said = lines.flat_map(|line| line.rsplit(|byte| *byte == b','));
+    let mut next = || str::from_utf8(said.next()?).ok()?.trim().parse().ok();
     while is_trusted(client) {
         // Who says something that is no address is as far as one can see.
-        let Some(address) = said.next().and_then(|text| text.trim().parse().ok()) else {
-            break;
-        };
+        let Some(address) = next() else { break };
         client = address;
     }
     client.to_canonical()
@@ -119,6 +116,21 @@ mod tests {
             seen(&["0.0.0.0/0"], "::ffff:10.0.0.1", &["2001:db8::1"]),
             "2001:db8::1"
         );
+    }
+
+    #[test]
+    fn what_is_no_text_hides_nothing_behind_it_and_shows_nothing_in_front() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let seen = |lines: [&'static [u8]; 2]| {
+            let mut map = HeaderMap::new();
+            for line in lines {
+                map.append(FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap());
+            }
+            client(&trusted, &map, "10.0.0.1".parse().unwrap()).to_string()
+        };
+        assert_eq!(seen([b"6.6.6.6", b"\xff, 1.2.3.4"]), "1.2.3.4");
+        assert_eq!(seen([b"6.6.6.6", b"\xff"]), "10.0.0.1");
+        assert_eq!(seen([b"6.6.6.6", b"\xff, 10.0.0.2"]), "10.0.0.2");
     }
 
     #[test]

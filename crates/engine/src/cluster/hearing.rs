@@ -158,6 +158,15 @@ impl Hearing {
         self.tell_standing(now);
     }
 
+    /// Ends what is asked, and has nothing asked any more.
+    pub(super) fn end(&self, now: Moment) {
+        let mut state = self.state();
+        state.registry.end();
+        state.surveys.end();
+        drop(state);
+        self.tell_standing(now);
+    }
+
     fn queue(&self, bytes: usize, want: impl FnOnce() -> Want) {
         let bytes = u32::try_from(bytes + ERRAND_OVERHEAD_BYTES).unwrap_or(u32::MAX);
         match Arc::clone(&self.room).try_acquire_many_owned(bytes) {

@@ -176,11 +176,19 @@ impl Cluster {
         self.tell(Recipient::All, &hello).await
     }
 
-    /// Says that this node ends, with all its sessions.
+    /// Ends this node's part: what is asked has no more answers from now on, and whoever asks
+    /// again is told at once that nobody can be. To be called when nobody sweeps any more, since
+    /// no question would have an end then.
+    pub fn end(&self) {
+        self.hearing.end(self.now());
+    }
+
+    /// Says that this node ends, with all its sessions, and [ends](Cluster::end) its part.
     ///
     /// # Errors
     /// Nobody has heard it: the others notice after a [`LEASE`].
     pub async fn say_goodbye(&self) -> Result<(), Unasked> {
+        self.end();
         let incarnation = self.incarnation();
         self.tell(Recipient::All, &Message::Goodbye { incarnation })
             .await
@@ -204,6 +212,10 @@ impl Cluster {
         let (id, outcome) = {
             let mut state = self.hearing.state();
             let state = &mut *state;
+            // That may have changed meanwhile, and what is begun behind the end has none.
+            if state.registry.standing(self.now()) != Standing::Settled {
+                return Err(Unasked::Bus(BrokerError::Unreachable));
+            }
             let deadline = self.now() + ANSWER_TIMEOUT;
             let opened = state.surveys.open(state.registry.ids(), deadline);
             opened.ok_or(Unasked::Bus(BrokerError::Busy))?

@@ -36,6 +36,8 @@ pub(super) struct Registry {
     lost: BTreeMap<NodeId, Moment>,
     /// Since when peers that have come back may have missed what this node said.
     missed: Option<Moment>,
+    /// Whether nobody says hello any more, nor forgets anybody.
+    has_ended: bool,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,13 @@ impl Registry {
             peers: BTreeMap::new(),
             lost: BTreeMap::new(),
             missed: None,
+            has_ended: false,
         }
+    }
+
+    /// The node ends: it is cut off from now on.
+    pub(super) const fn end(&mut self) {
+        self.has_ended = true;
     }
 
     pub(super) const fn incarnation(&self) -> u64 {
@@ -65,9 +73,12 @@ impl Registry {
     }
 
     pub(super) fn standing(&self, now: Moment) -> Standing {
-        let is_late = now.since(self.alive) > LEASE;
+        let is_late = |moment| now.since(moment) > LEASE;
+        // A process that stood still may hear its own hello from before that, but not yet those of
+        // the others: until it says hello again it knows nothing.
+        let is_cut_off = self.has_ended || is_late(self.alive) || self.said.is_some_and(is_late);
         match self.hears_since {
-            _ if is_late => Standing::CutOff,
+            _ if is_cut_off => Standing::CutOff,
             Some(since) if now.since(since) >= GATHERING => Standing::Settled,
             Some(_) => Standing::Gathering,
             None if self.incarnation == 1 => Standing::Gathering,
@@ -196,5 +207,36 @@ impl Registry {
             }
         });
         known.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(id: NodeId) -> NodeInfo {
+        NodeInfo {
+            id: id.to_string(),
+            name: String::new(),
+            version: String::new(),
+            uptime: std::time::Duration::ZERO,
+            stats: crate::shard::ShardStats::default(),
+        }
+    }
+
+    #[test]
+    fn a_node_that_stood_still_does_not_take_what_waited_in_its_line_for_the_present() {
+        let [own, other] = [[1; 16], [2; 16]].map(NodeId::from_random);
+        let mut registry = Registry::new(own, Moment::START);
+        registry.beat(Moment::START);
+        for id in [own, other] {
+            assert!(registry.greet(Moment::START, id, 1, info(id)));
+        }
+        let before = Moment::START + GATHERING;
+        assert_eq!(registry.standing(before), Standing::Settled);
+        let after = before + 6 * LEASE;
+        registry.greet(after, own, 1, info(own));
+        assert_eq!(registry.standing(after), Standing::CutOff);
+        assert!(registry.lapse(after).is_empty() && registry.knows(other));
     }
 }

@@ -142,6 +142,12 @@ impl Surveys {
         self.count();
     }
 
+    /// Ends everything: nobody is left who would do it in time.
+    pub(super) fn end(&mut self) {
+        self.open.drain().for_each(|(_, open)| open.end());
+        self.count();
+    }
+
     fn finish(&mut self, id: u64) {
         let open = self.open.get(&id);
         if open.is_some_and(|open| open.waiting.is_empty())

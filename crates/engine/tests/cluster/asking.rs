@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::broker::BrokerError;
-use campanile_engine::cluster::Unasked;
+use campanile_engine::cluster::{Standing, Unasked};
 use campanile_engine::limits::SURVEYS_MAX;
 use campanile_engine::shard::Target;
 use campanile_engine::testkit::{Nodes, Setup};
+use campanile_protocol::Refusal;
 use futures_util::FutureExt as _;
 
 use super::{SECOND, nodes};
@@ -90,4 +91,30 @@ fn on_a_bus_that_loses_and_repeats_no_success_is_told_that_was_none() {
             assert!(sent.is_err() || !is_known, "{seed}: {sent:?}");
         }
     }
+}
+
+/// Nobody sweeps any more then.
+#[test]
+fn a_node_that_has_ended_waits_for_nobody() {
+    let mut nodes = nodes(2);
+    nodes.suspend(1);
+    let node = nodes.node(0);
+    let mut waiting = Box::pin(node.send(Target::user("42"), *b"1"));
+    assert_eq!(waiting.as_mut().now_or_never(), None);
+    node.cluster().expect("there are others").end();
+    let refused = Some(Err(Refusal::INTERNAL));
+    nodes.drivers[0].settle();
+    assert_eq!(waiting.now_or_never(), refused);
+    let (waited, sent) = nodes.wait_for(node.send(Target::user("42"), *b"1"));
+    assert_eq!((waited, Some(sent)), (Duration::ZERO, refused));
+    nodes.bus.deliver();
+    assert_eq!(nodes.cluster(0).standing(), Standing::CutOff);
+    // One that ends before it knows who is there.
+    let late = nodes.add(&Setup::default(), 0);
+    let asker = Arc::clone(nodes.cluster(late));
+    let mut asking = Box::pin(asker.ask(b"\xff"));
+    assert_eq!(asking.as_mut().now_or_never(), None);
+    asker.end();
+    let unreachable = Err(Unasked::Bus(BrokerError::Unreachable));
+    assert_eq!(asking.now_or_never(), Some(unreachable));
 }

@@ -106,11 +106,18 @@ impl Cluster {
     }
 }
 
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(0));
+
 fn shared(fixture: &Fixture) -> Arc<dyn Broker> {
-    static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| Cluster::start(0));
     broker(fixture, CLUSTER.settings())
 }
 
+fn share() -> impl Fn(&Fixture) -> Arc<dyn Broker> {
+    let settings = CLUSTER.settings();
+    move |fixture| broker(fixture, settings.clone())
+}
+
+campanile_engine::nodes_contract!(share, run);
 campanile_engine::broker_contract!(shared, run; subscriptions, history, keys);
 
 /// A channel on each of the first three servers.

@@ -9,11 +9,19 @@ use campanile_engine::testkit::contract::{Bench, Fixture, deltas};
 use crate::support::redis::{RedisServer, broker, settings};
 use crate::support::run;
 
+static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+
 fn shared(fixture: &Fixture) -> Arc<dyn Broker> {
-    static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
     broker(fixture, settings(Servers::Single(SERVER.address())))
 }
 
+/// Builds brokers that have the same prefix.
+fn share() -> impl Fn(&Fixture) -> Arc<dyn Broker> {
+    let settings = settings(Servers::Single(SERVER.address()));
+    move |fixture| broker(fixture, settings.clone())
+}
+
+campanile_engine::nodes_contract!(share, run);
 campanile_engine::broker_contract!(shared, run; subscriptions, history, keys);
 
 /// Of deltas, what does not want the server's clock moved; `lifetimes` has that.

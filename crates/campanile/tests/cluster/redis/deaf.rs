@@ -39,13 +39,13 @@ impl Proxy {
                             noted.store(true, Relaxed);
                         }
                         true
-                    })
+                    });
                 });
                 let is_deaf = Arc::clone(&shared);
                 thread::spawn(move || {
                     pass(server, client, |_| {
                         !(is_deaf.load(Relaxed) && is_subscribed.load(Relaxed))
-                    })
+                    });
                 });
             }
         });

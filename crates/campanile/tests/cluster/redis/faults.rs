@@ -56,7 +56,7 @@ fn what_too_few_replicas_have_is_not_acknowledged() {
     let primary = RedisServer::start();
     let replica = replica_of(&primary);
     let settings = Settings {
-        replicas: Some((1, Duration::from_millis(300))),
+        replicas: Some((1, Duration::from_millis(1500))),
         ..settings(Servers::Single(primary.address()))
     };
     let peer = Peer::start(settings);

@@ -2,67 +2,11 @@
 
 use campanile::config::Secret;
 use campanile::redis::{Access, Servers, Settings};
-use campanile_engine::broker::{BrokerError, NewPublication};
-use campanile_engine::testkit::contract::{kept, passing};
-use futures_util::future::join_all;
+use campanile_engine::broker::BrokerError;
+use campanile_engine::testkit::contract::passing;
 
 use crate::support::redis::{Peer, RedisServer, settings};
 use crate::support::run;
-
-#[test]
-fn all_nodes_see_one_order_without_gaps() {
-    let server = RedisServer::start();
-    let settings = settings(Servers::Single(server.address()));
-    let (mut a, mut b) = (Peer::start(settings.clone()), Peer::start(settings));
-    run(async {
-        a.subscribe("c").await.unwrap();
-        b.subscribe("c").await.unwrap();
-        let from_a = join_all(
-            (0..100).map(|number| a.publish(kept("c", if number % 2 == 0 { "1" } else { "2" }))),
-        );
-        let from_b = join_all((0..100).map(|_| b.publish(kept("c", "3"))));
-        let (from_a, from_b) = futures_util::future::join(from_a, from_b).await;
-        let all = from_a.into_iter().chain(from_b);
-        let mut offsets: Vec<u64> = all
-            .map(|published| published.unwrap().position.unwrap().offset)
-            .collect();
-        offsets.sort_unstable();
-        assert!(offsets.into_iter().eq(1..=200));
-        for offset in 1..=200 {
-            let (at_a, at_b) = (a.publication().await, b.publication().await);
-            assert_eq!((at_a.offset, &at_a), (offset, &at_b));
-        }
-    });
-}
-
-#[test]
-fn a_key_that_one_node_used_is_known_to_others() {
-    let server = RedisServer::start();
-    let settings = settings(Servers::Single(server.address()));
-    let (a, b) = (Peer::start(settings.clone()), Peer::start(settings));
-    run(async {
-        let keyed = || NewPublication {
-            idempotency_key: Some("k".into()),
-            ..kept("c", "1")
-        };
-        let all = [&a, &b, &a, &b].map(|peer| peer.publish(keyed()));
-        let all: Vec<_> = join_all(all)
-            .await
-            .into_iter()
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(
-            all.iter()
-                .filter(|published| !published.is_suppressed)
-                .count(),
-            1
-        );
-        assert!(
-            all.iter()
-                .all(|published| published.position == all[0].position)
-        );
-    });
-}
 
 #[test]
 fn nodes_with_different_prefixes_have_nothing_in_common() {

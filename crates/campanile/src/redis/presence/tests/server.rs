@@ -79,7 +79,6 @@ impl Server {
 
     fn connect_to(&self, servers: Servers, spawner: &Spawner) -> Redis {
         let settings = Settings {
-            replicas: None,
             servers,
             access: Access::default(),
             prefix: "test".to_owned(),
