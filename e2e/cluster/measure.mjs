@@ -60,20 +60,21 @@ function read(events) {
   return { marks, sent, stories };
 }
 
-/** How many acknowledged publications did not reach everybody who was subscribed when they were sent. */
+/** How many that were sent after the first fault and acknowledged did not reach everybody who was subscribed then. */
 function missed(events) {
   const wanted = new Map();
   const here = new Map();
   const acknowledged = new Set();
-  for (const { kind, who, channel, id, outcome } of events) {
-    if (!channel || classOf(channel) !== 'all' || `${who}`.startsWith('absent')) continue;
+  const first = events.findIndex(({ kind }) => kind === 'fault');
+  events.forEach(({ kind, who, channel, id, outcome }, n) => {
+    if (!channel || classOf(channel) !== 'all' || `${who}`.startsWith('absent')) return;
     const key = `${id} ${channel}`;
     if (!here.has(channel)) here.set(channel, new Set());
     if (kind === 'subscribed') here.get(channel).add(who);
-    else if (kind === 'attempt' && !wanted.has(key)) wanted.set(key, new Set(here.get(channel)));
+    else if (kind === 'attempt' && n > first && !wanted.has(key)) wanted.set(key, new Set(here.get(channel)));
     else if (kind === 'delivery') wanted.get(key)?.delete(who);
     else if (kind === 'answer' && outcome === 'stored') acknowledged.add(key);
-  }
+  });
   return [...acknowledged].filter((key) => wanted.get(key)?.size > 0).length;
 }
 
