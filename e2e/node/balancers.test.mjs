@@ -103,7 +103,7 @@ for (const kind of BALANCERS) {
     }
 
     test('strangers reach neither the API nor metrics and probes', async () => {
-      for (const path of ['/api/info', '/api', '/metrics', '/ready', '/health']) {
+      for (const path of ['/api/info', '/api', '/metrics', '/ready', '/health', '/%61pi/info', '/%6Detrics', '/%6detrics?x', '/read%79']) {
         assert.equal((await balancer.get(path)).status, 403, path);
       }
     });

@@ -73,6 +73,7 @@ impl Running {
             namespaces: Arc::new(Namespaces::new(NameRules::default(), options, [])),
             broker,
             presence: Arc::new(MemoryPresence::default()),
+            cluster: None,
             authority: Arc::new(Nobody),
             application: Arc::new(NoApplication),
             budget,

@@ -58,9 +58,15 @@ pub mod bench;
 pub mod cli;
 #[doc(hidden)]
 pub mod metrics;
+#[cfg(feature = "nats")]
+#[doc(hidden)]
+pub mod nats;
 #[doc(hidden)]
 pub mod operations;
 mod overrides;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub mod redis;
 mod tls;
 #[doc(hidden)]
 pub mod transport;

@@ -84,6 +84,11 @@ impl Metrics {
     fn gauges(&self, report: &ShardReport) -> Vec<Plain> {
         let budget = self.node.budget();
         let stats = report.stats;
+        let peers = self
+            .node
+            .cluster()
+            .map_or(0, |cluster| cluster.counts().peers);
+        let nodes = 1 + peers as u64;
         let connections = self.admission.connections() as u64;
         vec![
             ("node_num_clients", "Live sessions", stats.clients as u64),
@@ -102,7 +107,7 @@ impl Metrics {
                 "Subscriptions",
                 stats.subscriptions as u64,
             ),
-            ("node_num_nodes", "Nodes", 1),
+            ("node_num_nodes", "Nodes that are known here", nodes),
             (
                 "client_connections_inflight",
                 "Open connections",

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
+use campanile_engine::broker::remote::RemoteBroker;
 use campanile_engine::broker::{DiskBroker, DiskStatus};
+use campanile_engine::cluster::{Cluster, Standing};
 
 /// A metric without labels: name, help, value.
 pub type Plain = (&'static str, &'static str, u64);
@@ -132,6 +134,89 @@ impl Vitals for DiskBroker {
                 "store_carried",
                 "Publications written again to empty a file",
                 status.carried,
+            ),
+        ]
+    }
+}
+
+impl Vitals for Cluster {
+    fn obstacle(&self) -> Option<Cow<'static, str>> {
+        let is_cut_off = self.standing() == Standing::CutOff;
+        is_cut_off.then_some(Cow::Borrowed("the other nodes cannot be reached"))
+    }
+
+    fn gauges(&self) -> Vec<Plain> {
+        Vec::new()
+    }
+
+    fn counters(&self) -> Vec<Plain> {
+        let counts = self.counts();
+        vec![
+            (
+                "node_control_messages_sent",
+                "Messages to other nodes",
+                counts.sent,
+            ),
+            (
+                "node_control_messages_unsent",
+                "Messages to other nodes that could not be sent",
+                counts.unsent,
+            ),
+            (
+                "node_control_messages_received",
+                "Messages of other nodes",
+                counts.received,
+            ),
+            (
+                "node_control_messages_dropped",
+                "Messages of other nodes that there was no room for",
+                counts.dropped,
+            ),
+            (
+                "node_control_messages_skipped",
+                "Messages of other nodes that were not understood",
+                counts.skipped,
+            ),
+            (
+                "node_survey_unanswered",
+                "Answers of other nodes that were waited for in vain",
+                counts.unanswered,
+            ),
+        ]
+    }
+}
+
+impl Vitals for RemoteBroker {
+    /// Its link tells.
+    fn obstacle(&self) -> Option<Cow<'static, str>> {
+        None
+    }
+
+    fn gauges(&self) -> Vec<Plain> {
+        vec![(
+            "broker_channels",
+            "Channels that are listened to at the broker",
+            self.status().channels as u64,
+        )]
+    }
+
+    fn counters(&self) -> Vec<Plain> {
+        let status = self.status();
+        vec![
+            (
+                "broker_lapses",
+                "How often shards were told to look for what a channel is missing",
+                status.lapses,
+            ),
+            (
+                "broker_skipped_messages",
+                "Publications left to be read from history, for want of room",
+                status.skipped,
+            ),
+            (
+                "broker_dropped_messages",
+                "Publications, joins and leaves lost for want of room",
+                status.dropped,
             ),
         ]
     }

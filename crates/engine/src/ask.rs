@@ -236,6 +236,8 @@ pub enum Tell {
         user: UserId,
         /// The one that stays.
         client: ClientId,
+        /// Since when it is the only one, when another one that is older has not noticed.
+        claimed: Option<u64>,
     },
     /// The application wants to know that a session is over, and why.
     Disconnected(Arc<Caller>, Disconnect),

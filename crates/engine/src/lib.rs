@@ -13,6 +13,7 @@ pub mod authority;
 pub mod broker;
 pub mod budget;
 pub mod channel;
+pub mod cluster;
 pub mod delivery;
 pub mod flights;
 pub mod headers;

@@ -103,6 +103,52 @@ pub const BROADCAST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Copies of a broadcast that do.
 pub const BROADCAST_WIDTH_MAX: usize = 1024;
 
+/// Bytes of one message between nodes: below what NATS carries by default (1 MiB).
+pub const MESSAGE_BYTES_MAX: usize = 960 * 1024;
+
+/// Bytes of an answer to another node in one message; longer ones are told in parts, so that others
+/// get their turn.
+pub const ANSWER_PART_BYTES: usize = 64 * 1024;
+
+/// Time between two hellos of a node to the others.
+pub const BEAT_PERIOD: Duration = Duration::from_secs(1);
+
+/// Time without a hello after which a node is given up by the others.
+pub const LEASE: Duration = Duration::from_secs(5);
+
+/// How long a node that hears itself waits for the hellos of the others before it takes those that
+/// it has heard for all: a beat, and the way.
+pub const GATHERING: Duration = Duration::from_millis(1200);
+
+/// How long the other nodes have to answer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Other nodes that one knows; those beyond are not counted on.
+pub const PEERS_MAX: usize = 1024;
+
+/// Bytes of a node's name, and of its version, that the others are told.
+pub const NODE_NAME_BYTES_MAX: usize = 255;
+
+/// Questions to the other nodes that wait for answers; those beyond are refused.
+pub const SURVEYS_MAX: usize = 1024;
+
+/// Bytes of answers that all of them have collected; who answers beyond is taken for silent.
+pub const SURVEY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of what other nodes want of this one that wait for their turn, counted with
+/// [`ERRAND_OVERHEAD_BYTES`] each; those beyond are dropped, and their askers see no answer.
+pub const ERRANDS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What one of them takes beside its bytes.
+pub const ERRAND_OVERHEAD_BYTES: usize = 256;
+
+/// Of these, how many are under way at the same time.
+pub const ERRANDS_MAX: usize = 1024;
+
+/// Users whose sessions on other nodes could not be told that there is a newer one, and are to be
+/// told later, where only one may be.
+pub const CONTESTED_MAX: usize = 65_536;
+
 const _: () = assert!(
     SHARDS_MAX <= u8::MAX as usize + 1,
     "a client id has one byte for its shard"

@@ -51,10 +51,15 @@ pub trait Presence: Send + Sync + 'static {
         &'a self,
         channel: &'a ChannelName,
     ) -> BoxFuture<'a, Result<PresenceStats, BrokerError>>;
+
+    /// What is in the memory of this node and has to be told to others, if there is such.
+    fn here(&self) -> Option<&MemoryPresence> {
+        None
+    }
 }
 
 /// Locks that channels are spread over.
-const STRIPES: usize = 64;
+pub const STRIPES: usize = 64;
 
 /// Presence in this node's memory. Each stripe's lock is held for one operation.
 #[derive(Debug)]
@@ -89,6 +94,79 @@ impl MemoryPresence {
             .all(|stripe| stripe.is_empty())
     }
 
+    /// The sessions in a channel; `None` when there are more than `max`.
+    pub(crate) fn attendees(
+        &self,
+        channel: &ChannelName,
+        max: usize,
+    ) -> Option<Vec<Arc<ClientInfo>>> {
+        match self.stripe(channel).get(channel) {
+            None => Some(Vec::new()),
+            Some(attendees) if attendees.clients.len() > max => None,
+            Some(attendees) => Some(attendees.clients.values().cloned().collect()),
+        }
+    }
+
+    /// How many sessions are in a channel, and a number for each of their users: the same for the
+    /// same user on all nodes.
+    pub(crate) fn users(&self, channel: &ChannelName) -> (usize, Vec<u64>) {
+        let stripe = self.stripe(channel);
+        stripe.get(channel).map_or((0, Vec::new()), |attendees| {
+            let users = attendees.users.keys();
+            (attendees.clients.len(), users.map(fingerprint).collect())
+        })
+    }
+
+    /// Adds a session, or replaces what is known of it; `false` when that is known already.
+    pub fn insert(&self, channel: &ChannelName, info: Arc<ClientInfo>) -> bool {
+        let mut stripe = self.stripe(channel);
+        let attendees = stripe.entry(channel.clone()).or_default();
+        if attendees.clients.get(&info.client) == Some(&info) {
+            return false;
+        }
+        attendees.remove(info.client);
+        *attendees.users.entry(info.user.clone()).or_default() += 1;
+        attendees.clients.insert(info.client, info);
+        true
+    }
+
+    /// Takes a session out; `false` when it is not there.
+    pub fn take(&self, channel: &ChannelName, client: ClientId) -> bool {
+        let mut stripe = self.stripe(channel);
+        let Some(attendees) = stripe.get_mut(channel) else {
+            return false;
+        };
+        let was_there = attendees.remove(client);
+        if attendees.clients.is_empty() {
+            stripe.remove(channel);
+        }
+        was_there
+    }
+
+    /// What is known of a session in a channel.
+    #[must_use]
+    pub fn find(&self, channel: &ChannelName, client: ClientId) -> Option<Arc<ClientInfo>> {
+        let stripe = self.stripe(channel);
+        stripe.get(channel)?.clients.get(&client).cloned()
+    }
+
+    /// The sessions in a channel, in no order.
+    #[must_use]
+    pub fn clients(&self, channel: &ChannelName) -> Vec<ClientId> {
+        let stripe = self.stripe(channel);
+        let attendees = stripe.get(channel);
+        attendees.map_or_else(Vec::new, |known| known.clients.keys().copied().collect())
+    }
+
+    /// The channels of one of the [`STRIPES`], for whoever goes through them all in pieces; `None`
+    /// behind the last.
+    #[must_use]
+    pub fn channels(&self, stripe: usize) -> Option<Vec<ChannelName>> {
+        let stripe = self.stripes.get(stripe)?;
+        let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(stripe.keys().cloned().collect())
+    }
+
     fn stripe(&self, channel: &ChannelName) -> MutexGuard<'_, HashMap<ChannelName, Attendees>> {
         let hash = self.hasher.hash_one(channel);
         let index = usize::try_from(hash % STRIPES as u64).expect("below STRIPES");
@@ -105,24 +183,14 @@ impl Presence for MemoryPresence {
         info: Arc<ClientInfo>,
     ) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(async move {
-            let mut stripe = self.stripe(channel);
-            let attendees = stripe.entry(channel.clone()).or_default();
-            attendees.remove(info.client);
-            *attendees.users.entry(info.user.clone()).or_default() += 1;
-            attendees.clients.insert(info.client, info);
+            self.insert(channel, info);
             Ok(())
         })
     }
 
     fn remove<'a>(&'a self, channel: &'a ChannelName, client: ClientId) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let mut stripe = self.stripe(channel);
-            if let Some(attendees) = stripe.get_mut(channel) {
-                attendees.remove(client);
-                if attendees.clients.is_empty() {
-                    stripe.remove(channel);
-                }
-            }
+            self.take(channel, client);
         })
     }
 
@@ -131,13 +199,7 @@ impl Presence for MemoryPresence {
         channel: &'a ChannelName,
         max: usize,
     ) -> BoxFuture<'a, Result<Option<Vec<Arc<ClientInfo>>>, BrokerError>> {
-        Box::pin(async move {
-            Ok(match self.stripe(channel).get(channel) {
-                None => Some(Vec::new()),
-                Some(attendees) if attendees.clients.len() > max => None,
-                Some(attendees) => Some(attendees.clients.values().cloned().collect()),
-            })
-        })
+        Box::pin(async move { Ok(self.attendees(channel, max)) })
     }
 
     fn stats<'a>(
@@ -156,10 +218,19 @@ impl Presence for MemoryPresence {
     }
 }
 
+/// FNV-1a: part of what nodes of different versions tell each other, so no hasher of a library's. Two
+/// users with the same number count as one.
+fn fingerprint(user: &UserId) -> u64 {
+    let bytes = user.as_str().bytes();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 impl Attendees {
-    fn remove(&mut self, client: ClientId) {
+    fn remove(&mut self, client: ClientId) -> bool {
         let Some(info) = self.clients.remove(&client) else {
-            return;
+            return false;
         };
         if let Some(sessions) = self.users.get_mut(&info.user) {
             *sessions -= 1;
@@ -167,67 +238,32 @@ impl Attendees {
                 self.users.remove(&info.user);
             }
         }
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
+    use crate::testkit::channel;
+    use crate::testkit::contract::presence::attendee;
 
-    fn info(user: &str, number: u8) -> Arc<ClientInfo> {
-        Arc::new(ClientInfo {
-            user: UserId::new(user),
-            client: ClientId::from_random([number; 16], 0),
-            conn_info: None,
-            chan_info: None,
-        })
-    }
-
-    fn now<T>(future: BoxFuture<'_, T>) -> T {
-        future.now_or_never().expect("memory never waits")
-    }
-
-    #[test]
-    fn a_user_with_two_sessions_counts_once() {
-        let presence = MemoryPresence::default();
-        let channel = ChannelName::trusted("c");
-        for (user, number) in [("a", 1), ("a", 2), ("b", 3), ("b", 3)] {
-            now(presence.add(&channel, info(user, number))).unwrap();
+    mod contract {
+        fn run<T>(future: impl Future<Output = T>) -> T {
+            futures_util::FutureExt::now_or_never(future).expect("memory never waits")
         }
-        let stats = || now(presence.stats(&channel)).unwrap();
-        assert_eq!(
-            stats(),
-            PresenceStats {
-                clients: 3,
-                users: 2
-            }
-        );
-        now(presence.remove(&channel, info("a", 1).client));
-        now(presence.remove(&channel, info("a", 1).client));
-        assert_eq!(
-            stats(),
-            PresenceStats {
-                clients: 2,
-                users: 2
-            }
-        );
-        now(presence.remove(&channel, info("a", 2).client));
-        now(presence.remove(&channel, info("b", 3).client));
-        assert_eq!(stats(), PresenceStats::default());
-        assert!(
-            presence.stripe(&channel).is_empty(),
-            "an empty channel is forgotten"
-        );
+
+        crate::presence_contract!(async || Box::new(super::MemoryPresence::default()), run);
     }
 
     #[test]
-    fn a_channel_with_too_many_is_counted_but_not_listed() {
+    fn an_empty_channel_is_forgotten() {
         let presence = MemoryPresence::default();
-        let channel = ChannelName::trusted("c");
-        now(presence.add(&channel, info("a", 1))).unwrap();
-        now(presence.add(&channel, info("a", 2))).unwrap();
-        assert_eq!(now(presence.list(&channel, 1)).unwrap(), None);
-        assert_eq!(now(presence.list(&channel, 2)).unwrap().unwrap().len(), 2);
+        let (channel, info) = (channel("c"), attendee("a", 1));
+        assert!(presence.insert(&channel, Arc::clone(&info)));
+        assert!(!presence.insert(&channel, Arc::clone(&info)), "nothing new");
+        assert!(presence.take(&channel, info.client));
+        assert!(!presence.take(&channel, info.client));
+        assert!(presence.is_empty());
     }
 }

@@ -4,10 +4,9 @@
 //! to every browser. What is left to do here is to write the line for those who read in terminals.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use campanile::Node;
-use campanile::engine::node::{HistoryRequest, NameFilter, PublishRequest};
+use campanile::engine::node::{HistoryRequest, PublishRequest};
 use campanile::engine::shard::Target;
 use campanile::handlers::SessionHandle;
 use campanile::payload;
@@ -82,13 +81,13 @@ impl Chat {
             only: None,
             spared: vec![session.client()],
         };
-        let heard = node.send(except_here(to), message.clone()).await;
+        let heard = node.send(except_here(to), message.clone()).await?;
         if heard == 0 && to != user {
             return Err(words::refusal(404, format!("nobody called {to} is here")).into());
         }
         self.write(session, to, &event).await?;
         if to != user {
-            node.send(except_here(user), message).await;
+            node.send(except_here(user), message).await?;
             self.write(session, user, &event).await?;
         }
         Ok(event)
@@ -111,17 +110,16 @@ impl Chat {
     }
 
     /// Rooms where somebody is, and on how many devices.
-    pub(crate) async fn rooms(&self, node: &Node) -> BTreeMap<String, usize> {
-        let rooms = node.channels(NameFilter(Arc::new(words::is_room)));
+    pub(crate) async fn rooms(&self, node: &Node) -> Result<BTreeMap<String, usize>, Refusal> {
+        let rooms = node.channels(words::is_room).await?.channels;
         let mut counts: BTreeMap<_, _> = rooms
-            .await
             .into_iter()
             .filter_map(|(channel, count)| Some((words::room(&channel).ok()?.to_owned(), count)))
             .collect();
         for (room, count) in self.people.terminal_rooms() {
             *counts.entry(room).or_default() += count;
         }
-        counts
+        Ok(counts)
     }
 
     /// Who is in a room.

@@ -145,7 +145,7 @@ impl Handlers for Front {
         let (node, user) = (session.node(), session.user().as_str());
         let chat = &self.chat;
         let answer = match method {
-            "rooms" => payload::json(&chat.rooms(node).await)?,
+            "rooms" => payload::json(&chat.rooms(node).await?)?,
             "members" => {
                 let InRoom { room } = payload::parse(data)?;
                 payload::json(&chat.members(node, words::name(&room)?).await?)?

@@ -62,7 +62,7 @@ impl Front {
         };
         match command {
             "/list" => {
-                let rooms = chat.rooms(node).await.into_iter();
+                let rooms = chat.rooms(node).await?.into_iter();
                 let rooms = rooms.map(|(room, count)| format!("{room} ({count})"));
                 Ok(rooms.collect::<Vec<_>>().join("\n"))
             }

@@ -97,8 +97,13 @@ async fn watch(
             publish(&node, &desk).await;
         }
         if let Some(session) = session.filter(|session| !desk.is_signed_in(session)) {
-            node.disconnect(Target::user(session.user), SIGNED_OUT)
-                .await;
+            // Only where there are other nodes, one of which has not answered.
+            if let Err(error) = node
+                .disconnect(Target::user(session.user), SIGNED_OUT)
+                .await
+            {
+                tracing::warn!(%error, "a session may have outlived its user's signing out");
+            }
         }
         response
     });

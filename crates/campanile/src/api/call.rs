@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
             Self::History(request) => channels::history(node, request).await,
             Self::HistoryRemove(request) => channels::history_remove(node, request).await,
             Self::Channels(request) => channels::channels(node, request).await,
-            Self::Info => Ok(Response::info(node.info().await)),
+            Self::Info => Ok(Response::info(node.nodes().await)),
             Self::Rpc(request) => Err(refuse_rpc(&request)),
         }
     }

@@ -18,6 +18,9 @@
 //!   and the plain field is left out.
 //! * `client` and `session` may be any text, but only an id of a live session finds one. There are
 //!   no sessions apart from clients, so a `session` finds nothing.
+//! * What is done to sessions is done on all nodes of a cluster, and is a success only when all of
+//!   them have said so: else it is 100, and may be repeated. `info` and `channels` tell what is known,
+//!   and beside it in `silent_nodes` the ids of nodes that do not answer, if there are such.
 //! * A body may have [`BODY_BYTES_MAX`] bytes, a batch [`COMMANDS_MAX`] commands, a broadcast
 //!   [`BROADCAST_CHANNELS_MAX`](campanile_engine::limits::BROADCAST_CHANNELS_MAX) channels, a
 //!   disconnect [`SPARED_MAX`] spared clients.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use campanile_engine::broker::{self, HistoryPage};
-use campanile_engine::node::NodeInfo;
+use campanile_engine::node::{ChannelList, KnownNode, NodeInfo};
 use campanile_protocol::{self as protocol, Position, Refusal, Tags};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -45,9 +45,17 @@ pub(super) enum Response {
     /// To `channels`.
     Channels {
         channels: BTreeMap<String, ChannelInfo>,
+        /// Nodes that did not answer, so that theirs are missing.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        silent_nodes: Vec<String>,
     },
     /// To `info`.
-    Info { nodes: [NodeEntry; 1] },
+    Info {
+        nodes: Vec<NodeEntry>,
+        /// Those of them that should have said something since.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        silent_nodes: Vec<String>,
+    },
 }
 
 impl Response {
@@ -69,27 +77,21 @@ impl Response {
         }
     }
 
-    pub(super) fn channels(channels: BTreeMap<String, usize>) -> Self {
-        let channels = channels.into_iter();
+    pub(super) fn channels(list: ChannelList) -> Self {
+        let channels = list.channels.into_iter();
         Self::Channels {
             channels: channels
                 .map(|(name, num_clients)| (name, ChannelInfo { num_clients }))
                 .collect(),
+            silent_nodes: list.silent.iter().map(ToString::to_string).collect(),
         }
     }
 
-    pub(super) fn info(node: NodeInfo) -> Self {
+    pub(super) fn info(nodes: Vec<KnownNode>) -> Self {
+        let silent = nodes.iter().filter(|node| node.is_silent);
         Self::Info {
-            nodes: [NodeEntry {
-                uid: node.id,
-                name: node.name,
-                version: node.version,
-                num_clients: node.stats.clients,
-                num_users: node.stats.users,
-                num_channels: node.stats.channels,
-                uptime: node.uptime.as_secs(),
-                num_subs: node.stats.subscriptions,
-            }],
+            silent_nodes: silent.map(|node| node.info.id.clone()).collect(),
+            nodes: nodes.into_iter().map(|node| node.info.into()).collect(),
         }
     }
 }
@@ -145,6 +147,21 @@ pub(super) struct NodeEntry {
     #[serde(skip_serializing_if = "is_zero")]
     uptime: u64,
     num_subs: usize,
+}
+
+impl From<NodeInfo> for NodeEntry {
+    fn from(node: NodeInfo) -> Self {
+        Self {
+            uid: node.id,
+            name: node.name,
+            version: node.version,
+            num_clients: node.stats.clients,
+            num_users: node.stats.users,
+            num_channels: node.stats.channels,
+            uptime: node.uptime.as_secs(),
+            num_subs: node.stats.subscriptions,
+        }
+    }
 }
 
 /// Who is present, by client id.

@@ -1,5 +1,6 @@
 //! What is done to live sessions: `subscribe`, `unsubscribe`, `disconnect`, `refresh`; sections 2.3
-//! to 2.6. That nobody is found is success.
+//! to 2.6. That nobody is found is success; that a node of the cluster did not say what it found is
+//! not.
 
 use campanile_engine::authority::Grant;
 use campanile_engine::limits::SHARDS_MAX;
@@ -55,7 +56,7 @@ pub(super) async fn disconnect(node: &Node, request: Disconnect) -> Result<Respo
                 .filter_map(|client| ClientId::parse(client)),
         );
     }
-    node.disconnect(target, disconnect).await;
+    node.disconnect(target, disconnect).await?;
     Ok(Response::Done {})
 }
 
@@ -79,12 +80,13 @@ fn close_reason(wanted: Option<CloseReason>) -> Result<protocol::Disconnect, Ref
 pub(super) async fn refresh(node: &Node, request: Refresh<'_>) -> Result<Response, Refusal> {
     let target = target(request.user, request.client, request.session);
     if request.expired.unwrap_or_default() {
-        node.disconnect(target, protocol::Disconnect::EXPIRED).await;
+        let expired = protocol::Disconnect::EXPIRED;
+        node.disconnect(target, expired).await?;
         return Ok(Response::Done {});
     }
     let expire_at = request.expire_at.filter(|at| *at > 0);
     let info = payload(request.info, None)?.filter(|_| expire_at.is_some());
-    node.refresh(target, expire_at, info).await;
+    node.refresh(target, expire_at, info).await?;
     Ok(Response::Done {})
 }
 

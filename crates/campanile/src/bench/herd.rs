@@ -47,6 +47,9 @@ pub(super) struct HerdArgs {
     /// Publications in each channel that every client has to recover
     #[arg(long, default_value_t = 5)]
     missed: u32,
+    /// Milliseconds over which they come back: client libraries wait up to 500 before the first try
+    #[arg(long, default_value_t = 0)]
+    spread: u64,
     /// How often everybody is dropped
     #[arg(long, default_value_t = 3)]
     rounds: u32,
@@ -96,8 +99,9 @@ pub(super) fn run(args: &HerdArgs) -> Result<Report, BenchError> {
     report.setting("connections", args.connections.to_string());
     report.setting("channels", args.channels.to_string());
     report.setting("missed", args.missed.to_string());
+    report.setting("spread", format!("{} ms", args.spread));
     let mut herd = Herd::new(args)?;
-    herd.gather(args.common.concurrency)?;
+    herd.open()?;
     herd.publish()?;
     for _ in 0..args.rounds {
         if let Some(pid) = args.common.pid {
@@ -105,7 +109,7 @@ pub(super) fn run(args: &HerdArgs) -> Result<Report, BenchError> {
         }
         let meter = Meter::start(args.common.pid)?;
         herd.scatter();
-        herd.gather(count)?;
+        herd.gather()?;
         let usage = meter.stop()?;
         herd.record(&mut report);
         report.record_usage(&usage, "return", u64::from(args.connections));
@@ -153,35 +157,33 @@ impl<'a> Herd<'a> {
         self.began = Instant::now();
         self.tally = Tally::default();
         self.back = times();
-        for member in &mut self.members {
-            member.line = None;
-            member.failures = 0;
+        let spread = Duration::from_millis(self.args.spread);
+        for index in 0..self.members.len() {
+            self.members[index].line = None;
+            self.members[index].failures = 0;
+            let at = self.began + spread.mul_f64(self.chance());
+            self.due.push(Reverse((at, index)));
         }
     }
 
-    /// Brings everybody in: so many at a time as long as nobody is refused.
-    fn gather(&mut self, at_a_time: usize) -> Result<(), BenchError> {
+    /// Brings everybody in, so many at a time.
+    fn open(&mut self) -> Result<(), BenchError> {
+        for index in 0..self.members.len() {
+            self.due.push(Reverse((self.began, index)));
+        }
+        self.until_open(self.args.common.concurrency.max(1))
+    }
+
+    /// Lets everybody come back.
+    fn gather(&mut self) -> Result<(), BenchError> {
+        self.until_open(self.members.len())
+    }
+
+    fn until_open(&mut self, at_a_time: usize) -> Result<(), BenchError> {
         let mut events = Events::with_capacity(1024);
-        let mut progressed = Instant::now();
-        let mut next = 0;
+        let (mut before, mut progressed) = (0, Instant::now());
         while self.tally.open < self.members.len() {
-            while next < self.members.len() && next - self.tally.open.min(next) < at_a_time {
-                self.dial(next)?;
-                next += 1;
-            }
-            let before = self.tally.open;
-            let now = Instant::now();
-            while let Some(Reverse((at, index))) = self.due.peek().copied()
-                && at <= now
-            {
-                self.due.pop();
-                self.dial(index)?;
-            }
-            let wait = self
-                .due
-                .peek()
-                .map(|Reverse((at, _))| at.saturating_duration_since(now));
-            let wait = wait.unwrap_or(DELAY_MIN).min(DELAY_MIN);
+            let wait = self.dial_due(at_a_time)?;
             self.poll
                 .poll(&mut events, Some(wait))
                 .map_err(|source| failed("wait for readiness", source))?;
@@ -190,7 +192,9 @@ impl<'a> Herd<'a> {
             }
             if self.tally.open > before {
                 progressed = Instant::now();
-            } else if progressed.elapsed() > self.args.common.patience() {
+            }
+            before = self.tally.open;
+            if progressed.elapsed() > self.args.common.patience() {
                 return Err(BenchError::Stalled {
                     waiting_for: "clients",
                     reached: self.tally.open as u64,
@@ -199,6 +203,22 @@ impl<'a> Herd<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Dials whose time has come; returns how long the next one has.
+    fn dial_due(&mut self, at_a_time: usize) -> Result<Duration, BenchError> {
+        let now = Instant::now();
+        while self.members.len() - self.due.len() - self.tally.open < at_a_time {
+            match self.due.peek() {
+                Some(&Reverse((at, index))) if at <= now => {
+                    self.due.pop();
+                    self.dial(index)?;
+                }
+                Some(&Reverse((at, _))) => return Ok((at - now).min(DELAY_MIN)),
+                None => break,
+            }
+        }
+        Ok(DELAY_MIN)
     }
 
     /// Publishes what all will have missed: where they stand, they have been told of nothing yet.

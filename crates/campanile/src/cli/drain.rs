@@ -50,31 +50,48 @@ fn drain(args: &DrainArgs) -> Result<(), ExitCode> {
     let url = url.unwrap_or_else(|| local_url("http", &config.http_server));
     let key = args.api_key.as_deref();
     let key = key.unwrap_or_else(|| config.http_api.key.expose());
-    let path = format!("{}/drain", config.http_api.handler_prefix);
+    let path = format!(
+        "{}/drain",
+        config.http_api.handler_prefix.trim_end_matches('/')
+    );
     let http = Http::new(url, &args.tls).map_err(Failure::tell)?;
     let order = format!(r#"{{"exit":{}}}"#, args.exit);
-    let ask = || http.post(&path, key, &order);
+    let ordered = http.post(&path, key, &order);
+    let ordered = ordered.and_then(|answer| left(&answer));
+    let Left {
+        node,
+        mut connections,
+    } = ordered.map_err(Failure::tell)?;
+    if args.timeout.is_zero() {
+        return Ok(());
+    }
     let until = Instant::now() + args.timeout;
-    let mut left = ask().and_then(|answer| connections(&answer));
     loop {
-        match left.map_err(Failure::tell)? {
-            0 if !args.exit => return Ok(()),
-            _ if args.timeout.is_zero() => return Ok(()),
-            connections if Instant::now() >= until => {
-                let told = format!(
-                    "{connections} connections are left after {:?}",
-                    args.timeout
-                );
-                return Err(Failure::Refused(told).tell());
-            }
-            connections => say(&format!("{connections} connections are left")),
+        if connections == 0 && !args.exit {
+            return Ok(());
         }
+        if Instant::now() >= until {
+            let told = is_left(connections);
+            let told = format!("{told} after {:?}", args.timeout);
+            return Err(Failure::Refused(told).tell());
+        }
+        say(&is_left(connections));
         wait();
-        left = match ask() {
-            // Gone, as it was told to, or by somebody else's order: nobody is left there.
-            Err(Failure::Unreachable { .. }) => return Ok(()),
-            answer => answer.and_then(|answer| connections(&answer)),
-        };
+        // No order, since it may be another process by now that hears it.
+        match http.get(&path, key).and_then(|answer| left(&answer)) {
+            Ok(now) if now.node == node => connections = now.connections,
+            // Another process serves there, or none: who was drained has let go of the socket.
+            Ok(_) | Err(Failure::Unreachable { is_late: false, .. }) => return Ok(()),
+            Err(failure) => return Err(failure.tell()),
+        }
+    }
+}
+
+fn is_left(connections: u64) -> String {
+    match connections {
+        0 => "no connection is left, but the process has not ended".into(),
+        1 => "1 connection is left".into(),
+        some => format!("{some} connections are left"),
     }
 }
 
@@ -86,18 +103,21 @@ fn wait() {
     std::thread::sleep(LOOK_AGAIN);
 }
 
-/// How many there are, by the server's answer.
-fn connections(answer: &Answer) -> Result<u64, Failure> {
+/// What a server says of itself while it is drained.
+#[derive(Deserialize)]
+struct Left {
+    /// Another one after each start.
+    node: String,
+    connections: u64,
+}
+
+fn left(answer: &Answer) -> Result<Left, Failure> {
     #[derive(Deserialize)]
     struct Envelope {
         result: Left,
     }
-    #[derive(Deserialize)]
-    struct Left {
-        connections: u64,
-    }
     match serde_json::from_str::<Envelope>(&answer.body) {
-        Ok(Envelope { result }) if answer.status.is_success() => Ok(result.connections),
+        Ok(Envelope { result }) if answer.status.is_success() => Ok(result),
         _ => Err(Failure::Refused(match answer.status.as_u16() {
             401 => "401 Unauthorized: the API key is not the server's".into(),
             404 => "404 Not Found: the server API is switched off there; use SIGTERM".into(),

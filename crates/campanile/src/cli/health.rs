@@ -41,7 +41,7 @@ fn ask(args: &HealthArgs) -> Result<(), ExitCode> {
     } else {
         config.health.handler_prefix.as_str()
     };
-    let answer = Http::new(url, &args.tls).and_then(|http| http.get(path));
+    let answer = Http::new(url, &args.tls).and_then(|http| http.get(path, ""));
     let Answer { status, body } = answer.map_err(Failure::tell)?;
     if status == 200 {
         print(&body);

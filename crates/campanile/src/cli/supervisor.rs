@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
 use sd_notify::NotifyState;
 
 use crate::RunningServer;
@@ -28,7 +29,18 @@ pub(super) fn socket() -> io::Result<Option<TcpListener>> {
     if handed_over.len() == 0 {
         return Ok(None);
     }
-    handed_over.take_tcp_listener(0).map_err(|error| {
+    let socket = handed_over.take_tcp_listener(0).and_then(|socket| {
+        let listens = socket.as_ref().map(socket_acceptconn).transpose()?;
+        // A connection, as systemd hands over with Accept=yes, would be taken as well.
+        if listens == Some(false) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it does not listen",
+            ));
+        }
+        Ok(socket)
+    });
+    socket.map_err(|error| {
         let told =
             format!("the socket that was handed over (LISTEN_FDS) cannot be served: {error}");
         io::Error::new(error.kind(), told)

@@ -124,11 +124,7 @@ impl Checker {
         }
         if let Err(kind) = setting.kind.check(&item.value) {
             let origin = item.origin.clone();
-            self.problems
-                .push(match schema::foreign_value(key, &item.value) {
-                    Some(kind) => Problem::warning(origin, key, kind),
-                    None => Problem::error(origin, key, kind),
-                });
+            self.problems.push(Problem::error(origin, key, kind));
             return None;
         }
         if !setting.is_ready && item.value != setting.default_value() {

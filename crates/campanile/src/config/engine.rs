@@ -4,6 +4,9 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::nats::Nats;
+use super::redis::Redis;
+
 /// `engine`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -11,6 +14,10 @@ pub enum Engine {
     Disk(Disk),
     /// In memory, until the process ends.
     Memory,
+    /// In NATS, where other nodes have them too.
+    Nats(Box<Nats>),
+    /// In Redis, where other nodes have them too.
+    Redis(Box<Redis>),
 }
 
 impl Engine {
@@ -20,6 +27,7 @@ impl Engine {
     pub const fn is_of_one_node(&self) -> bool {
         match self {
             Self::Disk(_) | Self::Memory => true,
+            Self::Nats(_) | Self::Redis(_) => false,
         }
     }
 }

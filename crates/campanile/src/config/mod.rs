@@ -9,9 +9,11 @@ pub mod duration;
 
 mod check;
 mod engine;
+mod nats;
 mod problem;
 mod proxies;
 mod raw;
+mod redis;
 mod reload;
 mod render;
 mod resolve;
@@ -30,8 +32,10 @@ use std::sync::Arc;
 
 pub use check::Unknown;
 pub use engine::{Disk, Durability, Engine};
+pub use nats::{Nats, NatsAccess};
 pub use problem::{ConfigError, Problem, ProblemKind, Severity};
 pub use proxies::{ChannelProxies, Proxies, Proxy, ProxyTls, RpcProxies};
+pub use redis::{Redis, RedisAccess, RedisServers};
 pub use reload::Change;
 pub use render::default_toml;
 pub use resolved::*;

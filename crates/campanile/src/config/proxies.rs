@@ -80,8 +80,8 @@ pub struct Proxy {
     pub tls: Option<ProxyTls>,
 }
 
-/// `http.tls` of a proxy
-#[derive(Clone, Debug, Default)]
+/// `http.tls` of a proxy, and `tls` of what keeps the streams elsewhere
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProxyTls {
     /// Who signs its certificate; `None` for those whom the system trusts.
     pub server_ca: Option<PemSource>,

@@ -5,7 +5,9 @@
 //! first test that loads anything. Tables whose every content makes sense are not repeated here,
 //! they are already those of [`super::resolved`].
 
+mod nats;
 mod proxies;
+mod redis;
 
 use std::time::Duration;
 
@@ -22,10 +24,12 @@ use super::resolved::{Admin, Endpoint, HttpApi, Log, Memory, Node, PersonalChann
 use super::secret::Secret;
 use super::shutdown::Shutdown;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
+pub(super) use nats::Nats;
 pub(super) use proxies::{
     ChannelProxies, ClientProxies, Proxy, ProxyHttp, ProxyOptions, ProxyTls, Rpc, RpcOptions,
     Transform,
 };
+pub(super) use redis::Redis;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +64,7 @@ pub(super) struct Raw {
 pub(super) struct HttpServer {
     pub(super) address: String,
     pub(super) port: u16,
+    pub(super) trusted_proxies: Vec<String>,
     pub(super) workers: usize,
     pub(super) tls: Tls,
 }
@@ -78,6 +83,8 @@ pub(super) struct Engine {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) disk: Disk,
+    pub(super) nats: Nats,
+    pub(super) redis: Redis,
 }
 
 #[derive(Deserialize)]

@@ -8,8 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use campanile_engine::broker::Retention;
 use campanile_engine::channel::options::{ChannelOptions, NameRules};
 
+use super::engine::Engine;
 use super::render::{each_entry, each_setting, masked_text};
 use super::resolved::{Authentication, Channel, Client, ClientTiming, Config, HttpApi, HttpServer};
 use super::tree::{Item, Table, Value};
@@ -129,6 +131,7 @@ impl Config {
 
     fn adopted_channels(&self, new: &Channel, proxies: &super::Proxies) -> Channel {
         let floor = self.shortest_meta_ttl();
+        let (size_max, age_max) = self.kept_elsewhere();
         let old = |name: &str| {
             let mut named = self.channel.namespaces.iter();
             named.find(|(known, _)| known == name).map(|(_, o)| o)
@@ -141,7 +144,9 @@ impl Config {
             // when the broker begins.
             let history_meta_ttl = new.history_meta_ttl.max(floor);
             Some(ChannelOptions {
-                history_meta_ttl,
+                history_size: new.history_size.min(size_max),
+                history_ttl: new.history_ttl.min(age_max),
+                history_meta_ttl: history_meta_ttl.min(age_max),
                 ..new.clone()
             })
         };
@@ -164,11 +169,29 @@ impl Config {
     /// history; 30 days without any.
     pub(crate) fn shortest_meta_ttl(&self) -> Duration {
         const DEFAULT: Duration = Duration::from_secs(720 * 60 * 60);
+        let kept = self.retentions().map(|retention| retention.meta_ttl);
+        kept.min().unwrap_or(DEFAULT)
+    }
+
+    /// Those of all namespaces with a history.
+    pub(crate) fn retentions(&self) -> impl Iterator<Item = Retention> {
         let namespaces = self.channel.namespaces.iter().map(|(_, options)| options);
         let all = namespaces.chain([&self.channel.without_namespace]);
-        let kept =
-            all.filter_map(|options| options.retention().map(|retention| retention.meta_ttl));
-        kept.min().unwrap_or(DEFAULT)
+        all.filter_map(ChannelOptions::retention)
+    }
+
+    /// How much and for how long the servers of NATS keep of each channel, which they are told when
+    /// the broker begins: what a history is believed to have beyond that would not be there.
+    fn kept_elsewhere(&self) -> (usize, Duration) {
+        if !matches!(self.engine, Engine::Nats(_)) {
+            return (usize::MAX, Duration::MAX);
+        }
+        let namespaces = self.channel.namespaces.iter().map(|(_, options)| options);
+        let all = namespaces.chain([&self.channel.without_namespace]);
+        let kept = all.filter_map(ChannelOptions::retention);
+        kept.fold((0, Duration::ZERO), |(size, age), retention| {
+            (size.max(retention.size), age.max(retention.meta_ttl))
+        })
     }
 
     /// What `new` says otherwise and a running server takes over.
@@ -365,5 +388,23 @@ mod tests {
         let next = with("10s").adopting(&with("5s"));
         let kept = next.channel.without_namespace.history_meta_ttl;
         assert_eq!(kept, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn histories_in_nats_become_no_larger_than_its_servers_were_told() {
+        let with = |history: &str| {
+            let engine = "[engine]\ntype = \"nats\"";
+            config(&format!("{engine}\n[channel.without_namespace]\n{history}"))
+        };
+        let small = "history_size = 10\nhistory_ttl = \"5m\"\nhistory_meta_ttl = \"1h\"";
+        let large = "history_size = 20\nhistory_ttl = \"2h\"\nhistory_meta_ttl = \"2h\"";
+        let kept = |old: &str, new: &str| {
+            let next = with(old).adopting(&with(new));
+            let retention = next.channel.without_namespace.retention();
+            retention.map(|kept| (kept.size, kept.ttl.as_secs(), kept.meta_ttl.as_secs()))
+        };
+        assert_eq!(kept(small, large), Some((10, 3600, 3600)));
+        assert_eq!(kept(large, small), Some((10, 300, 7200)));
+        assert_eq!(kept("", small), None, "nothing was prepared for any");
     }
 }

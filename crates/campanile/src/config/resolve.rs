@@ -3,11 +3,13 @@
 //! Everything found is told with the place of the setting to change.
 
 mod engine;
+mod nats;
 mod origins;
 mod paths;
 mod pem;
 mod proxies;
 mod proxy;
+mod redis;
 mod token;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,6 +30,7 @@ use super::resolved::{
 use super::secret::Secret;
 use super::shutdown::Shutdown;
 use super::tree::{Item, Origin, Value};
+use crate::transport::{Network, NotANetwork};
 
 /// The configuration, if the tree could be read, and everything that was found.
 pub(super) fn resolve(tree: &Item) -> (Option<Config>, Vec<Problem>) {
@@ -179,9 +182,24 @@ impl<'a> Resolver<'a> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         HttpServer {
             listen: SocketAddr::new(ip, raw.port),
+            trusted_proxies: self.networks(&raw.trusted_proxies),
             workers: NonZeroUsize::new(raw.workers).unwrap_or_else(cores),
             tls: raw.tls.enabled.then(|| self.tls(raw.tls)),
         }
+    }
+
+    fn networks(&mut self, given: &[String]) -> Vec<Network> {
+        let mut networks = Vec::with_capacity(given.len());
+        for text in given {
+            match text.parse() {
+                Ok(network) => networks.push(network),
+                Err(NotANetwork) => {
+                    let reason = format!("expected addresses such as 10.0.0.0/8, found {text:?}");
+                    self.invalid("http_server.trusted_proxies", reason);
+                }
+            }
+        }
+        networks
     }
 
     fn tls(&mut self, raw: raw::Tls) -> Tls {

@@ -23,6 +23,7 @@ use super::secret::Secret;
 use super::shutdown::Shutdown;
 use super::transports::{BodyTransport, Emulation, UniWebSocket};
 use crate::token::{JwksEndpoint, VerifyingKey};
+use crate::transport::Network;
 
 /// Everything that was configured.
 ///
@@ -100,6 +101,8 @@ pub struct HttpServer {
     pub listen: SocketAddr,
     /// Worker threads; 0 became the number of cores.
     pub workers: NonZeroUsize,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// `None` serves plain HTTP.
     pub tls: Option<Tls>,
 }
@@ -114,7 +117,7 @@ pub struct Tls {
 }
 
 /// Where a PEM text is. A path is read at each use, so that a renewed certificate is found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PemSource {
     /// The text itself.
     Text(Secret),

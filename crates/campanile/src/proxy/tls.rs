@@ -39,7 +39,7 @@ impl fmt::Display for TlsFault {
 }
 
 /// TLS as configured; without settings, servers are believed that the system believes.
-pub(super) fn client_config(settings: Option<&ProxyTls>) -> Result<ClientConfig, TlsFault> {
+pub(crate) fn client_config(settings: Option<&ProxyTls>) -> Result<ClientConfig, TlsFault> {
     let provider = tls::provider();
     let verifier = verifier(settings, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider)
@@ -59,7 +59,7 @@ pub(super) fn client_config(settings: Option<&ProxyTls>) -> Result<ClientConfig,
 }
 
 /// The name to find in the server's certificate, where it is not the host of the URL.
-pub(super) fn server_name(settings: &ProxyTls) -> Result<Option<ServerName<'static>>, TlsFault> {
+pub(crate) fn server_name(settings: &ProxyTls) -> Result<Option<ServerName<'static>>, TlsFault> {
     let Some(name) = &settings.server_name else {
         return Ok(None);
     };

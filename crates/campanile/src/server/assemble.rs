@@ -20,13 +20,14 @@ use campanile_engine::settings::Settings;
 use campanile_engine::time::{Clock, MachineClock};
 use tokio::sync::{Mutex, watch};
 
-use super::backbone::{Backbone, Builder};
+use super::backbone::{Attend, Backbone, Builder};
 use super::doors::Doors;
 use super::drain::DrainOrders;
 use super::reload::{InForce, Live, connections_max};
 use super::store::BrokerParts;
 use super::tls::{self, Identity};
-use super::{MakeBroker, ServeError, Server, machine};
+use super::together::Together;
+use super::{MakeBroker, MakeBus, ServeError, Server, machine};
 use crate::api::{self, Gate};
 use crate::authority::TokenAuthority;
 use crate::background::Background;
@@ -52,6 +53,8 @@ pub(super) struct Assembled {
     pub(super) store: Option<Arc<DiskBroker>>,
     /// Where others are spoken to, if there are any: services, and what keeps the streams elsewhere.
     pub(super) background: Option<Background>,
+    /// What is done for the other nodes, if there may be any.
+    pub(super) together: Option<Together>,
 }
 
 /// Puts together what is to listen at `local`, and what tells `stops` when it is told to stop.
@@ -84,7 +87,9 @@ pub(super) fn assemble(
         &mut background,
     )?;
     let place = (worker_count, local);
-    let seated = node(config, deciders, server.broker, place, &mut background)?;
+    let makers = (server.broker, server.bus);
+    let seated = node(config, deciders, makers, place, &mut background)?;
+    let together = Together::among_others(&seated.node, seated.attending, &mut background)?;
     // A second server would need a second node: this one is made in one place only.
     let _ = server.node.set(Arc::downgrade(&seated.node));
     let doors = Doors {
@@ -126,6 +131,7 @@ pub(super) fn assemble(
         live,
         store: seated.store,
         background,
+        together,
     })
 }
 
@@ -269,6 +275,7 @@ fn handshakes(config: &Config, mut headers: Vec<HeaderName>, has_handlers: bool)
         user_header: config.client.authentication.user_id_http_header.clone(),
         headers,
         wants_peer: has_handlers,
+        proxies: config.http_server.trusted_proxies.clone(),
     }
 }
 
@@ -298,13 +305,17 @@ struct Seated {
     node: Arc<Node>,
     seats: Vec<ShardSeat>,
     store: Option<Arc<DiskBroker>>,
+    attending: Option<Attend>,
     vitals: Vec<Arc<dyn Vitals>>,
 }
+
+/// What the application makes itself.
+type Makers = (Option<MakeBroker>, Option<MakeBus>);
 
 fn node(
     config: &Config,
     deciders: Deciders,
-    make: Option<MakeBroker>,
+    (make, make_bus): Makers,
     (shards, local): (usize, SocketAddr),
     background: &mut Option<Background>,
 ) -> Result<Seated, ServeError> {
@@ -322,14 +333,28 @@ fn node(
         clock: Arc::clone(&clock),
         meta_ttl_min: config.shortest_meta_ttl(),
     };
+    let backbone = match make {
+        Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
+        None => {
+            let retentions = config.retentions().collect();
+            let builder = Builder {
+                around,
+                background,
+                retentions,
+            };
+            builder.build(&config.engine)?
+        }
+    };
     let Backbone {
         broker,
         presence,
+        cluster,
         store,
+        attending,
         vitals,
-    } = match make {
-        Some(make) => Backbone::local(make(around).map_err(ServeError::Broker)?),
-        None => Builder { around, background }.build(&config.engine)?,
+    } = match make_bus {
+        Some(make) => backbone.among_others(make, Arc::clone(&clock))?,
+        None => backbone,
     };
     let (node, seats) = Node::new(Parts {
         settings: Arc::new(settings(config, interests)),
@@ -343,11 +368,13 @@ fn node(
         inboxes,
         shard_inboxes,
         name: node_name(config, local),
+        cluster,
     });
     Ok(Seated {
         node,
         seats,
         store,
+        attending,
         vitals,
     })
 }

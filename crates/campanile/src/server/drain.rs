@@ -1,6 +1,7 @@
 //! Being told by a script to send everybody away: `POST` to `drain` below the API's prefix, with the
-//! API's key. Not a method of Centrifugo's, and not one of the node's: it is the server that closes
-//! its doors.
+//! API's key. `GET` asks how far it has come, and orders nothing: whoever looks on may already see
+//! the process that has taken over. Not a method of Centrifugo's, and not one of the node's: it is
+//! the server that closes its doors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,14 @@ struct Order {
     exit: bool,
 }
 
+impl Means {
+    fn tell(&self) -> HttpResponse {
+        let node = self.doors.node.id();
+        let connections = self.doors.admission.connections();
+        HttpResponse::Ok().json(json!({"result": {"node": node, "connections": connections}}))
+    }
+}
+
 impl DrainOrders {
     /// From whoever `gate` lets pass; `stops` is told to stop.
     pub(super) fn new(doors: &Doors, gate: Gate, stops: &Arc<watch::Sender<bool>>) -> Self {
@@ -49,11 +58,21 @@ impl DrainOrders {
     pub(super) fn configure(&self, handler_prefix: &str, services: &mut ServiceConfig) {
         let path = format!("{}/drain", handler_prefix.trim_end_matches('/'));
         let orders = web::resource(path).app_data(Data::new(self.clone()));
+        let orders = orders.route(web::get().to(ask));
         services.service(orders.route(web::post().to(drain)));
     }
 }
 
-/// Begins, and tells how many connections there are: asking again tells how far it has come.
+/// Tells who is drained, and how many connections there are.
+async fn ask(means: Data<DrainOrders>, request: HttpRequest) -> HttpResponse {
+    if means.0.gate.admits(&request) {
+        means.0.tell()
+    } else {
+        HttpResponse::Unauthorized().finish()
+    }
+}
+
+/// Begins, and tells as much. Ordered once more it changes nothing.
 async fn drain(means: Data<DrainOrders>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let means = &means.0;
     if !means.gate.admits(&request) {
@@ -68,7 +87,10 @@ async fn drain(means: Data<DrainOrders>, request: HttpRequest, body: Bytes) -> H
         return HttpResponse::BadRequest().body("expected {\"exit\": true} or nothing\n");
     };
     if order.exit {
-        means.stops.send_replace(true);
+        // Told twice the server would end at once.
+        means
+            .stops
+            .send_if_modified(|stops| !std::mem::replace(stops, true));
     } else if !means.has_begun.swap(true, Ordering::Relaxed) {
         tracing::info!("told to drain: closing connections, and staying");
         let doors = means.doors.clone();
@@ -77,6 +99,5 @@ async fn drain(means: Data<DrainOrders>, request: HttpRequest, body: Bytes) -> H
             tracing::info!("drained");
         });
     }
-    let connections = means.doors.admission.connections();
-    HttpResponse::Ok().json(json!({"result": {"connections": connections}}))
+    means.tell()
 }

@@ -15,6 +15,7 @@ mod running;
 mod signals;
 mod store;
 mod tls;
+mod together;
 
 use std::fmt;
 use std::io;
@@ -25,6 +26,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::ServiceConfig;
 use campanile_engine::application::Application;
 use campanile_engine::broker::Broker;
+use campanile_engine::cluster::{Bus, ClusterEar, NodeId};
 use campanile_engine::node::Node;
 
 use crate::config::Config;
@@ -45,6 +47,9 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a broker out of what the server gives it.
 type MakeBroker = Box<dyn FnOnce(BrokerParts) -> Result<Arc<dyn Broker>, AnyError> + Send>;
+
+/// Makes a bus for a node of this identity, which is to bring what it hears to this ear.
+type MakeBus = Box<dyn FnOnce(NodeId, ClusterEar) -> Result<Arc<dyn Bus>, AnyError> + Send>;
 
 /// Why the server did not run.
 #[derive(Debug)]
@@ -67,6 +72,8 @@ pub enum ServeError {
     Proxy(ProxyError),
     /// The application's own broker could not be made.
     Broker(AnyError),
+    /// The application's own bus between nodes could not be made.
+    Bus(AnyError),
     /// The address cannot be bound.
     Bind(io::Error),
     /// The server ended by itself.
@@ -94,6 +101,7 @@ impl fmt::Display for ServeError {
             Self::Store(error) => error.fmt(f),
             Self::Proxy(error) => error.fmt(f),
             Self::Broker(error) => write!(f, "the broker cannot be made: {error}"),
+            Self::Bus(error) => write!(f, "the bus between nodes cannot be made: {error}"),
             Self::Bind(error) => error.fmt(f),
             Self::Ended(error) => write!(f, "the server ended by itself: {error}"),
             Self::Io(error) => error.fmt(f),
@@ -106,7 +114,7 @@ impl std::error::Error for ServeError {
         match self {
             Self::NoRuntime | Self::RuntimeEnded | Self::Unfinished => None,
             Self::Tls(error) => Some(error),
-            Self::Origins(error) | Self::Broker(error) => Some(&**error),
+            Self::Origins(error) | Self::Broker(error) | Self::Bus(error) => Some(&**error),
             Self::Ended(error) => Some(error),
             // These are told as they are.
             Self::Store(error) => error.source(),
@@ -197,6 +205,7 @@ pub struct Server {
     headers: Vec<HeaderName>,
     node: Arc<OnceLock<Weak<Node>>>,
     broker: Option<MakeBroker>,
+    bus: Option<MakeBus>,
     socket: Option<io::Result<TcpListener>>,
     is_socket_kept: bool,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -213,6 +222,7 @@ impl Server {
             headers: Vec::new(),
             node: Arc::default(),
             broker: None,
+            bus: None,
             socket: None,
             is_socket_kept: false,
             tls: None,
@@ -252,6 +262,28 @@ impl Server {
     {
         self.broker = Some(Box::new(|parts| match make(parts) {
             Ok(broker) => Ok(broker),
+            Err(error) => Err(error.into()),
+        }));
+        self
+    }
+
+    /// Makes the node one of several, which know each other over this bus: what is done to users
+    /// is done on all of them, and presence and channels are those of all.
+    ///
+    /// To be given together with a [broker](Server::broker) that carries publications between the
+    /// nodes. It is made once, on the thread that calls [`Server::run`], and is to bring what it
+    /// hears to the ear that it is given: see [`Bus`] for the contract. Replaces one that was given
+    /// before.
+    pub fn bus<B, E>(
+        mut self,
+        make: impl FnOnce(NodeId, ClusterEar) -> Result<Arc<B>, E> + Send + 'static,
+    ) -> Self
+    where
+        B: Bus,
+        E: Into<AnyError>,
+    {
+        self.bus = Some(Box::new(|id, ear| match make(id, ear) {
+            Ok(bus) => Ok(bus),
             Err(error) => Err(error.into()),
         }));
         self

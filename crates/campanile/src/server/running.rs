@@ -15,6 +15,7 @@ use super::assemble::{self, Assembled};
 use super::doors::Doors;
 use super::reload::{Live, Reloaded};
 use super::signals::StopSignals;
+use super::together::Together;
 use super::{ServeError, Server, store};
 use crate::background::Background;
 use crate::config::Config;
@@ -173,6 +174,7 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
         listener,
         store,
         background,
+        together,
     } = assemble::assemble(server, local, &stops)?;
     let has_tls = listener.tls.is_some();
     let (actix, handle) = listen(listener, socket).map_err(ServeError::Io)?;
@@ -186,6 +188,7 @@ pub(super) fn run(mut server: Server) -> Result<RunningServer, ServeError> {
         handle,
         store,
         background,
+        together,
         orders,
     };
     runtime.spawn(async move {
@@ -208,6 +211,7 @@ struct Keeper {
     handle: ServerHandle,
     store: Option<Arc<DiskBroker>>,
     background: Option<Background>,
+    together: Option<Together>,
     orders: Orders,
 }
 
@@ -219,11 +223,15 @@ impl Keeper {
             handle,
             store,
             background,
+            together,
             mut orders,
         } = self;
         let sweeping = tokio::spawn(sweep(Arc::clone(&doors.node)));
         let mut outcome = serve(&doors, (actix, &handle), &mut orders, phase).await;
         sweeping.abort();
+        if let Some(together) = together {
+            together.end().await;
+        }
         // Nobody is left who could ask anything.
         drop(background);
         if let Some(store) = store

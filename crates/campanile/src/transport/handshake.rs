@@ -3,13 +3,15 @@
 //! The one place where headers become a [`Handshake`]. What follows from it is the authority's
 //! business.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix_http::StatusCode;
 use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
 use campanile_engine::authority::Handshake;
 use campanile_engine::headers::{Headers, HeadersFull};
 use campanile_protocol::UserId;
+
+use super::forwarded::{self, Network};
 
 /// What to read from such a request.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +22,8 @@ pub struct HandshakeRules {
     pub headers: Vec<HeaderName>,
     /// Whether somebody wants to know where connections come from.
     pub wants_peer: bool,
+    /// `http_server.trusted_proxies`, which say where they have a request from.
+    pub proxies: Vec<Network>,
 }
 
 /// Why the headers of a request make no handshake.
@@ -58,9 +62,27 @@ impl HandshakeRules {
             headers: self
                 .wanted(headers)
                 .map_err(|HeadersFull| Unreadable::TooLong)?,
-            peer: peer.filter(|_| self.wants_peer).map(|peer| peer.ip()),
+            peer: self.peer(headers, peer),
         };
         Ok((handshake != Handshake::default()).then(|| Box::new(handshake)))
+    }
+
+    /// Where the client is, and nothing else of what its headers say.
+    pub(super) fn read_peer(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Option<Box<Handshake>> {
+        let peer = Some(self.peer(headers, peer)?);
+        Some(Box::new(Handshake {
+            peer,
+            ..Handshake::default()
+        }))
+    }
+
+    fn peer(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Option<IpAddr> {
+        let peer = peer.filter(|_| self.wants_peer)?;
+        Some(forwarded::client(&self.proxies, headers, peer.ip()))
     }
 
     fn user(&self, headers: &HeaderMap) -> Result<Option<UserId>, Unreadable> {
@@ -200,5 +222,25 @@ mod tests {
         let address = known.and_then(|known| known.peer);
         assert_eq!(address, Some([192, 0, 2, 7].into()));
         assert_eq!(rules.read(&HeaderMap::new(), None), Ok(None));
+    }
+
+    #[test]
+    fn a_trusted_proxy_says_where_the_client_is() {
+        let name = HeaderName::from_static("x-forwarded-for");
+        let mut headers = HeaderMap::new();
+        headers.append(name, HeaderValue::from_static("203.0.113.7"));
+        let told = |proxies: &[&str]| {
+            let rules = HandshakeRules {
+                wants_peer: true,
+                proxies: proxies.iter().map(|text| text.parse().unwrap()).collect(),
+                ..HandshakeRules::default()
+            };
+            let whole = rules.read(&headers, peer()).unwrap().unwrap();
+            assert_eq!(rules.read_peer(&headers, peer()), Some(whole.clone()));
+            whole.peer
+        };
+        let proxy = peer().unwrap().ip();
+        assert_eq!(told(&[]), Some(proxy));
+        assert_eq!(told(&[&proxy.to_string()]), "203.0.113.7".parse().ok());
     }
 }

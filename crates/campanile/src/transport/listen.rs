@@ -38,8 +38,9 @@ use super::streams::{Door, StreamEndpoints};
 use super::upgrade::{self, Opening, Paths, Verdict};
 use super::worker::{Worker, WorkerPool};
 
-/// Connections that may wait to be accepted; the kernel has a limit of its own.
-const BACKLOG: i32 = 4096;
+/// Connections that may wait to be accepted, as far as the kernel lets them (`net.core.somaxconn`):
+/// those beyond try again after one second, and then after two more. A herd is accepted in less.
+const BACKLOG: i32 = 65_535;
 
 /// How long a client may take for a TLS handshake or the head of a request.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@
 mod admission;
 mod connection;
 mod foreign;
+mod forwarded;
 mod handshake;
 mod hang_up;
 mod io;
@@ -21,6 +22,7 @@ mod upgrade;
 mod worker;
 
 pub use admission::Admission;
+pub use forwarded::{Network, NotANetwork};
 pub use handshake::HandshakeRules;
 pub use io::Io;
 pub use listen::{Listener, Routes, bind, listen};

@@ -37,4 +37,5 @@ mod stream_limits;
 mod streams;
 mod subscriptions;
 mod tls;
+mod together;
 mod unidirectional;

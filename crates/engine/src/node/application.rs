@@ -3,7 +3,6 @@
 //! Names are checked for their namespace only; the application may use any channel, whatever is
 //! configured for clients. What holds for all of it is said at [`Node`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +10,14 @@ use campanile_protocol::{
     ClientInfo, Disconnect, Epoch, Payload, Position, Refusal, Tags, Unsubscribed,
 };
 use futures_util::stream::{self, StreamExt as _};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::tellable::tellable_end;
-use super::{Control, NameFilter, Node, refusal};
+use super::{Control, Node, refusal};
 use crate::authority::Grant;
 use crate::broker::{HistoryPage, HistoryQuery, NewPublication, Published, Version};
 use crate::channel::ChannelName;
+use crate::cluster::NodeInfo;
 use crate::delivery::payload_bytes;
 use crate::limits::{BROADCAST_BYTES_MAX, BROADCAST_WIDTH_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
 use crate::presence::PresenceStats;
@@ -77,22 +77,6 @@ pub struct HistoryRequest {
     pub since: Option<Position>,
     /// Newest first.
     pub reverse: bool,
-}
-
-/// A node, as others see it.
-#[derive(Clone, PartialEq, Debug)]
-#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
-pub struct NodeInfo {
-    /// Its identity.
-    pub id: String,
-    /// Its name for people.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// How long it has been running.
-    pub uptime: Duration,
-    /// What is in it.
-    pub stats: ShardStats,
 }
 
 impl Node {
@@ -166,7 +150,7 @@ impl Node {
     /// may begin a moment later.
     ///
     /// # Errors
-    /// 102 without such a namespace.
+    /// 102 without such a namespace, 100 (temporary) and 107 as for [`Node::refresh`].
     pub async fn subscribe(
         &self,
         target: Target,
@@ -175,23 +159,19 @@ impl Node {
         recover: Option<Position>,
     ) -> Result<usize, Refusal> {
         let (channel, _) = self.resolve(channel)?;
-        Ok(self
-            .order(
-                target,
-                Order::Subscribe {
-                    channel,
-                    grant,
-                    recover,
-                },
-            )
-            .await)
+        let order = Order::Subscribe {
+            channel,
+            grant,
+            recover,
+        };
+        self.order_everywhere(target, order).await
     }
 
     /// Ends subscriptions to a channel, or all subscriptions without one, whoever began them.
     /// Returns how many sessions it was for, whether they were subscribed or not.
     ///
     /// # Errors
-    /// 102 without such a namespace.
+    /// 102 without such a namespace, 100 (temporary) as for [`Node::disconnect`].
     pub async fn unsubscribe(
         &self,
         target: Target,
@@ -202,41 +182,53 @@ impl Node {
             None => None,
         };
         let unsubscribed = Unsubscribed::SERVER;
-        Ok(self
-            .order(
-                target,
-                Order::Unsubscribe {
-                    channel,
-                    unsubscribed,
-                },
-            )
-            .await)
+        let order = Order::Unsubscribe {
+            channel,
+            unsubscribed,
+        };
+        self.order_everywhere(target, order).await
     }
 
     /// Ends sessions; returns how many there were. Whether their clients come back depends on the
     /// code: see [`Disconnect::code`]. One that is not from 3000 to 4999, or without a reason, is a
     /// mistake: the log has it, and clients are told [`Disconnect::INTERNAL`].
-    pub async fn disconnect(&self, target: Target, disconnect: Disconnect) -> usize {
-        let disconnect = tellable_end(disconnect);
-        self.order(target, Order::Disconnect(disconnect)).await
+    ///
+    /// # Errors
+    /// 100 (temporary) when other nodes may have such sessions, and did not say that they ended
+    /// them.
+    pub async fn disconnect(
+        &self,
+        target: Target,
+        disconnect: Disconnect,
+    ) -> Result<usize, Refusal> {
+        let order = Order::Disconnect(tellable_end(disconnect));
+        self.order_everywhere(target, order).await
     }
 
     /// Changes when the credentials of sessions run out (Unix seconds; never, without a value), and
     /// with `info` what they tell others from now on, also where they are present. Returns how many
     /// sessions there were.
+    ///
+    /// # Errors
+    /// 100 (temporary) as for [`Node::disconnect`], 107 when `info` is too long for other nodes.
     pub async fn refresh(
         &self,
         target: Target,
         expire_at: Option<i64>,
         info: Option<Payload>,
-    ) -> usize {
-        self.order(target, Order::Refresh { expire_at, info }).await
+    ) -> Result<usize, Refusal> {
+        let order = Order::Refresh { expire_at, info };
+        self.order_everywhere(target, order).await
     }
 
     /// Sends a message outside of any channel: at most once, to who is connected now. Returns how
     /// many sessions it was for.
-    pub async fn send(&self, target: Target, data: impl Into<Payload>) -> usize {
-        self.order(target, Order::Message(data.into())).await
+    ///
+    /// # Errors
+    /// As [`Node::refresh`]. Some may have been sent it then, and get it again when it is repeated.
+    pub async fn send(&self, target: Target, data: impl Into<Payload>) -> Result<usize, Refusal> {
+        let order = Order::Message(data.into());
+        self.order_everywhere(target, order).await
     }
 
     /// Who is in a channel: one entry for each session, in no order. Memory for each of them.
@@ -303,23 +295,6 @@ impl Node {
         self.broker.remove_history(&channel).await.map_err(refusal)
     }
 
-    /// Channels that have subscribers now and whose names `filter` accepts, and how many.
-    ///
-    /// Looks at each channel of each shard, on its worker: let `filter` be quick.
-    pub async fn channels(&self, filter: impl Into<NameFilter>) -> BTreeMap<String, usize> {
-        let filter = filter.into();
-        let mut channels = BTreeMap::new();
-        for part in self
-            .every_shard(|done| Control::Channels(filter.clone(), done))
-            .await
-        {
-            for (channel, members) in part {
-                *channels.entry(channel.as_str().to_owned()).or_default() += members;
-            }
-        }
-        channels
-    }
-
     /// What all shards together tell about themselves.
     pub async fn report(&self) -> ShardReport {
         let mut all = ShardReport::default();
@@ -331,14 +306,7 @@ impl Node {
 
     /// What the node is and what is in it.
     pub async fn info(&self) -> NodeInfo {
-        let stats = self.report().await.stats;
-        NodeInfo {
-            id: self.id.clone(),
-            name: self.name.clone(),
-            version: self.settings().version.clone(),
-            uptime: self.clock.now().moment.since(self.started),
-            stats,
-        }
+        self.described(self.report().await.stats)
     }
 
     /// Closes every session within `pace`, evenly, so that they do not all come back at once.
@@ -351,28 +319,37 @@ impl Node {
         }
     }
 
+    /// What is true of the node but for its sessions, of which it tells this.
+    pub(super) fn described(&self, stats: ShardStats) -> NodeInfo {
+        NodeInfo {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            version: self.settings().version.clone(),
+            uptime: self.clock.now().moment.since(self.started),
+            stats,
+        }
+    }
+
+    /// Gives an order to sessions of this node; returns how many there are.
     pub(super) async fn order(&self, target: Target, order: Order) -> usize {
+        self.begin_order(target, order).await.sum().await
+    }
+
+    /// Brings an order to the shards that have to know it. What is begun after this is done after
+    /// it.
+    pub(super) async fn begin_order(&self, target: Target, order: Order) -> Counts {
         let only = match &target {
             Target::User {
                 only: Some(client), ..
             } => Some(usize::from(client.shard())),
             _ => None,
         };
+        let shards = match only {
+            Some(shard) => self.controls.get(shard..=shard).unwrap_or_default(),
+            None => &self.controls,
+        };
         let control = |done| Control::Order(target.clone(), order.clone(), done);
-        match only {
-            Some(shard) => self.one_shard(shard, control).await.unwrap_or(0),
-            None => self.every_shard(control).await.into_iter().sum(),
-        }
-    }
-
-    async fn one_shard<T>(
-        &self,
-        shard: usize,
-        control: impl FnOnce(oneshot::Sender<T>) -> Control,
-    ) -> Option<T> {
-        let (done, answer) = oneshot::channel();
-        self.controls.get(shard)?.send(control(done)).await.ok()?;
-        answer.await.ok()
+        Counts(ask(shards, control).await)
     }
 
     /// Asks all shards, at the same time, and waits for the answers of those that run.
@@ -380,13 +357,7 @@ impl Node {
         &self,
         control: impl Fn(oneshot::Sender<T>) -> Control,
     ) -> Vec<T> {
-        let mut answers = Vec::with_capacity(self.controls.len());
-        for shard in &self.controls {
-            let (done, answer) = oneshot::channel();
-            if shard.send(control(done)).await.is_ok() {
-                answers.push(answer);
-            }
-        }
+        let answers = ask(&self.controls, control).await;
         let mut all = Vec::with_capacity(answers.len());
         for answer in answers {
             all.extend(answer.await.ok());
@@ -409,21 +380,38 @@ impl Node {
     }
 }
 
+/// How many sessions each shard finds that an order is for.
+pub(super) struct Counts(Vec<oneshot::Receiver<usize>>);
+
+impl Counts {
+    /// Waits for those of the shards that run.
+    pub(super) async fn sum(self) -> usize {
+        let mut sum = 0;
+        for count in self.0 {
+            sum += count.await.unwrap_or(0);
+        }
+        sum
+    }
+}
+
+/// Asks shards; returns where the answers come of those that run.
+async fn ask<T>(
+    shards: &[mpsc::Sender<Control>],
+    control: impl Fn(oneshot::Sender<T>) -> Control,
+) -> Vec<oneshot::Receiver<T>> {
+    let mut answers = Vec::with_capacity(shards.len());
+    for shard in shards {
+        let (done, answer) = oneshot::channel();
+        if shard.send(control(done)).await.is_ok() {
+            answers.push(answer);
+        }
+    }
+    answers
+}
+
 /// How many copies of a payload may wait for their place at the same time.
 fn broadcast_width(payload_bytes: usize) -> usize {
     (BROADCAST_BYTES_MAX / payload_bytes.max(1)).clamp(1, BROADCAST_WIDTH_MAX)
-}
-
-impl<F: Fn(&str) -> bool + Send + Sync + 'static> From<F> for NameFilter {
-    fn from(accepts: F) -> Self {
-        Self(Arc::new(accepts))
-    }
-}
-
-impl Clone for NameFilter {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
 }
 
 #[cfg(test)]

@@ -6,45 +6,58 @@
 //! reaches subscribers through the inboxes of the broker alone.
 
 mod application;
+mod attendance;
 mod consult;
 mod contained;
+mod control;
 mod emulation;
+mod everywhere;
+mod name_filter;
+mod peers;
+mod question;
 mod rules;
 mod seats;
 mod sessions;
 mod sole;
+mod survey_presence;
 mod tellable;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use campanile_protocol::codes::Rejection;
 use campanile_protocol::{ClientId, ClientInfo, Payload, Position, Refusal, ReplyBody, UserId};
-use tokio::sync::{RwLock, Semaphore, mpsc, oneshot};
+use tokio::sync::{RwLock, Semaphore, mpsc};
 
-use crate::application::{Application, Arrival, Caller, Decision, Revision, Verdict};
+use crate::application::{Application, Arrival, Decision, Revision, Verdict};
 use crate::ask::{Answer, Ask, JoinRequest, Joined, Tell};
 use crate::authority::{Authority, Credentials};
 use crate::broker::{Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication};
 use crate::budget::MemoryBudget;
 use crate::channel::{ChannelName, Namespaces};
+use crate::cluster::{Cluster, NodeId};
 use crate::delivery::{Inbox, Inboxes, ShardId, payload_bytes};
 use crate::headers::Headers;
 use crate::limits::{JOINS_MAX, NOTICES_MAX, ORDERS_MAX};
 use crate::presence::Presence;
-use crate::session::Order;
 use crate::settings::Settings;
-use crate::shard::{Secret, ShardReport, Target};
 use crate::throttle::BROKER_FAULTS;
 use crate::time::{Clock, Moment};
 
 use crate::turns::Turns;
-pub use application::{HistoryRequest, NodeInfo, PublishRequest};
-pub use emulation::UnknownNode;
+use peers::Peers;
+
+pub use crate::cluster::{KnownNode, NodeInfo};
+pub use application::{HistoryRequest, PublishRequest};
+pub use control::{Control, ShardSeat};
+pub use emulation::Stray;
+pub use everywhere::ChannelList;
+pub use name_filter::NameFilter;
 pub use rules::Rules;
 pub use seats::{UserSeat, UserSeats};
 pub use sessions::SessionHandle;
+pub use survey_presence::SurveyPresence;
 
 /// What a presence entry takes of a reply, at most about: ids and braces, without the infos.
 const PRESENCE_ENTRY_BYTES: usize = 128;
@@ -74,6 +87,8 @@ pub struct Parts {
     pub shard_inboxes: Vec<Inbox>,
     /// The node's name for people.
     pub name: String,
+    /// Its part in a cluster, whose identity it takes; none for a node that is alone.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// One running server: the application's way to its sessions, channels and histories.
@@ -121,45 +136,10 @@ pub struct Node {
     notices: Semaphore,
     /// Held while it is told of an end, from when that is first polled.
     telling: RwLock<()>,
-}
-
-/// What a worker thread needs to run one shard.
-#[derive(Debug)]
-pub struct ShardSeat {
-    /// Which shard.
-    pub id: ShardId,
-    /// What brokers deliver.
-    pub inbox: Inbox,
-    /// What the application orders.
-    pub controls: mpsc::Receiver<Control>,
-}
-
-/// What the application wants of a shard. Never behind publications: the queues are apart.
-#[derive(Debug)]
-pub enum Control {
-    /// Give an order; answers how many sessions it was for.
-    Order(Target, Order, oneshot::Sender<usize>),
-    /// Tell everything about itself.
-    Report(oneshot::Sender<ShardReport>),
-    /// Channels with subscribers whose name the predicate accepts, and how many they are.
-    Channels(NameFilter, oneshot::Sender<Vec<(ChannelName, usize)>>),
-    /// Live sessions that it is for, as the application knows them.
-    Sessions(Target, oneshot::Sender<Vec<Arc<Caller>>>),
-    /// Take a frame of commands for the session with this secret, if there is one.
-    Emulate(Secret, Payload),
-    /// Close everything within this time, evenly.
-    Drain(Duration),
-    /// Go by these rules from now on.
-    Follow(Arc<Settings>, Arc<Namespaces>, oneshot::Sender<()>),
-}
-
-/// Chooses channels by name.
-pub struct NameFilter(pub Arc<dyn Fn(&str) -> bool + Send + Sync>);
-
-impl std::fmt::Debug for NameFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NameFilter")
-    }
+    /// The latest claim to be a user's only session that is known, in Unix milliseconds.
+    latest_claim: AtomicU64,
+    /// `None` for a node that is alone.
+    peers: Option<Box<Peers>>,
 }
 
 impl Node {
@@ -180,10 +160,9 @@ impl Node {
             controls,
         });
         let seats = seats.collect();
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).expect("the system has random numbers");
+        let id = parts.cluster.as_ref().map(|cluster| cluster.id());
         let node = Self {
-            id: ClientId::from_random(random, random[15]).to_string(),
+            id: id.unwrap_or_else(NodeId::random).to_string(),
             name: parts.name,
             started: parts.clock.now().moment,
             rules: ArcSwap::from_pointee(Rules {
@@ -205,6 +184,8 @@ impl Node {
             notifying: Turns::default(),
             notices: Semaphore::new(NOTICES_MAX),
             telling: RwLock::default(),
+            latest_claim: AtomicU64::new(0),
+            peers: parts.cluster.map(|cluster| Box::new(Peers::new(cluster))),
         };
         (Arc::new(node), seats)
     }
@@ -303,7 +284,11 @@ impl Node {
     pub async fn tell(&self, shard: ShardId, tell: Tell) {
         match tell {
             Tell::Disconnected(caller, end) => self.mourn(&caller, &end).await,
-            Tell::Supersede { user, client } => self.supersede(&user, client).await,
+            Tell::Supersede {
+                user,
+                client,
+                claimed,
+            } => self.supersede(&user, client, claimed).await,
             Tell::Unsubscribe { channel } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
                 self.broker.unsubscribe(shard, &channel).await;
@@ -320,13 +305,7 @@ impl Node {
                 attendance,
             } => {
                 let _turn = self.turns.take((shard, channel.clone())).await;
-                let admission = self.inboxes.admit(0).await;
-                let told = self.broker.announce(&channel, attendance, admission).await;
-                if let Err(error) = told
-                    && let Some(unsaid) = BROKER_FAULTS.pass()
-                {
-                    tracing::warn!(?channel, %error, unsaid, "a join or leave was not announced");
-                }
+                self.announce(&channel, attendance).await;
             }
         }
     }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use campanile_protocol::{Disconnect, Payload, Position, Refusal, UserId, Wire};
+use campanile_protocol::{Disconnect, Payload, Position, Refusal, Unsubscribed, UserId, Wire};
 
+use super::tellable::tellable_end;
 use super::{Control, Node};
 use crate::application::Caller;
 use crate::authority::Grant;
+use crate::session::Order;
 use crate::shard::Target;
 
 /// One session of a user, who may have several: a device, a tab.
@@ -70,7 +72,7 @@ impl SessionHandle {
     /// # Cancel safety
     /// A dropped future may have sent it or not.
     pub async fn send(&self, data: impl Into<Payload>) -> bool {
-        self.node.send(self.target(), data).await > 0
+        self.order(Order::Message(data.into())).await
     }
 
     /// Subscribes it to a channel, server-side; nothing happens if it is subscribed already. With a
@@ -89,11 +91,13 @@ impl SessionHandle {
         grant: Grant,
         recover: Option<Position>,
     ) -> Result<bool, Refusal> {
-        let node = &self.node;
-        let found = node
-            .subscribe(self.target(), channel, grant, recover)
-            .await?;
-        Ok(found > 0)
+        let (channel, _) = self.node.resolve(channel)?;
+        let order = Order::Subscribe {
+            channel,
+            grant,
+            recover,
+        };
+        Ok(self.order(order).await)
     }
 
     /// Ends its subscription to a channel, whoever began it. Returns whether the session was there.
@@ -104,8 +108,12 @@ impl SessionHandle {
     /// # Cancel safety
     /// A dropped future may have ended it or not.
     pub async fn unsubscribe(&self, channel: &str) -> Result<bool, Refusal> {
-        let found = self.node.unsubscribe(self.target(), Some(channel)).await?;
-        Ok(found > 0)
+        let (channel, _) = self.node.resolve(channel)?;
+        let order = Order::Unsubscribe {
+            channel: Some(channel),
+            unsubscribed: Unsubscribed::SERVER,
+        };
+        Ok(self.order(order).await)
     }
 
     /// Ends it, as [`Node::disconnect`] does. Returns whether it was there.
@@ -113,15 +121,18 @@ impl SessionHandle {
     /// # Cancel safety
     /// A dropped future may have ended it or not.
     pub async fn disconnect(&self, disconnect: Disconnect) -> bool {
-        self.node.disconnect(self.target(), disconnect).await > 0
+        let order = Order::Disconnect(tellable_end(disconnect));
+        self.order(order).await
     }
 
-    fn target(&self) -> Target {
-        Target::User {
+    /// The session can be on no other node: these are not asked.
+    async fn order(&self, order: Order) -> bool {
+        let target = Target::User {
             user: self.caller.user.as_str().to_owned(),
             only: Some(self.caller.client),
             spared: Vec::new(),
-        }
+        };
+        self.node.order(target, order).await > 0
     }
 }
 
@@ -133,14 +144,14 @@ impl fmt::Debug for SessionHandle {
 }
 
 impl Node {
-    /// The live sessions of a user, in no order; those of the anonymous user for the empty one.
+    /// The live sessions of a user on this node, in no order; those of the anonymous user for the empty one.
     ///
     /// Every shard is asked. What comes and goes meanwhile may be among them or not.
     pub async fn sessions(self: &Arc<Self>, user: &str) -> Vec<SessionHandle> {
         self.handles(Target::user(user)).await
     }
 
-    /// All live sessions, in no order: memory and time for each of them.
+    /// All live sessions of this node, in no order: memory and time for each of them.
     pub async fn all_sessions(self: &Arc<Self>) -> Vec<SessionHandle> {
         self.handles(Target::Everybody).await
     }

@@ -262,6 +262,7 @@ impl Session {
             effects.push(Effect::Tell(Tell::Supersede {
                 user: self.info.user.clone(),
                 client: self.client,
+                claimed: None,
             }));
         }
     }

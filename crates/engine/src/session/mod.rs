@@ -13,6 +13,7 @@
 //! ```
 
 mod bequest;
+mod claim;
 mod connect;
 mod consult;
 mod effect;
@@ -46,6 +47,8 @@ use crate::settings::Settings;
 use crate::time::{Moment, Now};
 
 use bequest::Bequest;
+pub use claim::Claim;
+use claim::ClaimedAt;
 pub use effect::{Deltas, Effect, Membership, Notice};
 pub use order::Order;
 use pending::{Open, Pending};
@@ -107,8 +110,8 @@ pub struct Session {
     /// Where the first ping falls between half an interval and a whole one, in 65,536ths.
     jitter: u16,
     has_unanswered_ping: bool,
-    /// Whether it has been the only one of its user, where only one may be.
-    has_claimed: bool,
+    /// Since when it is, or was, the only one of its user, where only one may be.
+    claimed: ClaimedAt,
     /// While opened, connecting or refused: when that ends.
     /// While live: when the next ping or the pong for the last one is due.
     deadline: Moment,
@@ -151,7 +154,7 @@ impl Session {
             info: Arc::new(info),
             jitter,
             has_unanswered_ping: false,
-            has_claimed: false,
+            claimed: ClaimedAt::default(),
             deadline: context.now.moment + context.settings.stale_close_delay,
             expires: None,
             subscriptions: Vec::new(),

@@ -1,11 +1,14 @@
 //! What the application orders a session to do, through the server API.
 
+use std::cmp::Ordering;
+
 use campanile_protocol::command::SubscribeRequest;
 use campanile_protocol::{Disconnect, Payload, Position, Refusal, Unsubscribed};
 
+use super::claim::{Claim, ClaimedAt};
 use super::plan::Plan;
 use super::{Context, Effect, Notice, Pending, Session, State};
-use crate::ask::{Ask, Joined};
+use crate::ask::{Ask, Joined, Tell};
 use crate::authority::Grant;
 use crate::channel::ChannelName;
 
@@ -30,12 +33,16 @@ pub enum Order {
     },
     /// End the session.
     Disconnect(Disconnect),
-    /// Be the only one of its user from now on, until another one is. Whoever gives it wants to
-    /// know whether anybody is there.
-    Claim,
-    /// End for another one that is the only one now. Nothing happens to a session that has yet to
-    /// claim that, since it is newer.
-    Yield,
+    /// Be the only one of its user from this time on, in Unix milliseconds, until another one is; a
+    /// session that is so since before stays that. Whoever gives it wants to know whether anybody
+    /// is there.
+    Claim(u64),
+    /// End for another one that has the greater claim. Nothing happens to a session that has yet to
+    /// claim anything, since it is newer; one that has the greater claim itself says so again.
+    Yield(Claim),
+    /// Say again that it is the only one, if it is that since this time or a later one: somebody
+    /// may have missed it.
+    Reclaim(u64),
     /// Send a message outside of any channel.
     Message(Payload),
     /// The credentials now run out at this Unix second, or never.
@@ -57,11 +64,14 @@ impl Session {
         match order {
             Order::Disconnect(disconnect) => self.close(disconnect, effects),
             _ if self.state != State::Live => {}
-            Order::Claim => self.has_claimed = true,
-            Order::Yield if self.has_claimed => {
-                self.close(Disconnect::CONNECTION_LIMIT, effects);
+            Order::Claim(at) if self.claimed.get().is_none() => self.claimed = ClaimedAt::new(at),
+            Order::Claim(_) => {}
+            Order::Yield(claim) => self.yield_to(claim, effects),
+            Order::Reclaim(since) => {
+                if let Some(at) = self.claimed.get().filter(|at| *at >= since) {
+                    self.reclaim(at, effects);
+                }
             }
-            Order::Yield => {}
             // Its client could not tell one channel's payloads from another's.
             Order::Subscribe { .. } if self.is_plain() => {}
             Order::Subscribe {
@@ -95,6 +105,26 @@ impl Session {
                 self.refresh_by_order(context, expire_at, info.as_ref(), effects);
             }
         }
+    }
+
+    fn yield_to(&mut self, other: Claim, effects: &mut Vec<Effect>) {
+        let Some(at) = self.claimed.get() else {
+            return;
+        };
+        let client = self.client;
+        match (Claim { at, client }).cmp(&other) {
+            Ordering::Less => self.close(Disconnect::CONNECTION_LIMIT, effects),
+            Ordering::Equal => {}
+            Ordering::Greater => self.reclaim(at, effects),
+        }
+    }
+
+    fn reclaim(&self, at: u64, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Tell(Tell::Supersede {
+            user: self.info.user.clone(),
+            client: self.client,
+            claimed: Some(at),
+        }));
     }
 
     fn subscribe_by_order(

@@ -18,6 +18,17 @@ pub struct ShardStats {
     pub subscriptions: usize,
 }
 
+impl ShardStats {
+    /// Adds what another shard tells. Users of several shards count in each.
+    pub const fn add(&mut self, more: Self) {
+        self.connections += more.connections;
+        self.clients += more.clients;
+        self.users += more.users;
+        self.channels += more.channels;
+        self.subscriptions += more.subscriptions;
+    }
+}
+
 /// Counts that only grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(not(feature = "testkit"), non_exhaustive)]
@@ -69,12 +80,7 @@ pub struct ShardReport {
 impl ShardReport {
     /// Adds what another shard tells. Users of several shards count in each.
     pub fn add(&mut self, other: &Self) {
-        let (stats, more) = (&mut self.stats, other.stats);
-        stats.connections += more.connections;
-        stats.clients += more.clients;
-        stats.users += more.users;
-        stats.channels += more.channels;
-        stats.subscriptions += more.subscriptions;
+        self.stats.add(other.stats);
         let (totals, more) = (&mut self.totals, other.totals);
         totals.deliveries += more.deliveries;
         totals.compressions += more.compressions;

@@ -36,6 +36,18 @@ impl Secret {
         ClientId::parse(text).map(Self)
     }
 
+    /// The secret of these bytes, as [`Secret::to_bytes`] gave them.
+    #[must_use]
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(ClientId::from_bytes(bytes))
+    }
+
+    /// Its bytes, for the node that knows it.
+    #[must_use]
+    pub(crate) const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
+
     /// The index of the shard that knows it.
     #[must_use]
     pub const fn shard(self) -> u8 {

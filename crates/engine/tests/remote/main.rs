@@ -100,6 +100,7 @@ fn a_channel_that_was_left_is_listened_to_for_a_while() {
     let line = Line::new();
     assert_eq!(now(line.subscribe(0)), Ok(5));
     now(line.unsubscribe(0));
+    line.stream_is(sighting(1, 6));
     line.hear(1, 6);
     line.broker.sweep();
     assert_eq!(now(line.subscribe(0)), Ok(6));
@@ -109,8 +110,13 @@ fn a_channel_that_was_left_is_listened_to_for_a_while() {
     line.broker.sweep();
     assert_eq!(line.asked(), [Ignore]);
     assert_eq!(line.broker.status().channels, 0);
-    assert_eq!(now(line.subscribe(0)), Ok(5));
-    assert_eq!(line.asked()[0], Listen);
+    assert_eq!(now(line.subscribe(0)), Ok(6));
+    let seen = Some(sighting(1, 6));
+    assert_eq!(
+        line.asked(),
+        [Listen, History(seen)],
+        "what it knew it still knows"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use campanile_engine::authority::Grant;
 use campanile_engine::channel::options::ChannelOptions;
-use campanile_engine::session::Order;
+use campanile_engine::session::{Claim, Order};
 use campanile_engine::settings::Settings;
 use campanile_engine::testkit::channel;
 use campanile_protocol::command::Request;
@@ -179,8 +179,14 @@ fn an_order_replaces_what_the_connection_tells_about_itself() {
 #[test]
 fn only_a_session_that_has_been_the_only_one_gives_way_to_another() {
     let mut desk = Desk::live();
-    assert_eq!(desk.order(Order::Yield), [""; 0]);
-    assert_eq!(desk.order(Order::Claim), [""; 0]);
-    let said = desk.order(Order::Yield);
+    let client = desk.session.client();
+    let claim = |at| Claim { at, client };
+    assert_eq!(desk.order(Order::Yield(claim(10))), [""; 0]);
+    assert_eq!(desk.order(Order::Claim(5)), [""; 0]);
+    assert_eq!(desk.order(Order::Claim(7)), [""; 0], "the first one stays");
+    assert_eq!(desk.order(Order::Yield(claim(5))), [""; 0], "its own");
+    let again = desk.order(Order::Yield(claim(4)));
+    assert_eq!(again, ["supersede 42"], "it is the newer one");
+    let said = desk.order(Order::Yield(claim(6)));
     assert!(said.iter().any(|line| line.contains("3504")), "{said:?}");
 }

@@ -148,7 +148,7 @@ fn an_order_with_a_code_that_ends_no_session_ends_it_as_a_failure_of_ours() {
     let mut end = std::pin::pin!(end);
     assert!(end.as_mut().now_or_never().is_none());
     stage.driver.obey(0);
-    assert_eq!(end.now_or_never(), Some(1));
+    assert_eq!(end.now_or_never(), Some(Ok(1)));
     assert_eq!(stage.driver.read(&mut peer), ["close 3004"]);
 }
 
@@ -163,7 +163,7 @@ fn what_a_session_tells_anew_is_what_those_see_who_ask_who_is_there() {
     let mut refresh = std::pin::pin!(refresh);
     assert!(refresh.as_mut().now_or_never().is_none());
     stage.driver.obey(0);
-    assert_eq!(refresh.now_or_never(), Some(1));
+    assert_eq!(refresh.now_or_never(), Some(Ok(1)));
     stage.go_on(&mut peer);
     let said = stage.ask(&mut peer, r#"{"id":3,"presence":{"channel":"c"}}"#);
     assert!(said[0].contains(r#""conn_info":[7]"#), "{said:?}");

@@ -143,6 +143,7 @@ impl Rig {
             inboxes,
             shard_inboxes,
             name: "here_8000".into(),
+            cluster: None,
         });
         let seat = seats.into_iter().next().unwrap();
         let shard = Shard::new(
@@ -308,7 +309,7 @@ impl Worker {
                 let shard = self.shard.borrow();
                 let chosen = shard
                     .channels()
-                    .filter(|(name, _)| (filter.0)(name.as_str()));
+                    .filter(|(name, _)| filter.accepts(name.as_str()));
                 let chosen =
                     chosen.map(|(name, members): (&ChannelName, _)| (name.clone(), members));
                 done.send(chosen.collect()).unwrap();

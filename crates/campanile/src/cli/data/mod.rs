@@ -192,8 +192,8 @@ impl PlaceArgs {
         }
         match load(&self.file.sources())?.config.engine {
             Engine::Disk(disk) => Ok(disk.path),
-            Engine::Memory => {
-                say("engine.type is memory, which keeps nothing on disk: name a directory");
+            Engine::Memory | Engine::Nats(_) | Engine::Redis(_) => {
+                say("engine.type is not disk, so nothing is kept there: name a directory");
                 Err(ExitCode::from(EXIT_USAGE))
             }
         }

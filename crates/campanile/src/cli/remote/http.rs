@@ -16,6 +16,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer. All that is asked for here is answered in a few hundred.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
+/// Where the key of the server API stands.
+const KEY: &str = "X-API-Key";
+
 /// A client of one server.
 pub(in super::super) struct Http {
     agent: Agent,
@@ -49,9 +52,14 @@ impl Http {
         Ok(Self { agent, base })
     }
 
-    pub(in super::super) fn get(&self, path: &str) -> Result<Answer, Failure> {
+    /// Asks, with the key of the server API if there is one.
+    pub(in super::super) fn get(&self, path: &str, key: &str) -> Result<Answer, Failure> {
         let url = format!("{}{path}", self.base);
-        self.answer(self.agent.get(&url).call())
+        let mut request = self.agent.get(&url);
+        if !key.is_empty() {
+            request = request.header(KEY, key);
+        }
+        self.answer(request.call())
     }
 
     /// Posts JSON, with the key of the server API if there is one.
@@ -67,7 +75,7 @@ impl Http {
             .post(&url)
             .header("Content-Type", "application/json");
         if !key.is_empty() {
-            request = request.header("X-API-Key", key);
+            request = request.header(KEY, key);
         }
         self.answer(request.send(body))
     }
@@ -80,16 +88,17 @@ impl Http {
             let body = body.read_to_string()?;
             Ok(Answer { status, body })
         };
-        let unreachable = |reason| Failure::Unreachable {
+        let unreachable = |reason, is_late| Failure::Unreachable {
             url: self.base.clone(),
             reason,
+            is_late,
         };
         result.and_then(read).map_err(|error| match error {
             Error::BadUri(_) | Error::Http(_) => Failure::Usage(error.to_string()),
             Error::BodyExceedsLimit(_) => Failure::Refused(error.to_string()),
             // Without the name of the layer, which tells nobody anything.
-            Error::Io(error) => unreachable(error.to_string()),
-            error => unreachable(error.to_string()),
+            Error::Io(error) => unreachable(error.to_string(), false),
+            error => unreachable(error.to_string(), matches!(error, Error::Timeout(_))),
         })
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Failure {
         url: String,
         /// What happened instead.
         reason: String,
+        /// Whether somebody may be there, who has only said nothing for a long time.
+        is_late: bool,
     },
     /// The server said no, or something that is no answer.
     Refused(String),
@@ -42,7 +44,7 @@ impl fmt::Display for Failure {
             Self::Usage(text) | Self::Configuration(text) | Self::Refused(text) => {
                 f.write_str(text)
             }
-            Self::Unreachable { url, reason } => write!(f, "cannot reach {url}: {reason}"),
+            Self::Unreachable { url, reason, .. } => write!(f, "cannot reach {url}: {reason}"),
         }
     }
 }

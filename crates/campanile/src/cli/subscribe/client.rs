@@ -52,7 +52,11 @@ impl Client {
             };
             if !self.follower.is_acquainted() {
                 let url = self.target.url.clone();
-                return Err(Failure::Unreachable { url, reason });
+                return Err(Failure::Unreachable {
+                    url,
+                    reason,
+                    is_late: false,
+                });
             }
             let pause = self.backoff.next();
             let seconds = pause.as_secs_f32();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::Resolver;
 use crate::config::engine::{Disk, Durability, Engine};
 use crate::config::raw;
-use crate::config::tree::Origin;
+use crate::config::schema::SECTIONS;
+use crate::config::tree::{Item, Origin};
 
 /// Below this the sync of one interval is seldom done before the next is due.
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -21,20 +22,32 @@ const SIZE_LIMIT_MIN: u64 = 16 * 1024 * 1024;
 
 impl Resolver<'_> {
     pub(super) fn engine(&mut self, raw: raw::Engine) -> Engine {
-        if raw.kind == "memory" {
-            let reason = "has no effect, as engine.type is \"memory\"";
-            for name in [
-                "path",
-                "durability",
-                "sync_interval",
-                "size_limit",
-                "cache_size",
-            ] {
-                self.no_effect(&format!("engine.disk.{name}"), reason);
-            }
-            return Engine::Memory;
+        self.unused_engines(&raw.kind);
+        match &*raw.kind {
+            "memory" => Engine::Memory,
+            "nats" => Engine::Nats(Box::new(self.nats(raw.nats))),
+            "redis" => Engine::Redis(Box::new(self.redis(raw.redis))),
+            _ => Engine::Disk(self.disk(raw.disk)),
         }
-        Engine::Disk(self.disk(raw.disk))
+    }
+
+    /// Whoever set something of an engine that is not used believes that it is.
+    fn unused_engines(&mut self, used: &str) {
+        let reason = format!("has no effect, as engine.type is \"{used}\"");
+        let tables = SECTIONS.iter().filter_map(|section| {
+            let engine = section.path.strip_prefix("engine.")?;
+            (engine.split('.').next() != Some(used)).then_some(section)
+        });
+        for table in tables {
+            for setting in table.settings {
+                let path = format!("{}.{}", table.path, setting.name);
+                // A file may spell out every default.
+                let is_other = |item: &Item| item.value != setting.default_value();
+                if self.tree.get(&path).is_some_and(is_other) {
+                    self.no_effect(&path, &reason);
+                }
+            }
+        }
     }
 
     fn disk(&mut self, raw: raw::Disk) -> Disk {
@@ -71,7 +84,7 @@ impl Resolver<'_> {
     /// Warns where somebody set it.
     fn no_effect(&mut self, path: &str, reason: &str) {
         let item = self.tree.get(path);
-        if item.is_some_and(|item| item.origin != Origin::Default) {
+        if item.is_some_and(|item| item.origin != Origin::Default && !item.value.is_inert()) {
             self.warn(path, reason);
         }
     }

@@ -50,7 +50,7 @@ impl Resolver<'_> {
             self.warn_in(place, "http.tls.enabled", reason);
         }
         if !tls.enabled {
-            self.unused_tls(place, tls);
+            self.unused_tls(place, "http.tls", tls);
         }
         let proxy = Proxy {
             name: name.to_owned(),
@@ -63,7 +63,7 @@ impl Resolver<'_> {
             include_connection_meta: raw.include_connection_meta,
             static_headers: self.static_headers(place, &raw.http),
             transforms: self.transforms(place, &raw.http.status_to_code_transforms),
-            tls: tls.enabled.then(|| self.proxy_tls(place, tls)),
+            tls: tls.enabled.then(|| self.client_tls(place, "http.tls", tls)),
         };
         let errors = &self.problems[found_before..];
         let is_good = errors.iter().all(|problem| !problem.is_error());
@@ -202,7 +202,13 @@ impl Resolver<'_> {
         Some((status, rejection))
     }
 
-    fn proxy_tls(&mut self, place: &Place<'_>, raw: &raw::ProxyTls) -> ProxyTls {
+    /// What stands in the table `at` below the place.
+    pub(super) fn client_tls(
+        &mut self,
+        place: &Place<'_>,
+        at: &str,
+        raw: &raw::ProxyTls,
+    ) -> ProxyTls {
         for (has, lacks, option, other) in [
             (
                 !raw.cert_pem.is_empty(),
@@ -218,18 +224,18 @@ impl Resolver<'_> {
             ),
         ] {
             if has && lacks {
-                self.invalid_in(
-                    place,
-                    &format!("http.tls.{option}"),
-                    format!("needs {other}"),
-                );
+                self.invalid_in(place, &format!("{at}.{option}"), format!("needs {other}"));
             }
         }
         let certificate = |text: &str| (Content::Certificate, Secret::new(text));
-        let server_ca = self.proxy_pem(place, "server_ca_pem", certificate(&raw.server_ca_pem));
-        let chain = self.proxy_pem(place, "cert_pem", certificate(&raw.cert_pem));
+        let server_ca = self.client_pem(
+            place,
+            (at, "server_ca_pem"),
+            certificate(&raw.server_ca_pem),
+        );
+        let chain = self.client_pem(place, (at, "cert_pem"), certificate(&raw.cert_pem));
         let key = (Content::PrivateKey, raw.key_pem.clone());
-        let key = self.proxy_pem(place, "key_pem", key);
+        let key = self.client_pem(place, (at, "key_pem"), key);
         ProxyTls {
             server_ca,
             server_name: non_empty(raw.server_name.clone()),
@@ -239,7 +245,7 @@ impl Resolver<'_> {
     }
 
     /// Whoever wrote one of these believes that it is obeyed.
-    fn unused_tls(&mut self, place: &Place<'_>, raw: &raw::ProxyTls) {
+    pub(super) fn unused_tls(&mut self, place: &Place<'_>, at: &str, raw: &raw::ProxyTls) {
         let set = [
             ("cert_pem", !raw.cert_pem.is_empty()),
             ("key_pem", !raw.key_pem.is_empty()),
@@ -248,21 +254,21 @@ impl Resolver<'_> {
             ("insecure_skip_verify", raw.insecure_skip_verify),
         ];
         for (option, _) in set.iter().filter(|(_, is_set)| *is_set) {
-            let reason = "has no effect, as http.tls.enabled is false";
-            self.warn_in(place, &format!("http.tls.{option}"), reason);
+            let reason = format!("has no effect, as {at}.enabled is false");
+            self.warn_in(place, &format!("{at}.{option}"), reason);
         }
     }
 
     /// `None` for none, and for one that was reported.
-    fn proxy_pem(
+    fn client_pem(
         &mut self,
         place: &Place<'_>,
-        name: &str,
+        (at, name): (&str, &str),
         (content, given): (Content, Secret),
     ) -> Option<PemSource> {
         let source = pem::source_of(content, given.into_option()?);
         source
-            .map_err(|reason| self.invalid_in(place, &format!("http.tls.{name}"), reason))
+            .map_err(|reason| self.invalid_in(place, &format!("{at}.{name}"), reason))
             .ok()
     }
 

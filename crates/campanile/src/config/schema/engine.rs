@@ -6,9 +6,9 @@ pub(super) const ENGINE: &[Setting] = &[
     // Centrifugo's default is memory. A server that forgets is a choice here, not an accident.
     Setting::one_of(
         "type",
-        &["disk", "memory"],
+        &["disk", "memory", "nats", "redis"],
         "disk",
-        "Where history and offsets are kept: on disk, or in memory until the process ends.",
+        "Where history and offsets are kept: on disk, in memory until the process ends, or in NATS or Redis, which many nodes share.",
     ),
 ];
 

@@ -61,7 +61,6 @@ const fn noted(path: &'static str, note: &'static str) -> Foreign {
 
 const TLS_CLIENTS: &str = "without it clients would not be asked for certificates";
 const INTERNAL: &str = "internal endpoints are served on the main address and port";
-const ONE_NODE: &str = "streams are kept by this node alone";
 const HTTP_ONLY: &str = "services are asked over HTTP only";
 const NO_CLIENTS: &str = "it is about those who connect, and here it is the server that does";
 const UNI_LIMIT: &str = "websocket.message_size_limit holds for every WebSocket";
@@ -88,8 +87,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     key("http_server.tls_autocert"),
     key("log.file"),
     key("pid_file"),
-    noted("engine.redis", ONE_NODE),
-    noted("engine.nats", ONE_NODE),
     but("broker.type", "memory"),
     key("broker"),
     but("presence_manager.type", "memory"),
@@ -136,9 +133,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     key("usage_stats"),
 ];
 
-/// Values that Centrifugo has for a setting of ours, and what it means that they have no effect.
-const FOREIGN_VALUES: &[(&str, &[&str], &str)] = &[("engine.type", &["redis", "nats"], ONE_NODE)];
-
 /// Options of a namespace that need streams of a proxy, maps or shared polls.
 pub(super) const FOREIGN_OPTIONS: &[Foreign] = &[
     but("subscribe_stream_proxy_name", "default"),
@@ -157,17 +151,6 @@ pub(super) const FOREIGN_PROXY: &[Foreign] = &[
     noted("grpc_metadata", HTTP_ONLY),
     noted("http.tls.client_ca_pem", NO_CLIENTS),
 ];
-
-/// What to tell about a value that Centrifugo knows for this setting and we do not act on.
-pub(crate) fn foreign_value(path: &str, value: &Value) -> Option<ProblemKind> {
-    let Value::Text(value) = value else {
-        return None;
-    };
-    FOREIGN_VALUES
-        .iter()
-        .find(|(setting, values, _)| *setting == path && values.contains(&value.as_str()))
-        .map(|(_, _, note)| ProblemKind::Unsupported(note))
-}
 
 /// The entry of `list` that stands for this path.
 pub(super) fn find(list: &'static [Foreign], path: &str) -> Option<&'static Foreign> {

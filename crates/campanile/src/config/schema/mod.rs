@@ -8,11 +8,12 @@ mod engine;
 mod foreign;
 mod kind;
 mod namespace;
+mod nats;
 mod proxy;
+mod redis;
 mod sections;
 mod shape;
 
-pub(crate) use foreign::foreign_value;
 pub(crate) use kind::Kind;
 use namespace::NAMESPACE_OPTIONS;
 pub(crate) use sections::SECTIONS;

@@ -3,7 +3,9 @@
 //! Keys, nesting and defaults are those of Centrifugo 6, except for settings marked as ours.
 
 use super::engine::{DISK, ENGINE};
+use super::nats::NATS;
 use super::proxy::{CLIENT_PROXY, PROXY, PROXY_HTTP, PROXY_TLS, RPC, RPC_NAMESPACE, RPC_PING};
+use super::redis::REDIS;
 use super::{Kind, NAMESPACE_OPTIONS, Section, Setting};
 
 const fn section(path: &'static str, settings: &'static [Setting]) -> Section {
@@ -20,6 +22,11 @@ pub(crate) const SECTIONS: &[Section] = &[
     section("memory", MEMORY),
     section("engine", ENGINE),
     section("engine.disk", DISK),
+    section("engine.nats", NATS),
+    section("engine.nats.tls", PROXY_TLS),
+    section("engine.redis", REDIS),
+    section("engine.redis.tls", PROXY_TLS),
+    section("engine.redis.sentinel_tls", PROXY_TLS),
     section("client", CLIENT),
     section("client.token", TOKEN),
     section("client.subscription_token", SUBSCRIPTION_TOKEN),
@@ -73,6 +80,11 @@ const HTTP_SERVER: &[Setting] = &[
     ),
     Setting::new("port", Kind::Port, "8000", "TCP port to listen on."),
     Setting::count("workers", "0", "Worker threads; 0 for one per core.").ours(),
+    Setting::list(
+        "trusted_proxies",
+        "Addresses and networks whose X-Forwarded-For says where clients are, for handlers.",
+    )
+    .ours(),
 ];
 
 const TLS: &[Setting] = &[

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{environment, errors, load_toml, warnings};
-use crate::config::{Disk, Durability, Engine, Flag, Sources, load};
+use crate::config::{
+    Disk, Durability, Engine, Flag, Redis, RedisAccess, RedisServers, Sources, load,
+};
 
 fn disk(text: &str) -> Disk {
     let loaded = load_toml(text, &Sources::default()).expect("no error");
     match loaded.config.engine {
         Engine::Disk(disk) => disk,
-        Engine::Memory => panic!("memory"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -104,24 +106,60 @@ fn settings_of_the_disk_that_have_no_effect_are_told() {
 }
 
 #[test]
-fn an_engine_of_centrifugo_is_a_warning_and_the_disk_is_used() {
-    for engine in ["redis", "nats"] {
-        let text = format!("[engine]\ntype = '{engine}'\n");
-        assert_eq!(disk(&text), disk(""));
-        assert_eq!(
-            warnings(&text),
-            [
-                "campanile.toml:2:1: engine.type: not supported by Campanile yet; streams are \
-              kept by this node alone"
-            ]
-        );
-    }
+fn what_is_no_engine_is_refused() {
     assert_eq!(
         errors("[engine]\ntype = 'tape'\n"),
         [
             "campanile.toml:2:1: engine.type: expected one of \"disk\", \"memory\", \
-          found \"tape\""
+          \"nats\", \"redis\", found \"tape\""
         ]
+    );
+}
+
+fn redis(text: &str) -> Redis {
+    let text = format!("[engine]\ntype = 'redis'\n[engine.redis]\n{text}");
+    let loaded = load_toml(&text, &Sources::default()).expect("no error");
+    match loaded.config.engine {
+        Engine::Redis(redis) => *redis,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn redis_is_one_or_behind_sentinels_or_a_cluster() {
+    let single = redis("address = 'rediss://cache:7000/2'\npassword = 'p'\n");
+    assert_eq!(single.servers, RedisServers::Single("cache:7000".into()));
+    assert_eq!((single.db, single.access.tls.is_some()), (2, true));
+    assert_eq!(single.access.password.expose(), "p");
+    let sentinel = redis("sentinel_address = ['a:1', 'b:2']\nsentinel_master_name = 'm'\n");
+    let expected = RedisServers::Sentinel {
+        addresses: vec!["a:1".into(), "b:2".into()],
+        master_name: "m".into(),
+        access: RedisAccess::default(),
+    };
+    assert_eq!(sentinel.servers, expected);
+    let cluster = redis("cluster_address = ['a:1']\n");
+    assert_eq!(cluster.servers, RedisServers::Cluster(vec!["a:1".into()]));
+}
+
+#[test]
+fn settings_of_redis_that_make_no_sense_are_refused() {
+    let text = "[engine]\ntype = 'redis'\n[engine.redis]\naddress = 'redis://:p@a:1'\n\
+                sentinel_address = ['a']\nprefix = 'a{b}'\nio_timeout = '0s'\n";
+    let found = errors(text);
+    for expected in [
+        "address: must not have a user or a password",
+        "sentinel_address: \"a\" is no host:port",
+        "sentinel_master_name: must not be empty",
+        "prefix: expected 1 to 64 visible ASCII characters",
+        "io_timeout: must not be zero",
+    ] {
+        let is_told = found.iter().any(|problem| problem.contains(expected));
+        assert!(is_told, "{expected}: {found:?}");
+    }
+    assert!(
+        !found.iter().any(|problem| problem.contains(":p@")),
+        "{found:?}"
     );
 }
 
@@ -133,7 +171,7 @@ fn the_environment_and_flags_say_where_the_data_is() {
     ]);
     let path = |sources: &Sources| match load(sources).unwrap().config.engine {
         Engine::Disk(disk) => disk.path,
-        Engine::Memory => panic!("memory"),
+        other => panic!("{other:?}"),
     };
     assert_eq!(path(&sources), Path::new("/a"));
     sources.flags.push(Flag {

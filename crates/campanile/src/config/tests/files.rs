@@ -178,17 +178,15 @@ fn an_unknown_key_is_an_error_when_strict() {
 fn what_only_centrifugo_does_is_a_warning() {
     assert_eq!(
         warnings(
-            "[engine]\ntype = 'redis'\n[client.token]\naudience = 'a'\n\
+            "[client.token]\naudience = 'a'\n\
              [admin]\nenabled = true\n[channel.without_namespace]\n\
              subscribe_stream_proxy_enabled = true\n[webtransport]\nenabled = true\n"
         ),
         [
-            "campanile.toml:2:1: engine.type: not supported by Campanile yet; \
-             streams are kept by this node alone",
-            "campanile.toml:6:1: admin.enabled: not supported by Campanile yet; it has no effect",
-            "campanile.toml:8:1: channel.without_namespace.subscribe_stream_proxy_enabled: \
+            "campanile.toml:4:1: admin.enabled: not supported by Campanile yet; it has no effect",
+            "campanile.toml:6:1: channel.without_namespace.subscribe_stream_proxy_enabled: \
              not supported by Campanile yet; it has no effect",
-            "campanile.toml:9:2: webtransport: not supported by Campanile yet; it has no effect",
+            "campanile.toml:7:2: webtransport: not supported by Campanile yet; it has no effect",
         ]
     );
 }

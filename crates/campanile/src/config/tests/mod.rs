@@ -2,6 +2,7 @@
 
 mod engine;
 mod files;
+mod nats;
 mod origins;
 mod paths;
 mod proxies;

@@ -122,7 +122,7 @@ fn a_misspelled_variable_is_told_but_never_fatal() {
         ..environment(&[
             ("CAMPANILE_HTTP_SERVER_PROT", "1"),
             ("CAMPANILE_SERVICE_HOST", "10.0.0.1"),
-            ("CENTRIFUGO_ENGINE_REDIS_ADDRESS", "redis://x"),
+            ("CENTRIFUGO_GRPC_API_ENABLED", "true"),
             ("CENTRIFUGO_SSE_ENABLED", "false"),
             ("HOME", "/"),
         ])
@@ -135,8 +135,7 @@ fn a_misspelled_variable_is_told_but_never_fatal() {
             "$CAMPANILE_HTTP_SERVER_PROT: unknown key; \
              did you mean \"CAMPANILE_HTTP_SERVER_PORT\"?",
             "$CAMPANILE_SERVICE_HOST: unknown key",
-            "$CENTRIFUGO_ENGINE_REDIS_ADDRESS: not supported by Campanile yet; \
-             streams are kept by this node alone",
+            "$CENTRIFUGO_GRPC_API_ENABLED: not supported by Campanile yet; it has no effect",
         ]
     );
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use campanile_engine::node::Stray;
 use campanile_protocol::wire::Encoding;
 
 use super::cors::Cors;
@@ -34,7 +35,8 @@ pub(super) async fn emulate(
         Err(_) => StatusCode::BAD_REQUEST,
         Ok(frame) => match door.workers.node().emulate(frame).await {
             Ok(()) => StatusCode::NO_CONTENT,
-            Err(_) => StatusCode::NOT_FOUND,
+            Err(Stray::UnknownNode) => StatusCode::NOT_FOUND,
+            Err(Stray::NoWay) => StatusCode::SERVICE_UNAVAILABLE,
         },
     };
     cors.respond(status).finish()

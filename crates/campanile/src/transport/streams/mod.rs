@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::dev::RequestHead;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Payload, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -189,7 +189,7 @@ fn known(door: &Door, head: &RequestHead) -> Result<Option<Box<Handshake>>, Unre
     if speaks_for_user(&door.origins, head) {
         door.handshakes.read(&head.headers, head.peer_addr)
     } else {
-        door.handshakes.read(&HeaderMap::new(), head.peer_addr)
+        Ok(door.handshakes.read_peer(&head.headers, head.peer_addr))
     }
 }
 

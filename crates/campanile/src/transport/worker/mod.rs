@@ -126,6 +126,9 @@ impl Worker {
         let now = self.node.clock().now();
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        if place.is_some() {
+            state.drain_again();
+        }
         let key = match speech {
             Speech::Session(wire) => {
                 if !wire.answers_pings() {

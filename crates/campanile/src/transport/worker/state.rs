@@ -43,6 +43,8 @@ pub(super) struct State {
 struct Drain {
     until: Moment,
     next: Moment,
+    /// Whether there is nobody left who could be told. Somebody who was let in before may yet come.
+    is_over: bool,
 }
 
 /// Time between two steps of a drain.
@@ -188,6 +190,9 @@ impl State {
         let Some(drain) = &mut self.drain else {
             return false;
         };
+        if drain.is_over {
+            return false;
+        }
         if now.moment < drain.next {
             return true;
         }
@@ -195,10 +200,15 @@ impl State {
         let left = self.shard.connection_count();
         let steps = drain.until.since(now.moment).as_millis() / DRAIN_STEP.as_millis() + 1;
         let most = left.div_ceil(usize::try_from(steps).unwrap_or(usize::MAX));
-        if self.shard.drain(now, most, &Disconnect::SHUTDOWN) == 0 {
-            self.drain = None;
+        drain.is_over = self.shard.drain(now, most, &Disconnect::SHUTDOWN) == 0;
+        !drain.is_over
+    }
+
+    /// Somebody has come, who has to leave again if others had to.
+    pub(super) const fn drain_again(&mut self) {
+        if let Some(drain) = &mut self.drain {
+            drain.is_over = false;
         }
-        self.drain.is_some()
     }
 
     /// Brings commands to a session that speaks over another connection. Nobody waits to be told
@@ -225,7 +235,7 @@ impl State {
                 let accepted = self
                     .shard
                     .channels()
-                    .filter(|(name, _)| (filter.0)(name.as_str()));
+                    .filter(|(name, _)| filter.accepts(name.as_str()));
                 let channels = accepted.map(|(name, members)| (name.clone(), members));
                 let _ = done.send(channels.collect());
             }
@@ -241,6 +251,7 @@ impl State {
                 self.drain = Some(Drain {
                     until: now.moment + pace,
                     next: now.moment,
+                    is_over: false,
                 });
             }
         }

@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::channel::ChannelName;
 use crate::delivery::Event;
 
-/// See the [module](self). Cheap to clone; nothing of it waits.
+/// Where a link brings what it hears. Cheap to clone; nothing of it waits.
 #[derive(Clone)]
 pub struct Hearing {
     table: Arc<Table>,

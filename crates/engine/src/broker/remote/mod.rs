@@ -15,6 +15,7 @@
 //! ```
 
 mod hearing;
+mod known;
 mod link;
 mod recent;
 mod table;
@@ -23,7 +24,6 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use self::recent::Recent;
 use self::table::{Entry, Table};
 use super::{
     Attendance, BoxFuture, Broker, BrokerError, HistoryPage, HistoryQuery, NewPublication,
@@ -45,8 +45,6 @@ pub use table::RemoteStatus;
 pub struct RemoteBroker {
     link: Arc<dyn Link>,
     table: Arc<Table>,
-    /// What is known of channels that are published to from here and not listened to.
-    recent: Recent,
     /// Who makes this node listen to a channel; whoever comes meanwhile waits for the outcome.
     joins: Turns<ChannelName>,
     /// Who waits for the same part of the same history is brought it by one read.
@@ -71,7 +69,6 @@ impl RemoteBroker {
         Ok(Self {
             link,
             table,
-            recent: Recent::default(),
             joins: Turns::default(),
             flights: Flights::default(),
             reads: Semaphore::new(REMOTE_READS_MAX),
@@ -84,26 +81,15 @@ impl RemoteBroker {
         self.table.status()
     }
 
-    fn seen(&self, channel: &ChannelName) -> Option<Sighting> {
-        let seen = self.table.seen(channel);
-        seen.or_else(|| self.recent.get(channel))
-    }
-
-    fn learn(&self, channel: &ChannelName, sighting: Sighting) {
-        if !self.table.learn(channel, sighting) {
-            self.recent.put(channel, sighting);
-        }
-    }
-
     async fn publish_remotely(&self, new: NewPublication) -> Result<Published, BrokerError> {
-        let seen = new.retention.and_then(|_| self.seen(&new.channel));
+        let seen = new.retention.and_then(|_| self.table.seen(&new.channel));
         let channel = new.channel.clone();
         let fallback =
             (new.is_local_if_unreachable && new.retention.is_none()).then(|| Fallback::of(&new));
         match self.link.publish(new, seen).await {
             Ok(accepted) => {
                 if let Some(sighting) = accepted.sighting {
-                    self.learn(&channel, sighting);
+                    self.table.learn(&channel, seen, sighting);
                 }
                 Ok(accepted.published)
             }
@@ -136,20 +122,22 @@ impl RemoteBroker {
         }
         // Only now: what is published between would be neither heard nor read.
         let query = HistoryQuery::default();
-        let (_, sighting) = self.read(channel, query).await?;
-        let top = self.table.enter(channel, sighting);
+        let (_, seen, sighting) = self.read(channel, query).await?;
+        let top = self.table.enter(channel, seen, sighting);
         entry.keep();
         Ok(top)
     }
 
+    /// A part of a history, what the sequencer was told that this node has seen, and what it said.
     async fn read(
         &self,
         channel: &ChannelName,
         query: HistoryQuery,
-    ) -> Result<(HistoryPage, Sighting), BrokerError> {
+    ) -> Result<(HistoryPage, Option<Sighting>, Sighting), BrokerError> {
         let _place = self.reads.acquire().await.expect("never closed");
-        let seen = self.seen(channel);
-        self.link.history(channel, query, seen).await
+        let seen = self.table.seen(channel);
+        let (page, sighting) = self.link.history(channel, query, seen).await?;
+        Ok((page, seen, sighting))
     }
 }
 
@@ -208,8 +196,8 @@ impl Broker for RemoteBroker {
         Box::pin(
             self.flights
                 .fly((channel.clone(), query), move || async move {
-                    let (page, sighting) = self.read(channel, query).await?;
-                    self.learn(channel, sighting);
+                    let (page, seen, sighting) = self.read(channel, query).await?;
+                    self.table.learn(channel, seen, sighting);
                     Ok(page)
                 }),
         )

@@ -1,11 +1,13 @@
-//! What this node knows of streams that it publishes to and does not listen to.
+//! What this node knows of streams that it does not listen to: since it publishes to them, or has
+//! listened until lately.
 //!
-//! A publisher whose last publication was lost at the other end is the one who can tell. Memory is
-//! bounded, so that it can tell only of the channels that it published to lately.
+//! When the last publication was lost at the other end, whoever published it or passed it on is the one
+//! who can tell. Memory is bounded, so that it can tell only of the latest channels.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::known::Known;
 use super::link::Sighting;
 use crate::channel::ChannelName;
 use crate::limits::RECENT_CHANNELS_MAX;
@@ -16,27 +18,52 @@ pub(super) struct Recent(Mutex<Tables>);
 
 #[derive(Default)]
 struct Tables {
-    young: HashMap<ChannelName, Sighting>,
-    old: HashMap<ChannelName, Sighting>,
+    young: HashMap<ChannelName, Known>,
+    old: HashMap<ChannelName, Known>,
 }
 
 impl Recent {
-    pub(super) fn get(&self, channel: &ChannelName) -> Option<Sighting> {
+    pub(super) fn seen(&self, channel: &ChannelName) -> Option<Sighting> {
         let tables = self.lock();
         let known = tables.young.get(channel);
-        known.or_else(|| tables.old.get(channel)).copied()
+        known.or_else(|| tables.old.get(channel))?.seen()
     }
 
-    pub(super) fn put(&self, channel: &ChannelName, sighting: Sighting) {
+    /// What the sequencer answered who was told of `seen`.
+    pub(super) fn learn(&self, channel: &ChannelName, seen: Option<Sighting>, new: Sighting) {
         let mut tables = self.lock();
-        if tables.young.len() >= RECENT_CHANNELS_MAX / 2 && !tables.young.contains_key(channel) {
-            tables.old = std::mem::take(&mut tables.young);
+        let mut known = tables.take(channel).unwrap_or_default();
+        known.learn(seen, new);
+        tables.put(channel, known);
+    }
+
+    /// Everything that is known, which is the caller's from now on.
+    pub(super) fn take(&self, channel: &ChannelName) -> Option<Known> {
+        self.lock().take(channel)
+    }
+
+    pub(super) fn put(&self, channel: &ChannelName, known: Known) {
+        if known.seen().is_some() {
+            self.lock().put(channel, known);
         }
-        tables.young.insert(channel.clone(), sighting);
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn take(&mut self, channel: &ChannelName) -> Option<Known> {
+        let known = self.young.remove(channel);
+        known.or_else(|| self.old.remove(channel))
+    }
+
+    fn put(&mut self, channel: &ChannelName, known: Known) {
+        if self.young.len() >= RECENT_CHANNELS_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(channel.clone(), known);
     }
 }
 
@@ -59,11 +86,11 @@ mod tests {
         let recent = Recent::default();
         let name = |number: usize| ChannelName::trusted(&number.to_string());
         for number in 0..3 * RECENT_CHANNELS_MAX {
-            recent.put(&name(number), sighting(number as u64));
+            recent.learn(&name(number), None, sighting(number as u64));
         }
         let last = 3 * RECENT_CHANNELS_MAX - 1;
-        assert_eq!(recent.get(&name(last)), Some(sighting(last as u64)));
-        assert_eq!(recent.get(&name(0)), None);
+        assert_eq!(recent.seen(&name(last)), Some(sighting(last as u64)));
+        assert_eq!(recent.seen(&name(0)), None);
         let tables = recent.lock();
         assert!(tables.young.len() + tables.old.len() <= RECENT_CHANNELS_MAX);
     }

@@ -12,7 +12,9 @@ use campanile_protocol::Position;
 use foldhash::fast::RandomState;
 
 use super::RemoteBroker;
+use super::known::Known;
 use super::link::{Generation, Link, Sighting};
+use super::recent::Recent;
 use crate::channel::ChannelName;
 use crate::delivery::{Delivery, Event, Inboxes, ShardId, payload_bytes};
 use crate::limits::{LEAVING_CHANNELS_MAX, LINGER};
@@ -24,6 +26,8 @@ const STRIPES: usize = 64;
 pub(super) struct Table {
     stripes: Box<[Mutex<HashMap<ChannelName, Place>>]>,
     hasher: RandomState,
+    /// What is known of streams that are not listened to.
+    recent: Recent,
     inboxes: Inboxes,
     clock: Arc<dyn Clock>,
     /// Channels that nobody wants any more, and when to stop listening.
@@ -54,11 +58,8 @@ struct Place {
     shards: u64,
     /// Whether the link listens to it.
     is_heard: bool,
-    /// What is known of the stream; `None` until that has been read.
-    sighting: Option<Sighting>,
-    /// The newest that was heard and cannot be compared with the sighting: before there is one,
-    /// and by another generation, which may have lost what the sighting tells of.
-    unplaced: Option<Sighting>,
+    /// What is known of the stream.
+    known: Known,
     /// Whether something may have been published that was not heard, so that whoever comes must ask
     /// where the stream is.
     is_stale: bool,
@@ -71,6 +72,7 @@ impl Table {
         Self {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::default(),
+            recent: Recent::default(),
             inboxes,
             clock,
             leaving: Mutex::default(),
@@ -90,9 +92,12 @@ impl Table {
         }
     }
 
-    /// What is known of a stream that is listened to.
+    /// What the sequencer is to be told that this node has seen of a stream.
     pub(super) fn seen(&self, channel: &ChannelName) -> Option<Sighting> {
-        self.stripe(channel.as_str()).get(channel)?.sighting
+        match self.stripe(channel.as_str()).get(channel) {
+            Some(place) => place.known.seen(),
+            None => self.recent.seen(channel),
+        }
     }
 
     /// Where the stream is, if that is known without asking.
@@ -105,29 +110,36 @@ impl Table {
         stripe.get(channel).is_some_and(|place| place.is_heard)
     }
 
-    /// Takes what the sequencer answered about a stream; `false` when nobody here listens to it.
-    pub(super) fn learn(&self, channel: &ChannelName, sighting: Sighting) -> bool {
+    /// Takes what the sequencer answered about a stream, when it was told of `seen`.
+    pub(super) fn learn(&self, channel: &ChannelName, seen: Option<Sighting>, new: Sighting) {
         let mut stripe = self.stripe(channel.as_str());
-        let Some(place) = stripe.get_mut(channel) else {
-            return false;
-        };
-        if place.sighting.is_some() && place.learn(sighting) {
-            self.tell_lapse(place);
+        match stripe.get_mut(channel) {
+            Some(place) => self.settle(place, seen, new),
+            None => self.recent.learn(channel, seen, new),
         }
-        true
     }
 
     /// The link listens to the channel, and this is where its stream was then; returns where it is.
-    pub(super) fn enter(&self, channel: &ChannelName, sighting: Sighting) -> Position {
+    pub(super) fn enter(
+        &self,
+        channel: &ChannelName,
+        seen: Option<Sighting>,
+        new: Sighting,
+    ) -> Position {
         let mut stripe = self.stripe(channel.as_str());
         let Some(place) = stripe.get_mut(channel) else {
-            return sighting.position;
+            return new.position;
         };
         place.is_heard = true;
-        if place.learn(sighting) {
+        self.settle(place, seen, new);
+        place.known.top().unwrap_or(new).position
+    }
+
+    fn settle(&self, place: &mut Place, seen: Option<Sighting>, new: Sighting) {
+        place.is_stale = false;
+        if place.known.learn(seen, new) {
             self.tell_lapse(place);
         }
-        place.sighting.map_or(sighting.position, |at| at.position)
     }
 
     /// Takes what happened in a channel.
@@ -138,7 +150,7 @@ impl Table {
         };
         let position = position(&event);
         if let Some(position) = position
-            && place.hear(Sighting {
+            && place.known.hear(Sighting {
                 position,
                 generation,
             })
@@ -201,7 +213,7 @@ impl Table {
         if place.is_heard && leaving.len() < LEAVING_CHANNELS_MAX {
             leaving.push_back((self.clock.now().moment + LINGER, channel.clone()));
         } else if place.is_heard {
-            stripe.remove(channel);
+            self.remove(&mut stripe, channel);
             link.ignore(channel);
         }
         // One that is being joined is looked after by whoever does that.
@@ -221,7 +233,7 @@ impl Table {
             let mut stripe = self.stripe(channel.as_str());
             let is_idle = |place: &Place| place.shards == 0 && place.is_heard;
             if stripe.get(&channel).is_some_and(is_idle) {
-                stripe.remove(&channel);
+                self.remove(&mut stripe, &channel);
                 // With the stripe locked: whoever comes back listens after this.
                 link.ignore(&channel);
             }
@@ -232,6 +244,13 @@ impl Table {
                 place.is_late = false;
                 self.tell_lapse(place);
             }
+        }
+    }
+
+    /// Forgets a channel, but not what is known of its stream.
+    fn remove(&self, stripe: &mut HashMap<ChannelName, Place>, channel: &ChannelName) {
+        if let Some(place) = stripe.remove(channel) {
+            self.recent.put(channel, place.known);
         }
     }
 
@@ -282,13 +301,12 @@ impl Table {
 }
 
 impl Place {
-    fn new(name: ChannelName) -> Self {
+    const fn new(name: ChannelName, known: Known) -> Self {
         Self {
             name,
             shards: 0,
             is_heard: false,
-            sighting: None,
-            unplaced: None,
+            known,
             is_stale: false,
             is_late: false,
         }
@@ -296,50 +314,8 @@ impl Place {
 
     /// Where the stream is, as far as can be known from what was heard.
     fn top(&self) -> Option<Position> {
-        let is_sure = self.is_heard && self.unplaced.is_none() && !self.is_stale && !self.is_late;
-        self.sighting.filter(|_| is_sure).map(|at| at.position)
-    }
-
-    /// Takes notice of a publication; `true` when the shards have to look at the stream first.
-    fn hear(&mut self, new: Sighting) -> bool {
-        match &mut self.sighting {
-            Some(at) if at.generation == new.generation => {
-                if at.position.epoch != new.position.epoch
-                    || at.position.offset < new.position.offset
-                {
-                    at.position = new.position;
-                }
-                false
-            }
-            sighting => {
-                let is_first = self.unplaced.replace(new).is_none();
-                is_first && sighting.is_some()
-            }
-        }
-    }
-
-    /// Takes notice of what the sequencer answered; `true` when the shards have to look at the
-    /// stream again.
-    fn learn(&mut self, new: Sighting) -> bool {
-        let is_older = |at: Sighting, than: Sighting| {
-            at.generation == than.generation
-                && at.position.epoch == than.position.epoch
-                && at.position.offset <= than.position.offset
-        };
-        self.is_stale = false;
-        if self.sighting.is_none_or(|at| !is_older(new, at)) {
-            self.sighting = Some(new);
-        }
-        match self.unplaced {
-            Some(unplaced) if unplaced.generation == new.generation => {
-                self.unplaced = None;
-                if is_older(new, unplaced) {
-                    self.sighting = Some(unplaced);
-                }
-                false
-            }
-            other => other.is_some(),
-        }
+        let is_sure = self.is_heard && !self.is_stale && !self.is_late;
+        self.known.top().filter(|_| is_sure).map(|at| at.position)
     }
 }
 
@@ -361,7 +337,10 @@ impl<'a> Entry<'a> {
         channel: &'a ChannelName,
     ) -> (Self, Option<Position>) {
         let mut stripe = broker.table.stripe(channel.as_str());
-        let new = || Place::new(channel.clone());
+        let new = || {
+            let known = broker.table.recent.take(channel);
+            Place::new(channel.clone(), known.unwrap_or_default())
+        };
         let place = stripe.entry(channel.clone()).or_insert_with(new);
         let is_new = place.shards & shard.bit() == 0;
         place.shards |= shard.bit();
@@ -391,7 +370,7 @@ impl Drop for Entry<'_> {
         };
         place.shards &= !self.shard.bit();
         if place.shards == 0 {
-            stripe.remove(self.channel);
+            self.broker.table.remove(&mut stripe, self.channel);
             self.broker.link.ignore(self.channel);
         }
     }

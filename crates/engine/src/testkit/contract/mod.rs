@@ -9,6 +9,8 @@ pub mod history;
 pub mod keys;
 pub mod lifetimes;
 pub mod memory;
+pub mod nodes;
+pub mod presence;
 pub mod subscriptions;
 
 use std::sync::Arc;
@@ -278,6 +280,36 @@ macro_rules! broker_contract {
                 fn $case() {
                     let bench = $crate::testkit::contract::Bench::new($build);
                     $run($crate::testkit::contract::$group::$case(&bench));
+                }
+            )*
+        }
+    };
+}
+
+/// Makes a test of every case of [`nodes`](crate::testkit::contract::nodes): `$build` makes a broker
+/// of a [`Fixture`](crate::testkit::contract::Fixture), the two of one test over one sequencer, and
+/// is itself made by `$share`.
+#[macro_export]
+macro_rules! nodes_contract {
+    ($share:expr, $run:expr) => {
+        $crate::nodes_contract!(@cases $share, $run;
+            all_nodes_see_one_order_without_gaps,
+            all_nodes_know_one_epoch,
+            publications_without_history_cross,
+            joins_and_leaves_cross,
+            keys_of_one_node_are_known_to_the_other,
+            versions_of_one_node_count_for_the_other,
+            removing_history_counts_for_all_nodes,
+            a_node_that_left_is_not_told);
+    };
+    (@cases $share:expr, $run:expr; $($case:ident),*) => {
+        mod nodes {
+            use super::*;
+            $(
+                #[test]
+                fn $case() {
+                    let nodes = $crate::testkit::contract::nodes::Nodes::new($share());
+                    $run($crate::testkit::contract::nodes::$case(&nodes));
                 }
             )*
         }

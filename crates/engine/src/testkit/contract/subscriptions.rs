@@ -41,7 +41,12 @@ pub async fn subscribing_tells_the_top_above_which_everything_comes(bench: &Benc
     bench.publish(kept("c", "2")).await;
     assert_eq!(bench.publication(0).await.offset, 1);
     assert_eq!(bench.publication(0).await.offset, 2);
-    assert_eq!(bench.publication(1).await.offset, 2);
+    let mut first = bench.publication(1).await;
+    // Over a network, what was published before may come after the top was told.
+    while first.offset <= 1 {
+        first = bench.publication(1).await;
+    }
+    assert_eq!(first.offset, 2);
 }
 
 /// Deliveries end with the subscription, and other shards do not notice.

@@ -2,7 +2,11 @@
 //!
 //! Nothing moves by itself: a test opens, sends, delivers and lets time pass, and
 //! [`Driver::settle`] runs whatever has become possible. With [`Driver::manual`] errands and
-//! deliveries wait until they are moved one by one.
+//! deliveries wait until they are moved one by one. [`Nodes`](super::Nodes) drives several of them
+//! that know each other.
+
+mod moves;
+mod peer;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -11,24 +15,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_protocol::wire::Encoding;
-use campanile_protocol::ws::{Event, Limits, Reader, Role};
-use campanile_protocol::{Disconnect, Wire};
+use campanile_protocol::{Disconnect, Payload, Wire};
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
+pub use peer::Peer;
+
+use super::wakes::Wakes;
 use super::{ManualClock, Random, StubAuthority, StubBroker};
 use crate::application::{Application, NoApplication};
 use crate::ask::{Answer, Ticket};
-use crate::broker::{HistoryPage, MemoryBroker};
+use crate::broker::{Broker, HistoryPage, MemoryBroker};
 use crate::budget::MemoryBudget;
 use crate::channel::options::{ChannelOptions, NameRules};
 use crate::channel::{ChannelName, Namespaces};
+use crate::cluster::Cluster;
 use crate::delivery::{Delivery, Inbox, Inboxes};
-use crate::node::{Control, Node, Parts, PublishRequest};
-use crate::presence::MemoryPresence;
+use crate::node::{Control, Node, Parts, PublishRequest, SurveyPresence};
+use crate::presence::{MemoryPresence, Presence};
 use crate::settings::Settings;
 use crate::shard::{Errand, SessionKey, Shard};
 use crate::time::{Clock, Now};
+
+/// How long epochs and offsets outlive the last publish.
+const META_TTL: Duration = Duration::from_secs(3600);
 
 /// What a driver is made for.
 #[derive(Clone, Debug)]
@@ -85,6 +95,21 @@ pub struct Driver {
     /// Whether nothing moves but by hand.
     pub manual: bool,
     random: Random,
+    wakes: Wakes,
+    /// Whether something has moved in this step.
+    has_moved: bool,
+    /// What the node does beside its shards' errands, in a cluster.
+    asides: Vec<Aside>,
+}
+
+type Aside = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A node's place among others.
+pub struct Place {
+    /// Its time; its moments are those of the others, what the wall says may not be.
+    pub clock: Arc<ManualClock>,
+    /// Its part in the cluster.
+    pub cluster: Arc<Cluster>,
 }
 
 /// A shard and what is on its way to it.
@@ -95,6 +120,8 @@ pub struct Worker {
     pub line: VecDeque<Arc<Delivery>>,
     inbox: Inbox,
     controls: mpsc::Receiver<Control>,
+    /// Frames that came in requests of their own.
+    pub frames: Vec<Payload>,
     waiting: VecDeque<Errand>,
     running: Vec<Running>,
 }
@@ -108,16 +135,6 @@ enum Done {
     Repaired(ChannelName, Option<HistoryPage>),
 }
 
-/// The client's end of a connection.
-pub struct Peer {
-    /// The index of its shard.
-    pub shard: usize,
-    /// Its connection.
-    pub key: SessionKey,
-    reader: Reader,
-    unread: Vec<u8>,
-}
-
 impl Driver {
     /// A node that nobody is connected to.
     #[must_use]
@@ -127,22 +144,42 @@ impl Driver {
 
     /// The same, with an application.
     #[must_use]
-    pub fn with(mut setup: Setup, application: Arc<dyn Application>) -> Self {
+    pub fn with(setup: Setup, application: Arc<dyn Application>) -> Self {
+        Self::placed(setup, application, None)
+    }
+
+    /// The same, at its place among others. Their presence is asked for by surveys.
+    #[must_use]
+    pub fn placed(setup: Setup, application: Arc<dyn Application>, place: Option<Place>) -> Self {
+        Self::over(setup, application, place, |inboxes, budget, clock| {
+            Arc::new(MemoryBroker::new(inboxes, budget, clock, META_TTL))
+        })
+    }
+
+    /// The same, with the broker that `build` makes.
+    #[must_use]
+    pub fn over(
+        mut setup: Setup,
+        application: Arc<dyn Application>,
+        place: Option<Place>,
+        build: impl FnOnce(Inboxes, Arc<MemoryBudget>, Arc<ManualClock>) -> Arc<dyn Broker>,
+    ) -> Self {
         setup.settings.interests = application.interests();
-        let clock = Arc::new(ManualClock::default());
+        let (clock, cluster) = match place {
+            Some(Place { clock, cluster }) => (clock, Some(cluster)),
+            None => (Arc::default(), None),
+        };
         let budget = Arc::new(MemoryBudget::new(setup.budget));
         let (inboxes, shard_inboxes) = Inboxes::new(setup.shards);
-        let meta_ttl = Duration::from_secs(3600);
-        let memory = MemoryBroker::new(
-            inboxes.clone(),
-            Arc::clone(&budget),
-            clock.clone(),
-            meta_ttl,
-        );
-        let broker = Arc::new(StubBroker::new(Arc::new(memory), setup.seed));
+        let broker = build(inboxes.clone(), Arc::clone(&budget), Arc::clone(&clock));
+        let broker = Arc::new(StubBroker::new(broker, setup.seed));
         let presence = Arc::new(MemoryPresence::default());
+        let everywhere: Arc<dyn Presence> = match &cluster {
+            Some(cluster) => Arc::new(SurveyPresence::new(Arc::clone(cluster))),
+            None => presence.clone(),
+        };
         let options = ChannelOptions {
-            history_meta_ttl: meta_ttl,
+            history_meta_ttl: META_TTL,
             ..setup.options
         };
         let settings = Arc::new(setup.settings);
@@ -151,7 +188,7 @@ impl Driver {
             settings: Arc::clone(&settings),
             namespaces: Arc::clone(&namespaces),
             broker: broker.clone(),
-            presence: presence.clone(),
+            presence: everywhere,
             authority: Arc::new(StubAuthority),
             application,
             budget: Arc::clone(&budget),
@@ -159,6 +196,7 @@ impl Driver {
             inboxes,
             shard_inboxes,
             name: "test".into(),
+            cluster,
         });
         let workers = seats.into_iter().map(|seat| Worker {
             shard: Shard::new(
@@ -172,11 +210,13 @@ impl Driver {
             line: VecDeque::new(),
             inbox: seat.inbox,
             controls: seat.controls,
+            frames: Vec::new(),
             waiting: VecDeque::new(),
             running: Vec::new(),
         });
         Self {
             workers: workers.collect(),
+            asides: vec![obeying(&node)],
             node,
             clock,
             broker,
@@ -184,6 +224,8 @@ impl Driver {
             budget,
             manual: false,
             random: Random::new(setup.seed),
+            wakes: Wakes::default(),
+            has_moved: false,
         }
     }
 
@@ -200,12 +242,7 @@ impl Driver {
             self.workers[shard]
                 .shard
                 .open(now, Wire::WebSocket(Encoding::Json), random, None);
-        Peer {
-            shard,
-            key,
-            reader: Reader::new(Role::Client),
-            unread: Vec::new(),
-        }
+        Peer::new(shard, key)
     }
 
     /// Opens a connection that is live with this token.
@@ -307,30 +344,23 @@ impl Driver {
             let step = time.min(Duration::from_secs(1));
             time -= step;
             self.clock.advance(step);
-            let now = self.now();
-            for worker in &mut self.workers {
-                worker.shard.tick(now);
-                worker.shard.shed(now);
-                worker.take_errands();
-            }
-            self.node.sweep();
+            self.age();
             self.move_on();
         }
     }
 
-    /// Runs all errands and deliveries, and those that they bring about. Shards take turns, since an
-    /// errand of one may wait for another.
-    pub fn settle(&mut self) {
-        while !self.workers.iter_mut().all(Worker::is_settled) {
-            for index in 0..self.workers.len() {
-                self.obey(index);
-                self.begin(index);
-                self.deliver(index);
-                for running in (0..self.workers[index].running.len()).rev() {
-                    self.poll(index, running);
-                }
-            }
+    /// Does what it is time for, once the clock has moved.
+    pub fn age(&mut self) {
+        let now = self.now();
+        for worker in &mut self.workers {
+            worker.shard.tick(now);
+            worker.shard.shed(now);
+            worker.take_errands();
         }
+        self.node.sweep();
+        self.node.tick();
+        let node = Arc::clone(&self.node);
+        self.asides.push(Box::pin(async move { node.beat().await }));
     }
 
     fn move_on(&mut self) {
@@ -338,78 +368,11 @@ impl Driver {
             self.settle();
         }
     }
+}
 
-    /// Begins the next errand of a shard: errands begin in order, and end in any.
-    pub fn begin(&mut self, index: usize) {
-        let worker = &mut self.workers[index];
-        worker.take_errands();
-        if let Some(errand) = worker.waiting.pop_front() {
-            let node = Arc::clone(&self.node);
-            let shard = worker.shard.id();
-            worker.running.push(Box::pin(async move {
-                match errand {
-                    Errand::Ask(key, ticket, ask) => {
-                        Done::Answer(key, ticket, node.ask(shard, ask).await)
-                    }
-                    Errand::Tell(tell) => {
-                        node.tell(shard, tell).await;
-                        Done::Told
-                    }
-                    Errand::Repair(channel, position) => {
-                        let page = node.read_gap(&channel, position).await;
-                        Done::Repaired(channel, page)
-                    }
-                }
-            }));
-            let last = worker.running.len() - 1;
-            self.poll(index, last);
-        }
-    }
-
-    /// Polls one of a shard's running errands, and brings back what it has.
-    pub fn poll(&mut self, index: usize, running: usize) {
-        let now = self.now();
-        let worker = &mut self.workers[index];
-        let Some(errand) = worker.running.get_mut(running) else {
-            return;
-        };
-        let Some(done) = errand.as_mut().now_or_never() else {
-            return;
-        };
-        drop(worker.running.remove(running));
-        match done {
-            Done::Answer(key, ticket, answer) => worker.shard.answer(now, key, ticket, answer),
-            Done::Told => {}
-            Done::Repaired(channel, page) => worker.shard.repaired(now, &channel, page),
-        }
-        worker.take_errands();
-    }
-
-    /// Gives a shard the next of the orders that wait for it.
-    pub fn obey(&mut self, index: usize) {
-        let now = self.now();
-        let worker = &mut self.workers[index];
-        match worker.controls.try_recv() {
-            Ok(Control::Order(target, order, done)) => {
-                // Whoever gave it may wait for its answer no longer.
-                let _ = done.send(worker.shard.order(now, &target, &order));
-                worker.take_errands();
-            }
-            Ok(other) => panic!("nobody drives {other:?} here"),
-            Err(_) => {}
-        }
-    }
-
-    /// Hands the next delivery to a shard.
-    pub fn deliver(&mut self, index: usize) {
-        let now = self.now();
-        let worker = &mut self.workers[index];
-        worker.pull();
-        if let Some(delivery) = worker.line.pop_front() {
-            worker.shard.deliver(now, &delivery);
-            worker.take_errands();
-        }
-    }
+fn obeying(node: &Arc<Node>) -> Aside {
+    let node = Arc::clone(node);
+    Box::pin(async move { node.obey_peers().await })
 }
 
 impl Worker {
@@ -432,44 +395,9 @@ impl Worker {
         }
     }
 
-    fn is_settled(&mut self) -> bool {
-        self.pull();
-        self.take_errands();
-        self.line.is_empty() && self.waiting.is_empty() && self.running.is_empty()
-    }
-
     fn take_errands(&mut self) {
         let mut errands = Vec::new();
         self.shard.take_errands(&mut errands);
         self.waiting.extend(errands);
-    }
-}
-
-impl Peer {
-    /// Whether the client has sent something that the server has not read.
-    #[must_use]
-    pub fn is_held_up(&self) -> bool {
-        !self.unread.is_empty()
-    }
-
-    fn decode(&mut self, bytes: &mut [u8]) -> Vec<String> {
-        let limits = Limits {
-            message_bytes_max: usize::MAX,
-            ..Limits::default()
-        };
-        let mut messages = Vec::new();
-        let mut taken = 0;
-        while taken < bytes.len() {
-            let read = self.reader.read(&limits, &mut bytes[taken..]);
-            let (count, event) = read.expect("the server writes frames");
-            taken += count;
-            match event {
-                Some(Event::Text(text)) => messages.push(text.to_owned()),
-                Some(Event::Close(Some(close))) => messages.push(format!("close {}", close.code)),
-                Some(other) => panic!("the server never writes {other:?}"),
-                None => {}
-            }
-        }
-        messages
     }
 }
