@@ -71,7 +71,7 @@ function missed(events) {
     const key = `${id} ${channel}`;
     if (!here.has(channel)) here.set(channel, new Set());
     if (kind === 'subscribed') here.get(channel).add(who);
-    else if (kind === 'attempt' && n > first && !wanted.has(key)) wanted.set(key, new Set(here.get(channel)));
+    else if (kind === 'attempt' && !wanted.has(key)) wanted.set(key, new Set(n > first ? here.get(channel) : []));
     else if (kind === 'delivery') wanted.get(key)?.delete(who);
     else if (kind === 'answer' && outcome === 'stored') acknowledged.add(key);
   });
