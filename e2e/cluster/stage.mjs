@@ -80,7 +80,10 @@ export class Stage {
 
   /** Everybody is served again, or never will be; that is for the measures to tell. */
   async #recovery() {
-    for (let waited = 0; waited < this.patience && !areServed(this.log.events); waited += LOOK_MS) await this.calm(LOOK_MS);
+    for (let waited = 0; waited < this.patience; waited += LOOK_MS) {
+      if (areServed(this.log.events)) return;
+      await this.calm(LOOK_MS);
+    }
   }
 
   /** Who died with a node is not taken to be there for ever. */
