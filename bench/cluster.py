@@ -21,10 +21,19 @@ TICK = 1_000_000 / os.sysconf("SC_CLK_TCK")
 # By name: what enters a history, and what does not.
 CHANNELS = {"with history": "bench:fan", "without": "fan"}
 CONFIG = """
-http_server = {{ address = "127.0.0.1", port = {port}, workers = 1 }}
-http_api = {{ key = "bench-key" }}
-client = {{ token = {{ hmac_secret_key = "bench-secret" }}, allow_anonymous_connect_without_token = true }}
-channel = {{ without_namespace = {{ allow_subscribe_for_client = true, allow_subscribe_for_anonymous = true }} }}
+[http_server]
+address = "127.0.0.1"
+port = {port}
+workers = 1
+[http_api]
+key = "bench-key"
+[client]
+allow_anonymous_connect_without_token = true
+[client.token]
+hmac_secret_key = "bench-secret"
+[channel.without_namespace]
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
 [[channel.namespaces]]
 name = "bench"
 history_size = 100

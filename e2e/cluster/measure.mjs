@@ -34,6 +34,12 @@ export function measure(events) {
   return { faults: marks.length, waits, never, subscriptions, ...counts };
 }
 
+/** Whether everybody has been served since the last fault. Cheap: the harness answers no pings meanwhile. */
+export function areServed(events) {
+  const last = events.findLastIndex(({ kind }) => kind === 'fault');
+  return measure(events.filter(({ kind }, n) => n >= last || kind === 'subscribed')).never === 0;
+}
+
 /** The faults, when each publication was sent first, and what happened to each subscription worth watching. */
 function read(events) {
   const marks = [];
@@ -54,20 +60,21 @@ function read(events) {
   return { marks, sent, stories };
 }
 
-/** How many acknowledged publications did not reach everybody who was subscribed when they were sent. */
+/** How many that were sent after the first fault and acknowledged did not reach everybody who was subscribed then. */
 function missed(events) {
   const wanted = new Map();
   const here = new Map();
   const acknowledged = new Set();
-  for (const { kind, who, channel, id, outcome } of events) {
-    if (!channel || classOf(channel) !== 'all' || `${who}`.startsWith('absent')) continue;
+  const first = events.findIndex(({ kind }) => kind === 'fault');
+  events.forEach(({ kind, who, channel, id, outcome }, n) => {
+    if (!channel || classOf(channel) !== 'all' || `${who}`.startsWith('absent')) return;
     const key = `${id} ${channel}`;
     if (!here.has(channel)) here.set(channel, new Set());
     if (kind === 'subscribed') here.get(channel).add(who);
-    else if (kind === 'attempt' && !wanted.has(key)) wanted.set(key, new Set(here.get(channel)));
+    else if (kind === 'attempt' && !wanted.has(key)) wanted.set(key, new Set(n > first ? here.get(channel) : []));
     else if (kind === 'delivery') wanted.get(key)?.delete(who);
     else if (kind === 'answer' && outcome === 'stored') acknowledged.add(key);
-  }
+  });
   return [...acknowledged].filter((key) => wanted.get(key)?.size > 0).length;
 }
 
@@ -85,8 +92,8 @@ function errors(events) {
 function waited(story, channel, { mark, until, sent }) {
   let lostAt = null;
   let servedAt = null;
-  for (const event of story) {
-    if (event.index < mark.index) continue;
+  for (let n = firstAfter(story, mark.index); n < story.length; n++) {
+    const event = story[n];
     // What is lost later is lost by another fault.
     if (event.index > until && servedAt !== null) break;
     if (event.kind === 'lost' && (event.channel === '' || event.channel === channel)) {
@@ -101,6 +108,18 @@ function waited(story, channel, { mark, until, sent }) {
   if (servedAt === null) return Infinity;
   const wait = servedAt - begin;
   return lostAt === null && wait <= NOTICED_MS ? null : wait;
+}
+
+/** Where the events after a place in the log begin: there may be many faults, and very many events. */
+function firstAfter(story, index) {
+  let low = 0;
+  let high = story.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (story[middle].index < index) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The value that a share of ascending numbers do not exceed. */

@@ -1,7 +1,7 @@
 // Breaks a cluster on purpose, in every way that is listed, under load, and says what came of it.
 //
-//   CAMPANILE_BIN=… node cluster/run.mjs --quick            some minutes
-//   CAMPANILE_BIN=… node cluster/run.mjs --all --table FILE half an hour; writes the results as Markdown
+//   CAMPANILE_BIN=… node cluster/run.mjs --quick            three minutes
+//   CAMPANILE_BIN=… node cluster/run.mjs --all --table FILE twenty minutes; writes the results as Markdown
 //   CAMPANILE_BIN=… node cluster/run.mjs --only redis-node-killed --seed 7
 //
 // Exit code 0: as promised. 1: not; the logs of those scenarios are kept.

@@ -10,7 +10,7 @@ import { Network } from './cast/network.mjs';
 import { Node } from './cast/node.mjs';
 import { TroubledLine } from './cast/troubled-line.mjs';
 import { Load } from './load.mjs';
-import { measure } from './measure.mjs';
+import { areServed, measure } from './measure.mjs';
 import { RECOVERY_LIMIT, nodeConfiguration } from './settings.mjs';
 
 const NODES = 3;
@@ -19,6 +19,8 @@ const BALANCED = 18;
 const WARM_UP_MS = 1500;
 /** Waiting longer than this (ms) for all to be well again counts as waiting for ever. */
 const FOREVER_MS = 45_000;
+/** How often it is looked whether they are. */
+const LOOK_MS = 1000;
 /** How long presence may show who is not there. */
 const GHOSTS_MS = 40_000;
 
@@ -78,8 +80,10 @@ export class Stage {
 
   /** Everybody is served again, or never will be; that is for the measures to tell. */
   async #recovery() {
-    const isServed = () => measure(this.log.events).never === 0;
-    for (let waited = 0; waited < this.patience && !isServed(); waited += 500) await this.calm(500);
+    for (let waited = 0; waited < this.patience; waited += LOOK_MS) {
+      if (areServed(this.log.events)) return;
+      await this.calm(LOOK_MS);
+    }
   }
 
   /** Who died with a node is not taken to be there for ever. */

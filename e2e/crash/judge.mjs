@@ -246,7 +246,8 @@ class Judge {
   }
 
   #judgeEpochs(channel) {
-    const streams = [...channel.streams.values()];
+    // By when they were seen last: before anything is published, nodes may tell of epochs that come to nothing.
+    const streams = [...channel.streams.values()].sort((a, b) => a.seenAt - b.seenAt);
     streams.slice(0, -1).forEach((stream, n) => {
       if (channel.mayBeForgotten(stream, streams[n + 1].since)) return;
       for (const [offset, { isAcknowledged, id }] of stream.places) {

@@ -55,7 +55,7 @@ export class Stream {
   back = new Set();
 
   constructor(channel, epoch, since) {
-    Object.assign(this, { channel, epoch, since });
+    Object.assign(this, { channel, epoch, since, seenAt: since });
   }
 
   /** When the latest of its publications was stored at the earliest. */
@@ -83,7 +83,9 @@ export class Channel {
 
   stream(epoch, at) {
     if (!this.streams.has(epoch)) this.streams.set(epoch, new Stream(this.name, epoch, at));
-    return this.streams.get(epoch);
+    const stream = this.streams.get(epoch);
+    stream.seenAt = Math.max(stream.seenAt, at);
+    return stream;
   }
 
   /** The life that began last. */

@@ -75,11 +75,13 @@ export class NatsServers {
     return { type: 'nats', nats: { url, replicas: SERVERS, ...this.options } };
   }
 
-  /** The server that leads the cluster of JetStream, if there is one. */
+  /** The server that leads the largest stream, or JetStream as long as there is none; null if nobody leads. */
   async leader() {
     for (const one of this.servers) {
-      const state = await one.monitor('/jsz').catch(() => null);
-      const name = state?.meta_cluster?.leader;
+      const state = await one.monitor('/jsz?accounts=true&streams=true').catch(() => null);
+      const streams = (state?.account_details ?? []).flatMap(({ stream_detail = [] }) => stream_detail);
+      const [largest] = streams.sort((a, b) => b.state.messages - a.state.messages);
+      const name = largest?.cluster?.leader ?? state?.meta_cluster?.leader;
       if (name) return this.servers.find((server) => server.name === name);
     }
     return null;

@@ -11,8 +11,8 @@ use super::NatsLink;
 use super::shared::Shared;
 use crate::background::Running;
 
-/// Messages between nodes, over NATS. Nothing is said while the connection does not work, and nothing later
-/// than that.
+/// Carries messages between nodes. Nothing is said while the connection does not work, and nothing
+/// later than that.
 pub struct NatsBus {
     shared: Arc<Shared>,
     /// Dropped with the bus, it ends.

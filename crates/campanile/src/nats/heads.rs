@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use campanile_engine::broker::remote::Generation;
 use campanile_engine::channel::ChannelName;
 
 use super::plan::Head;
@@ -23,15 +24,17 @@ struct Tables {
 }
 
 impl Heads {
-    /// The last message that is known, if it is of this life of the stream.
-    pub(super) fn get(&self, channel: &ChannelName, life: &str) -> Option<Head> {
+    /// The last message that is known, if it is of this life of the stream and this life of its
+    /// leader: another one may have lost it, and given its number to a message of somebody else.
+    pub(super) fn get(&self, channel: &ChannelName, life: &str, generation: u64) -> Option<Head> {
         let tables = self.lock();
         let known = tables
             .young
             .get(channel)
             .or_else(|| tables.old.get(channel));
+        let is_present = |head: &Head| head.stream.sighting().generation == Generation(generation);
         known
-            .filter(|(of, _)| **of == *life)
+            .filter(|(of, head)| **of == *life && is_present(head))
             .map(|(_, head)| head.clone())
     }
 
@@ -77,5 +80,41 @@ impl Heads {
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use campanile_engine::testkit::channel;
+    use campanile_protocol::Epoch;
+
+    use super::*;
+
+    #[test]
+    fn a_head_is_good_for_one_life_of_the_stream_and_of_its_leader() {
+        let heads = Heads::default();
+        let stream = Stream {
+            epoch: Epoch::new("e"),
+            offset: 7,
+            floor: 0,
+            at: 0,
+            ttl: 0,
+            meta_ttl: 0,
+            generations: vec![(1, 0), (2, 5)],
+            version: None,
+        };
+        let head = Head {
+            sequence: 9,
+            stream,
+        };
+        heads.put(&channel("c"), &"life".into(), head);
+        let sequence = |life, generation| {
+            let head = heads.get(&channel("c"), life, generation);
+            head.map(|head| head.sequence)
+        };
+        assert_eq!(sequence("life", 2), Some(9));
+        assert_eq!(sequence("life", 3), None, "it may be another message now");
+        assert_eq!(sequence("life", 1), None);
+        assert_eq!(sequence("another", 2), None);
     }
 }

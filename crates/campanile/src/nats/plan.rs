@@ -228,7 +228,7 @@ impl Stream {
             return false;
         }
         let same = |(generation, _): &(u64, u64)| *generation == seen.generation.0;
-        let next = match self.generations.iter().position(same) {
+        let next = match self.generations.iter().rposition(same) {
             Some(index) => index + 1,
             None => 0,
         };

@@ -263,7 +263,7 @@ impl Shared {
             }
         }
         let scene = self.scene()?;
-        let known = self.heads.get(channel, &scene.life);
+        let known = self.heads.get(channel, &scene.life, scene.generation);
         let is_fresh = known.is_none();
         let head = match known {
             Some(head) => Some(head),

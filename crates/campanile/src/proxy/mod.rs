@@ -61,7 +61,10 @@ pub(crate) use headers::{is_framing, is_own};
 pub(crate) use metrics::Kind;
 pub use metrics::ProxyMetrics;
 pub use tls::TlsFault;
-pub(crate) use tls::{client_config, server_name};
+#[cfg(any(feature = "nats", feature = "redis"))]
+pub(crate) use tls::client_config;
+#[cfg(feature = "redis")]
+pub(crate) use tls::server_name;
 
 /// How many different services are asked anything. What is the same proxy shares its connections.
 pub fn count(proxies: &Proxies) -> usize {

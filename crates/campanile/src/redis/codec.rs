@@ -37,7 +37,7 @@ pub(super) fn encode_publication(
 ) -> Vec<u8> {
     let mut output = Vec::with_capacity(data.len() + 64);
     output.push(VERSION);
-    output.push((u8::from(info.is_some()) * HAS_INFO) | (u8::from(tags.is_some()) * HAS_TAGS));
+    output.push(flags(info.map(|_| HAS_INFO), tags.map(|_| HAS_TAGS)));
     put(&mut output, data);
     if let Some(info) = info {
         put_info(&mut output, info);
@@ -122,6 +122,10 @@ pub(super) fn decode_message(input: &[u8]) -> Result<(Event, Generation), Undeco
     }
 }
 
+fn flags(first: Option<u8>, second: Option<u8>) -> u8 {
+    first.unwrap_or(0) | second.unwrap_or(0)
+}
+
 fn put_len(output: &mut Vec<u8>, len: usize) {
     let len = u32::try_from(len).expect("bodies of requests are much smaller");
     output.extend_from_slice(&len.to_be_bytes());
@@ -136,9 +140,8 @@ fn put_info(output: &mut Vec<u8>, info: &ClientInfo) {
     output.extend_from_slice(&info.client.to_bytes());
     put(output, info.user.as_str().as_bytes());
     let (conn, chan) = (&info.conn_info, &info.chan_info);
-    let flags =
-        (u8::from(conn.is_some()) * HAS_CONN_INFO) | (u8::from(chan.is_some()) * HAS_CHAN_INFO);
-    output.push(flags);
+    let has = |flag, payload: &Option<Payload>| payload.as_ref().map(|_| flag);
+    output.push(flags(has(HAS_CONN_INFO, conn), has(HAS_CHAN_INFO, chan)));
     for bytes in conn.iter().chain(chan) {
         put(output, bytes);
     }

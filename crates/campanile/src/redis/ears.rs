@@ -220,6 +220,13 @@ impl Ears {
     }
 }
 
+impl Drop for Ears {
+    fn drop(&mut self) {
+        // Their tasks share what they are kept in.
+        write(&self.shared.ears).clear();
+    }
+}
+
 impl Shared {
     fn orders(&self, channel: &ChannelName) -> Option<mpsc::UnboundedSender<Order>> {
         let name = self.listener.name(channel);

@@ -4,7 +4,7 @@
 //! for everybody: the scripts are where the rules of streams are. Here is what goes into them and
 //! what comes out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use campanile_engine::broker::remote::{Accepted, Generation, Hearing, Link, Sighting};
@@ -376,7 +376,17 @@ fn page(reply: &Reply) -> Option<(HistoryPage, Sighting)> {
 }
 
 fn read_generation(reply: &Reply) -> Option<Generation> {
-    u64::from_str_radix(reply.text()?, 16).ok().map(Generation)
+    static WARNING: Once = Once::new();
+    let number = u64::from_str_radix(reply.text()?, 16).ok()?;
+    if number == 0 {
+        WARNING.call_once(|| {
+            tracing::warn!(
+                "redis does not tell its replication id to this user, who lacks the permission for \
+                 INFO: what a failover loses is noticed only if nothing was published since"
+            );
+        });
+    }
+    Some(Generation(number))
 }
 
 fn read_position(epoch: &Reply, offset: &Reply) -> Option<Position> {

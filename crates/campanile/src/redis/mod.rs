@@ -104,7 +104,8 @@ impl Trouble {
 
 impl Redis {
     /// Begins to connect, and never ends trying.
-    pub fn start(settings: Settings, spawner: &Spawner) -> Self {
+    pub fn start(mut settings: Settings, spawner: &Spawner) -> Self {
+        settings.prefix = settings.prefix_of_names();
         let tags = match settings.servers.is_cluster() {
             true => slots::tags(),
             false => Box::from([0; slots::SLOTS as usize]),
@@ -360,7 +361,8 @@ impl Core {
             return;
         }
         let primaries = topology.primaries();
-        tracing::info!(?primaries, "redis is here");
+        let told: Vec<_> = primaries.iter().map(ToString::to_string).collect();
+        tracing::info!("redis is at {}", told.join(", "));
         let lanes = |safety: Safety, replicas| {
             let open = |primary: &Address| {
                 let known = before.lane_to(primary, safety);

@@ -67,6 +67,15 @@ impl Settings {
             replicas: (replicas.0 > 0).then_some(replicas),
         })
     }
+
+    /// What names begin with. A database has its keys for itself, but what is published by way of one
+    /// is heard in all of them: so each has names of its own.
+    pub(super) fn prefix_of_names(&self) -> String {
+        match self.access.database {
+            0 => self.prefix.clone(),
+            database => format!("{}.{database}", self.prefix),
+        }
+    }
 }
 
 fn servers(config: &RedisServers) -> Result<Servers, SettingsFault> {

@@ -43,9 +43,9 @@ const TABLE: [u16; 256] = table();
 
 const fn table() -> [u16; 256] {
     let mut table = [0; 256];
-    let mut byte: u16 = 0;
-    while byte < 256 {
-        let mut crc = byte << 8;
+    let mut index: u16 = 0;
+    while index < 256 {
+        let mut crc = index << 8;
         let mut bit = 0;
         while bit < 8 {
             let carry = crc & 0x8000 != 0;
@@ -55,8 +55,8 @@ const fn table() -> [u16; 256] {
             }
             bit += 1;
         }
-        table[byte as usize] = crc;
-        byte += 1;
+        table[index as usize] = crc;
+        index += 1;
     }
     table
 }

@@ -117,7 +117,11 @@ impl Resolver<'_> {
 
     fn addresses(&mut self, place: &Place<'_>, name: &str, all: &[String]) {
         for address in all {
-            if !is_address(address) {
+            if address.contains('@') {
+                // It would stand in logs, as here.
+                let reason = "names and passwords have settings of their own";
+                self.invalid_in(place, name, reason);
+            } else if !is_address(address) {
                 let reason = format!("{address:?} is no host:port");
                 self.invalid_in(place, name, reason);
             }

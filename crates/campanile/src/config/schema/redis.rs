@@ -33,7 +33,7 @@ pub(super) const REDIS: &[Setting] = &[
     Setting::text(
         "prefix",
         "campanile",
-        "What the names of all keys and channels begin with. One for each system.",
+        "What the names of all keys and channels begin with; then the database, if not 0. One for each system.",
     ),
     Setting::duration(
         "connect_timeout",

@@ -145,11 +145,12 @@ fn redis_is_one_or_behind_sentinels_or_a_cluster() {
 #[test]
 fn settings_of_redis_that_make_no_sense_are_refused() {
     let text = "[engine]\ntype = 'redis'\n[engine.redis]\naddress = 'redis://:p@a:1'\n\
-                sentinel_address = ['a']\nprefix = 'a{b}'\nio_timeout = '0s'\n";
+                sentinel_address = ['a', ':p@b:1']\nprefix = 'a{b}'\nio_timeout = '0s'\n";
     let found = errors(text);
     for expected in [
         "address: must not have a user or a password",
         "sentinel_address: \"a\" is no host:port",
+        "sentinel_address: names and passwords have settings of their own",
         "sentinel_master_name: must not be empty",
         "prefix: expected 1 to 64 visible ASCII characters",
         "io_timeout: must not be zero",

@@ -9,7 +9,7 @@
 
 local meta = touch(ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if not meta then
-  return { generation, era(ARGV[1], ARGV[5]), '0' }
+  return { generation, era(ARGV[1], ARGV[5], ARGV[2], ARGV[3]), '0' }
 end
 if ARGV[12] == '1' then
   local lifetime = redis.call('HGET', KEYS[1], 't')

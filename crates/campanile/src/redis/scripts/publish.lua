@@ -55,7 +55,7 @@ if is_kept then
   else
     -- What was forgotten before its time by a store that is full goes all together.
     redis.call('DEL', KEYS[2])
-    epoch, offset = era(ARGV[1], ARGV[5]), 1
+    epoch, offset = era(ARGV[1], ARGV[5], ARGV[2], ARGV[3]), 1
     redis.call('HSET', KEYS[1], 'e', epoch, 'o', 1, 't', ARGV[8], 'g', generation, 'f', 0)
   end
   if ARGV[14] ~= '' then

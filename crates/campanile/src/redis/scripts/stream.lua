@@ -13,11 +13,19 @@ local generation = type(info) == 'string' and string.match(info, 'master_replid:
 
 -- The epoch of streams that begin now, at KEYS[3]: one for the whole store (in a cluster, for a slot),
 -- so that asking for a channel that was never published to stores nothing of it. It ends before any
--- stream's metadata can be forgotten, and with the generation, which may have forgotten streams.
-local function era(fresh, ttl)
+-- stream's metadata can be forgotten, whoever is configured with the shortest lifetime, and with the
+-- generation, which may have forgotten streams. A store that is full may have forgotten one before its
+-- time: whoever saw more of this epoch than there is ends it too.
+local function era(fresh, ttl, seen_epoch, seen_offset)
   local known = redis.call('GET', KEYS[3])
   if known and string.sub(known, 1, 13) == generation then
-    return string.sub(known, 14)
+    local epoch = string.sub(known, 14)
+    if epoch ~= seen_epoch or tonumber(seen_offset) == 0 then
+      if redis.call('PTTL', KEYS[3]) > tonumber(ttl) then
+        redis.call('PEXPIRE', KEYS[3], ttl)
+      end
+      return epoch
+    end
   end
   redis.call('SET', KEYS[3], generation .. fresh, 'PX', ttl)
   return fresh
@@ -70,9 +78,12 @@ local function touch(fresh, seen_epoch, seen_offset, seen_generation)
     redis.call('HSET', KEYS[1], 'l', line, 'g', generation, 'f', meta.o)
     meta.g, meta.f = generation, meta.o
   end
-  if seen_epoch == meta.e and seen_generation ~= generation
-    and is_lost(meta, tonumber(seen_offset), seen_generation) then
-    restart(meta, fresh)
+  if seen_epoch == meta.e then
+    local offset = tonumber(seen_offset)
+    -- The second is all that can be known where generations are not told apart.
+    if seen_generation ~= generation and is_lost(meta, offset, seen_generation) or offset > meta.o then
+      restart(meta, fresh)
+    end
   end
   return meta
 end

@@ -125,7 +125,7 @@ async fn spread(cluster: &Cluster, settings: &Settings, peer: &Peer) -> [String;
     let mut found = [const { String::new() }; 3];
     for number in 0.. {
         let name = format!("c{number}");
-        peer.keep(&name, "1").await.unwrap();
+        peer.keep(&name, "1").await.expect("all shards are there");
         let owner = cluster.owner(settings, &name);
         found[owner] = name;
         if found.iter().all(|name| !name.is_empty()) {

@@ -21,8 +21,11 @@ struct Proxy {
 
 impl Proxy {
     fn start(server: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a connection of this machine");
+        let port = listener
+            .local_addr()
+            .expect("a connection of this machine")
+            .port();
         let is_deaf = Arc::new(AtomicBool::new(false));
         let shared = Arc::clone(&is_deaf);
         thread::spawn(move || {
@@ -31,7 +34,10 @@ impl Proxy {
                     continue;
                 };
                 let is_subscribed = Arc::new(AtomicBool::new(false));
-                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (from, to) = (
+                    client.try_clone().expect("a connection of this machine"),
+                    server.try_clone().expect("a connection of this machine"),
+                );
                 let noted = Arc::clone(&is_subscribed);
                 thread::spawn(move || {
                     pass(from, to, |bytes| {

@@ -110,6 +110,48 @@ fn metadata_that_expired_comes_back_with_another_epoch() {
 }
 
 #[test]
+fn metadata_that_is_forgotten_before_its_time_is_noticed_by_who_saw_more() {
+    let (server, mut peer) = start();
+    run(async {
+        peer.subscribe("c").await.unwrap();
+        for publish_first in [false, true] {
+            for _ in 0..3 {
+                peer.keep("c", "1").await.unwrap();
+                peer.publication().await;
+            }
+            let before = peer.history("c").await.1;
+            let keys = server.ask(&["KEYS", "*.m.*"]);
+            server.ask(&["DEL", keys.lines().nth(2).unwrap()]);
+            if publish_first {
+                peer.keep("c", "2").await.unwrap();
+            }
+            let after = peer.history("c").await.1;
+            assert_ne!(after.epoch, before.epoch, "its offsets are given again");
+            assert_eq!(after.offset, u64::from(publish_first));
+        }
+    });
+}
+
+#[test]
+fn an_era_ends_with_the_shortest_lifetime_whoever_is_configured_with_it() {
+    let (server, peer) = start();
+    run(async {
+        peer.history("c").await;
+        let keys = server.ask(&["KEYS", "*.e.*"]);
+        let era = keys.lines().nth(2).unwrap();
+        let left = || {
+            let left = server.ask(&["PTTL", era]);
+            left.trim().trim_start_matches(':').parse::<u64>().unwrap()
+        };
+        let configured = left();
+        let longer = (configured * 10).to_string();
+        server.ask(&["PEXPIRE", era, &longer]);
+        peer.history("c").await;
+        assert!(left() <= configured + 1000, "{} ms", left());
+    });
+}
+
+#[test]
 fn whoever_listens_keeps_the_metadata_alive_by_asking() {
     let (server, peer) = start();
     run(async {

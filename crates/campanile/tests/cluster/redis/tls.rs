@@ -13,15 +13,20 @@ use crate::support::{eventually, run};
 
 /// A server that speaks TLS only, and who signed its certificate.
 fn start(directory: &Path) -> (RedisServer, String) {
-    let mut issuer = CertificateParams::new(Vec::new()).unwrap();
+    let mut issuer = CertificateParams::new(Vec::new()).expect("what is here is good");
     issuer.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer = CertifiedIssuer::self_signed(issuer, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    let server = server.signed_by(&key, &issuer).unwrap();
+    let issuer =
+        CertifiedIssuer::self_signed(issuer, KeyPair::generate().expect("what is here is good"))
+            .expect("what is here is good");
+    let key = KeyPair::generate().expect("what is here is good");
+    let server =
+        CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("what is here is good");
+    let server = server
+        .signed_by(&key, &issuer)
+        .expect("what is here is good");
     let write = |name: &str, text: &str| {
         let path = directory.join(name);
-        fs::write(&path, text).unwrap();
+        fs::write(&path, text).expect("what is here is good");
         path.display().to_string()
     };
     let (ca, certificate) = (
@@ -44,8 +49,8 @@ fn settings(port: u16, tls: &str) -> Settings {
         "[engine]\ntype = 'redis'\n[engine.redis]\naddress = 'rediss://127.0.0.1:{port}'\n\
          prefix = '{prefix}'\nprobe_interval = '200ms'\n[engine.redis.tls]\nenabled = true\n{tls}\n"
     ));
-    match config.unwrap().engine {
-        Engine::Redis(redis) => Settings::new(&redis).unwrap(),
+    match config.expect("what is here is good").engine {
+        Engine::Redis(redis) => Settings::new(&redis).expect("what is here is good"),
         other => panic!("{other:?}"),
     }
 }

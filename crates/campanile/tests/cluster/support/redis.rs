@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use campanile::background::Background;
@@ -224,11 +225,13 @@ impl Drop for RedisServer {
 /// A port that nobody has, nor the one 10,000 above, at which a server of a cluster speaks to others.
 /// Below those that the system gives away itself.
 fn free_port() -> u16 {
-    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    let first = u16::try_from(std::process::id() % 2_000).expect("it is small");
-    let next = NEXT.get_or_init(|| AtomicU16::new(first * 2));
+    // Each process begins elsewhere, so that two that run at once seldom want the same.
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        let random = RandomState::new().hash_one(std::process::id());
+        AtomicU16::new(u16::try_from(random % 4_500).expect("it is small"))
+    });
     loop {
-        let port = 18_100 + next.fetch_add(1, Ordering::Relaxed) % 4_500;
+        let port = 18_100 + NEXT.fetch_add(1, Ordering::Relaxed) % 4_500;
         let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
         if is_free(port) && is_free(port + 10_000) {
             return port;
@@ -300,14 +303,7 @@ impl RedisNode {
 
     /// Waits until it works.
     pub(crate) fn wait(&self) {
-        let mut last = None;
-        let end = Instant::now() + PATIENCE;
-        while let Some(obstacle) = self.link.obstacle() {
-            assert!(Instant::now() < end, "{obstacle}");
-            last = Some(obstacle);
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        drop(last);
+        eventually("it works", || self.link.obstacle().is_none());
     }
 
     /// The counter or gauge with this name.
