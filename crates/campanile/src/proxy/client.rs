@@ -26,12 +26,13 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::{ANSWER_BYTES_MAX, Failure};
 use super::headers::FRAMING;
 use super::lookup::Lookup;
+use super::pace::Pace;
 use super::{Fault, tls};
 use crate::background::Spawner;
 use crate::config::Proxy;
 
-/// Questions to one proxy that are on their way; those beyond wait, and that counts as well
-/// towards their time.
+/// Questions to one proxy that are on their way, at most: see [`Pace`]. Those beyond wait for up to
+/// half of their time, so that what is asked can still be answered.
 const INFLIGHT_MAX: usize = 4096;
 
 /// Connections to one proxy that are kept while nobody uses them.
@@ -77,7 +78,7 @@ pub(super) struct Client {
     endpoint: Uri,
     static_headers: HeaderMap,
     pool: Pool<HttpsConnector<HttpConnector<Lookup>>, Full<Bytes>>,
-    places: Arc<Semaphore>,
+    pace: Arc<Pace>,
     /// Bytes that answers may still take.
     room: Arc<Semaphore>,
     background: Spawner,
@@ -107,7 +108,7 @@ impl Client {
             endpoint,
             static_headers: static_headers(proxy)?,
             pool,
-            places: Arc::new(Semaphore::new(inflight_max)),
+            pace: Pace::new(inflight_max),
             room: Arc::new(Semaphore::new(ANSWERS_BYTES_MAX)),
             background,
         })
@@ -124,20 +125,22 @@ impl Client {
         question: &impl Serialize,
         headers: HeaderMap,
     ) -> Result<Reply, Failure> {
-        let deadline = Instant::now() + self.proxy.timeout;
-        let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await;
+        let now = Instant::now();
+        let deadline = now + self.proxy.timeout;
+        let place = timeout_at(now + self.proxy.timeout / 2, self.pace.take()).await;
         let place = place.map_err(|_| Failure::Timeout)?;
-        let place = place.map_err(|_| Failure::Unfinished)?;
         let body = serde_json::to_vec(question).map_err(|_| Failure::Unwritten)?;
         let request = self.request(body, headers);
         let (pool, proxy) = (self.pool.clone(), Arc::clone(&self.proxy));
         let room = Arc::clone(&self.room);
         let running = self.background.spawn(async move {
-            let _place = place;
             let exchange = exchange(&pool, &proxy, &room, request);
-            timeout_at(deadline, exchange)
-                .await
-                .map_err(|_| Failure::Timeout)?
+            let outcome = timeout_at(deadline, exchange).await;
+            match &outcome {
+                Ok(_) => place.answered(),
+                Err(_) => place.was_late(),
+            }
+            outcome.map_err(|_| Failure::Timeout)?
         });
         running.await.map_err(|_| Failure::Unfinished)?
     }

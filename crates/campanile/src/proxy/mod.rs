@@ -24,6 +24,7 @@ mod failure;
 mod headers;
 mod lookup;
 mod metrics;
+mod pace;
 mod request;
 mod service;
 mod services;

@@ -126,6 +126,19 @@ async fn waiting_for_a_place_takes_from_the_time() {
 }
 
 #[tokio::test]
+async fn a_backend_that_does_not_answer_in_time_is_asked_less() {
+    let backend = Backend::start();
+    backend.close();
+    let (application, _background) = narrow(&backend, Duration::from_millis(300), 64);
+    let caller = caller();
+    for asked in [32, 32 + 16, 32 + 16 + 8, 32 + 16 + 8 + 8] {
+        let questions = join_all((0..40).map(|_| application.rpc(&caller, "add", b"")));
+        assert!(questions.await.iter().all(Result::is_err));
+        assert_eq!(backend.asked().len(), asked);
+    }
+}
+
+#[tokio::test]
 async fn answers_that_stall_do_not_take_all_memory() {
     let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n".to_vec();
     answer.resize(answer.len() + 1024 * 1024 - 1, b' ');
