@@ -43,16 +43,4 @@ else
     say "no Chromium: install it, or name one in CHROMIUM_BIN" >&2
     exit 1
 fi
-for balancer in nginx haproxy; do
-    if PATH=$PATH:/usr/sbin command -v "$balancer" >/dev/null; then
-        say "$balancer is there"
-    elif command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-        say "$balancer (apt-get install $balancer)"
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$balancer" >/dev/null
-    else
-        say "no $balancer: install it" >&2
-        exit 1
-    fi
-done
 say "done"

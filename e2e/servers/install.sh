@@ -14,8 +14,7 @@ need redis-server redis-server
 need redis-sentinel redis-sentinel
 need redis-cli redis-tools
 need haproxy haproxy
-need nginx nginx-light
-need faketime faketime
+need nginx nginx
 need ip iproute2
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null || { say "missing, install them:$missing" >&2; exit 1; }
