@@ -42,7 +42,12 @@ impl Resolver<'_> {
         }
         let is_single = raw.sentinel_address.is_empty() && raw.cluster_address.is_empty();
         let mut access = self.access(&place, "tls", (raw.user, raw.password), &raw.tls);
-        if is_single && read.is_tls && access.tls.is_none() {
+        if read.is_tls && access.tls.is_none() {
+            if !is_single {
+                // Or passwords would go out unencrypted although somebody asked for TLS.
+                let reason = "speaks TLS with one server only: here set engine.redis.tls.enabled";
+                self.invalid_in(&place, "address", reason);
+            }
             access.tls = Some(crate::config::proxies::ProxyTls::default());
         }
         let (sentinels, cluster) = (raw.sentinel_address, raw.cluster_address);

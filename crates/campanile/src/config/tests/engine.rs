@@ -165,6 +165,22 @@ fn settings_of_redis_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn tls_that_an_address_asks_for_is_not_dropped_without_a_word() {
+    for servers in [
+        "cluster_address = ['a:1']",
+        "sentinel_address = ['a:1']\nsentinel_master_name = 'm'",
+    ] {
+        let settings = format!("address = 'rediss://a:1'\n{servers}\n");
+        let text = format!("[engine]\ntype = 'redis'\n[engine.redis]\n{settings}");
+        let found = errors(&text);
+        let is_told = found.iter().any(|problem| problem.contains("tls.enabled"));
+        assert!(is_told, "{found:?}");
+        let both = redis(&format!("{settings}tls.enabled = true\n"));
+        assert!(both.access.tls.is_some());
+    }
+}
+
+#[test]
 fn the_environment_and_flags_say_where_the_data_is() {
     let mut sources = environment(&[
         ("CAMPANILE_ENGINE_DISK_PATH", "/a"),
