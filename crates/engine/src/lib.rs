@@ -12,6 +12,8 @@ pub mod ask;
 pub mod authority;
 pub mod broker;
 pub mod budget;
+#[doc(hidden)] // For brokers elsewhere, which spell the same things.
+pub mod bytes;
 pub mod channel;
 pub mod cluster;
 pub mod delivery;

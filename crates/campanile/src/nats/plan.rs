@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_engine::broker::remote::{Generation, Sighting};
-use campanile_engine::broker::{NewPublication, Published, Retention, Version};
+use campanile_engine::broker::{NewPublication, Published, Retention, Version, epoch_of};
 use campanile_protocol::{Epoch, Position, Publication};
 
 use super::record::{Entry, GENERATIONS_MAX, Stream};
@@ -66,7 +66,7 @@ impl Scene {
         }
         let epoch = match (head, seen) {
             // It was forgotten: by its last message everybody finds the same next epoch.
-            (Some(head), _) => epoch_of(&self.life, head.sequence, u64::MAX),
+            (Some(head), _) => epoch_for(&self.life, head.sequence, u64::MAX),
             // What was told when the era before was young stays true while nothing is published.
             (None, Some(seen)) if seen.position.offset == 0 && self.is_recent(seen) => {
                 seen.position.epoch
@@ -87,7 +87,7 @@ impl Scene {
     /// has come at the earliest, also where clocks differ.
     fn unborn(&self, eras_ago: u64) -> Epoch {
         let length = (self.meta_ttl_min / 2).max(1);
-        epoch_of(
+        epoch_for(
             &self.life,
             length,
             (self.now / length).saturating_sub(eras_ago),
@@ -114,7 +114,7 @@ impl Scene {
     fn renewed(&self, meta_ttl: u64) -> Standing {
         let mut random = [0; 8];
         getrandom::fill(&mut random).expect("the system has random numbers");
-        let mut stream = self.begin(epoch_of(&self.life, u64::from_ne_bytes(random), 0));
+        let mut stream = self.begin(epoch_for(&self.life, u64::from_ne_bytes(random), 0));
         stream.meta_ttl = meta_ttl;
         Standing {
             stream,
@@ -245,19 +245,11 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// An epoch for what is told by a life and two numbers: the same on every node.
-fn epoch_of(life: &str, a: u64, b: u64) -> Epoch {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+fn epoch_for(life: &str, a: u64, b: u64) -> Epoch {
     let mut bytes = life.as_bytes().to_vec();
     bytes.extend(a.to_be_bytes());
     bytes.extend(b.to_be_bytes());
-    let mut hash = hash(&bytes);
-    let mut text = String::new();
-    for _ in 0..10 {
-        let place = usize::try_from(hash % 64).expect("below 64");
-        text.push(char::from(LETTERS[place]));
-        hash /= 64;
-    }
-    Epoch::new(&text)
+    epoch_of(hash(&bytes).to_be_bytes())
 }
 
 /// FNV-1a with the last step of splitmix: no secret is kept by it, and it must never change.

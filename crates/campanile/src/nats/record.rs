@@ -1,23 +1,23 @@
 //! The bytes of what nodes say to each other in channels, and of what the stream of histories keeps.
 //!
-//! The first byte is the version of the format, the second what it is. Numbers are varints, texts
-//! and payloads a length and bytes. The stream's state and every publication have a length around
+//! The first byte is the version of the format, the second what it is. The stream's state and every publication have a length around
 //! them, and whatever is behind the last known field is passed over: so a later version can add to
 //! them while this one still runs.
 //!
 //! | What | Fields |
 //! |---|---|
-//! | kept (1) | state; count, publications |
-//! | passing (2) | publication |
-//! | join (3), leave (4) | who |
+//! | kept (1) | state; count, then of each whether those before it may be told the difference, and the publication |
+//! | passing (2) | publication, as [`put_publication`] spells it |
+//! | join (3), leave (4) | who, as [`put_client_info`] does |
 //! | state | epoch, offset, floor, at, ttl, `meta_ttl`; count, generations (8) and where each began; version number, and its epoch unless that is 0 |
-//! | publication | flags, payload; who; count, tags |
-//! | who | user, client (16), flags, `conn_info`, `chan_info` |
 
 use std::sync::Arc;
 
 use campanile_engine::broker::Version;
-use campanile_protocol::{ClientId, ClientInfo, Epoch, Publication, Tags, UserId};
+use campanile_engine::bytes::{
+    Malformed, Reader, put_bytes, put_client_info, put_framed, put_number, put_publication,
+};
+use campanile_protocol::{ClientInfo, Epoch, Publication};
 
 const FORMAT: u8 = 1;
 
@@ -25,15 +25,6 @@ const KEPT: u8 = 1;
 const PASSING: u8 = 2;
 const JOIN: u8 = 3;
 const LEAVE: u8 = 4;
-
-/// Of a publication.
-const HAS_PREVIOUS: u8 = 1;
-const INFO: u8 = 1 << 1;
-const TAGS: u8 = 1 << 2;
-
-/// Of who somebody is.
-const CONN_INFO: u8 = 1;
-const CHAN_INFO: u8 = 1 << 1;
 
 /// Lives of the sequencer that a stream remembers.
 pub(super) const GENERATIONS_MAX: usize = 4;
@@ -76,10 +67,6 @@ pub(super) enum Message {
     Leave(ClientInfo),
 }
 
-/// The bytes are no message, or one of a kind or version that this version does not know.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Malformed;
-
 /// Spells publications that are kept.
 pub(super) fn kept(stream: &Stream, entries: &[Entry]) -> Vec<u8> {
     let payloads = entries
@@ -91,7 +78,8 @@ pub(super) fn kept(stream: &Stream, entries: &[Entry]) -> Vec<u8> {
     put_number(&mut out, entries.len() as u64);
     for entry in entries {
         put_framed(&mut out, |out| {
-            put_publication(out, &entry.publication, entry.has_previous);
+            out.push(u8::from(entry.has_previous));
+            put(out, &entry.publication);
         });
     }
     out
@@ -101,21 +89,21 @@ pub(super) fn kept(stream: &Stream, entries: &[Entry]) -> Vec<u8> {
 pub(super) fn passing(publication: &Publication) -> Vec<u8> {
     let mut out = Vec::with_capacity(32 + publication.data.len());
     out.extend([FORMAT, PASSING]);
-    put_publication(&mut out, publication, false);
+    put(&mut out, publication);
     out
 }
 
 /// Spells that somebody came.
 pub(super) fn join(who: &ClientInfo) -> Vec<u8> {
     let mut out = vec![FORMAT, JOIN];
-    put_info(&mut out, who);
+    put_client_info(&mut out, who);
     out
 }
 
 /// Spells that somebody left.
 pub(super) fn leave(who: &ClientInfo) -> Vec<u8> {
     let mut out = vec![FORMAT, LEAVE];
-    put_info(&mut out, who);
+    put_client_info(&mut out, who);
     out
 }
 
@@ -145,53 +133,9 @@ fn put_stream(out: &mut Vec<u8>, stream: &Stream) {
     }
 }
 
-fn put_publication(out: &mut Vec<u8>, publication: &Publication, has_previous: bool) {
-    let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-    out.push(
-        flag(has_previous, HAS_PREVIOUS)
-            | flag(publication.info.is_some(), INFO)
-            | flag(publication.tags.is_some(), TAGS),
-    );
-    put_bytes(out, &publication.data);
-    if let Some(info) = &publication.info {
-        put_framed(out, |out| put_info(out, info));
-    }
-    if let Some(tags) = &publication.tags {
-        put_number(out, tags.len() as u64);
-        for (name, value) in &**tags {
-            put_bytes(out, name.as_bytes());
-            put_bytes(out, value.as_bytes());
-        }
-    }
-}
-
-fn put_info(out: &mut Vec<u8>, info: &ClientInfo) {
-    put_bytes(out, info.user.as_str().as_bytes());
-    out.extend(info.client.to_bytes());
-    let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
-    out.push(flag(info.conn_info.is_some(), CONN_INFO) | flag(info.chan_info.is_some(), CHAN_INFO));
-    for payload in [&info.conn_info, &info.chan_info].into_iter().flatten() {
-        put_bytes(out, payload);
-    }
-}
-
-fn put_framed(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
-    let mut framed = Vec::new();
-    put(&mut framed);
-    put_bytes(out, &framed);
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
+fn put(out: &mut Vec<u8>, publication: &Publication) {
+    let (info, tags) = (publication.info.as_deref(), publication.tags.as_deref());
+    put_publication(out, &publication.data, info, tags);
 }
 
 impl Message {
@@ -200,167 +144,77 @@ impl Message {
     /// # Errors
     /// It is nothing that this version knows.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut input = Input(bytes);
+        let mut input = Reader::new(bytes);
         if input.byte()? != FORMAT {
             return Err(Malformed);
         }
         match input.byte()? {
-            KEPT => input.kept(),
-            PASSING => Ok(Self::Passing(input.publication(0)?.0)),
-            JOIN => Ok(Self::Join(input.info()?)),
-            LEAVE => Ok(Self::Leave(input.info()?)),
+            KEPT => read_kept(&mut input),
+            PASSING => Ok(Self::Passing(input.publication(0)?)),
+            JOIN => Ok(Self::Join(input.client_info()?)),
+            LEAVE => Ok(Self::Leave(input.client_info()?)),
             _ => Err(Malformed),
         }
     }
 }
 
-/// What is left to be read.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn kept(&mut self) -> Result<Message, Malformed> {
-        let stream = Input(self.bytes()?).stream()?;
-        let count = self.count()?;
-        let first = stream.offset.checked_sub(count as u64).ok_or(Malformed)? + 1;
-        let mut entries = Vec::with_capacity(count);
-        for offset in first..first + count as u64 {
-            let (publication, has_previous) = Input(self.bytes()?).publication(offset)?;
-            entries.push(Entry {
-                publication: Arc::new(publication),
-                has_previous,
-            });
-        }
-        Ok(Message::Kept(stream, entries))
+fn read_kept(input: &mut Reader<'_>) -> Result<Message, Malformed> {
+    let stream = read_stream(&mut Reader::new(input.bytes()?))?;
+    let count = input.count(1)?;
+    let first = stream.offset.checked_sub(count as u64).ok_or(Malformed)? + 1;
+    let mut entries = Vec::with_capacity(count);
+    for offset in first..first + count as u64 {
+        let mut entry = Reader::new(input.bytes()?);
+        entries.push(Entry {
+            has_previous: entry.flag()?,
+            publication: Arc::new(entry.publication(offset)?),
+        });
     }
+    Ok(Message::Kept(stream, entries))
+}
 
-    fn stream(&mut self) -> Result<Stream, Malformed> {
-        let epoch = Epoch::new(self.text()?);
-        let [offset, floor, at, ttl, meta_ttl] = [
-            self.number()?,
-            self.number()?,
-            self.number()?,
-            self.number()?,
-            self.number()?,
-        ];
-        let count = self.count()?;
-        if floor > offset || count == 0 || count > GENERATIONS_MAX {
-            return Err(Malformed);
-        }
-        let mut generations = Vec::with_capacity(count);
-        for _ in 0..count {
-            let generation = u64::from_be_bytes(self.array()?);
-            generations.push((generation, self.number()?));
-        }
-        let version = match self.number()? {
-            0 => None,
-            number => Some(Version {
-                number,
-                epoch: self.text()?.into(),
-            }),
-        };
-        Ok(Stream {
-            epoch,
-            offset,
-            floor,
-            at,
-            ttl,
-            meta_ttl,
-            generations,
-            version,
-        })
+fn read_stream(input: &mut Reader<'_>) -> Result<Stream, Malformed> {
+    let epoch = Epoch::new(input.text()?);
+    let [offset, floor, at, ttl, meta_ttl] = [
+        input.number()?,
+        input.number()?,
+        input.number()?,
+        input.number()?,
+        input.number()?,
+    ];
+    let count = input.count(1)?;
+    if floor > offset || count == 0 || count > GENERATIONS_MAX {
+        return Err(Malformed);
     }
-
-    fn publication(&mut self, offset: u64) -> Result<(Publication, bool), Malformed> {
-        let flags = self.byte()?;
-        let data = self.bytes()?.into();
-        let info = match flags & INFO {
-            0 => None,
-            _ => Some(Arc::new(Input(self.bytes()?).info()?)),
-        };
-        let tags = match flags & TAGS {
-            0 => None,
-            _ => Some(Box::new(self.tags()?)),
-        };
-        let publication = Publication {
-            offset,
-            data,
-            info,
-            tags,
-        };
-        Ok((publication, flags & HAS_PREVIOUS != 0))
+    let mut generations = Vec::with_capacity(count);
+    for _ in 0..count {
+        let generation = u64::from_be_bytes(input.array()?);
+        generations.push((generation, input.number()?));
     }
-
-    fn info(&mut self) -> Result<ClientInfo, Malformed> {
-        let user = UserId::new(self.text()?);
-        let client = ClientId::from_bytes(self.array()?);
-        let flags = self.byte()?;
-        let mut payload = |bit| match flags & bit {
-            0 => Ok(None),
-            _ => self.bytes().map(|bytes| Some(bytes.into())),
-        };
-        Ok(ClientInfo {
-            user,
-            client,
-            conn_info: payload(CONN_INFO)?,
-            chan_info: payload(CHAN_INFO)?,
-        })
-    }
-
-    fn tags(&mut self) -> Result<Tags, Malformed> {
-        let mut tags = Tags::new();
-        for _ in 0..self.count()? {
-            tags.insert(self.text()?.to_owned(), self.text()?.to_owned());
-        }
-        Ok(tags)
-    }
-
-    /// How many follow, each of at least a byte: what is announced can be allocated.
-    fn count(&mut self) -> Result<usize, Malformed> {
-        let count = usize::try_from(self.number()?).map_err(|_| Malformed)?;
-        (count <= self.0.len()).then_some(count).ok_or(Malformed)
-    }
-
-    fn text(&mut self) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = usize::try_from(self.number()?).map_err(|_| Malformed)?;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(bytes)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (array, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(*array)
-    }
-
-    fn byte(&mut self) -> Result<u8, Malformed> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn number(&mut self) -> Result<u64, Malformed> {
-        let mut number = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if (bits << shift) >> shift != bits {
-                return Err(Malformed);
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Malformed)
-    }
+    let version = match input.number()? {
+        0 => None,
+        number => Some(Version {
+            number,
+            epoch: input.text()?.into(),
+        }),
+    };
+    Ok(Stream {
+        epoch,
+        offset,
+        floor,
+        at,
+        ttl,
+        meta_ttl,
+        generations,
+        version,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use campanile_protocol::{ClientId, UserId};
 
     use super::*;
 

@@ -1,15 +1,17 @@
 //! What nodes tell each other over Redis, and what is kept there of a publication.
 //!
 //! Everything begins with a version, and whoever reads ignores what stands behind what it knows, so
-//! that nodes of neighbouring versions run side by side. Numbers are big-endian. The script that
-//! publishes writes the head of a [`Message::Publication`] itself.
+//! that nodes of neighbouring versions run side by side. The script that publishes writes the head of
+//! a message about a publication itself; its numbers are big-endian, since such are what scripts can
+//! write.
 
 use std::sync::Arc;
 
 use campanile_engine::broker::Attendance;
 use campanile_engine::broker::remote::Generation;
+use campanile_engine::bytes::{Malformed, Reader, put_client_info, put_publication};
 use campanile_engine::delivery::Event;
-use campanile_protocol::{ClientId, ClientInfo, Epoch, Payload, Publication, Tags, UserId};
+use campanile_protocol::{ClientInfo, Epoch, Publication, Tags};
 
 const VERSION: u8 = 1;
 
@@ -17,17 +19,8 @@ const PUBLICATION: u8 = 1;
 const JOIN: u8 = 2;
 const LEAVE: u8 = 3;
 
-const HAS_INFO: u8 = 1;
-const HAS_TAGS: u8 = 2;
-const HAS_CONN_INFO: u8 = 1;
-const HAS_CHAN_INFO: u8 = 2;
-
 /// What an encoded publication takes beside its payload at least.
-pub(super) const PUBLICATION_HEAD_BYTES: usize = 6;
-
-/// It is no message of ours, or of a version that is not known here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Undecodable;
+pub(super) const PUBLICATION_HEAD_BYTES: usize = 4;
 
 /// A publication as it is kept: without its offset, which is the name that it is kept by.
 pub(super) fn encode_publication(
@@ -37,39 +30,13 @@ pub(super) fn encode_publication(
 ) -> Vec<u8> {
     let mut output = Vec::with_capacity(data.len() + 64);
     output.push(VERSION);
-    output.push(flags(info.map(|_| HAS_INFO), tags.map(|_| HAS_TAGS)));
-    put(&mut output, data);
-    if let Some(info) = info {
-        put_info(&mut output, info);
-    }
-    if let Some(tags) = tags {
-        put_len(&mut output, tags.len());
-        for (name, value) in tags {
-            put(&mut output, name.as_bytes());
-            put(&mut output, value.as_bytes());
-        }
-    }
+    put_publication(&mut output, data, info, tags);
     output
 }
 
 /// The publication with `offset` that was kept as `input`.
-pub(super) fn decode_publication(offset: u64, input: &[u8]) -> Result<Publication, Undecodable> {
-    let mut input = Input::of_version(input)?;
-    let flags = input.byte()?;
-    Ok(Publication {
-        offset,
-        data: input.payload()?,
-        info: if flags & HAS_INFO == 0 {
-            None
-        } else {
-            Some(Arc::new(input.info()?))
-        },
-        tags: if flags & HAS_TAGS == 0 {
-            None
-        } else {
-            Some(Box::new(input.tags()?))
-        },
-    })
+pub(super) fn decode_publication(offset: u64, input: &[u8]) -> Result<Publication, Malformed> {
+    versioned(input)?.publication(offset)
 }
 
 /// The message about a publication that is kept nowhere.
@@ -89,20 +56,22 @@ pub(super) fn encode_attendance(attendance: &Attendance) -> Vec<u8> {
         Attendance::Leave(info) => (LEAVE, info),
     };
     let mut output = vec![VERSION, kind];
-    put_info(&mut output, info);
+    put_client_info(&mut output, info);
     output
 }
 
 /// What a message says, and who gave it its offset.
-pub(super) fn decode_message(input: &[u8]) -> Result<(Event, Generation), Undecodable> {
-    let mut input = Input::of_version(input)?;
+pub(super) fn decode_message(input: &[u8]) -> Result<(Event, Generation), Malformed> {
+    let mut input = versioned(input)?;
     match input.byte()? {
         PUBLICATION => {
-            let generation = Generation(input.number()?);
-            let offset = input.number()?;
-            let epoch = input.epoch()?;
-            let publication = Arc::new(decode_publication(offset, input.bytes()?)?);
-            let previous = match input.bytes()? {
+            let generation = Generation(u64::from_be_bytes(input.array()?));
+            let offset = u64::from_be_bytes(input.array()?);
+            let epoch = usize::from(input.byte()?);
+            let epoch = std::str::from_utf8(input.take(epoch)?).map_err(|_| Malformed)?;
+            let epoch = Epoch::new(epoch);
+            let publication = Arc::new(decode_publication(offset, part(&mut input)?)?);
+            let previous = match part(&mut input)? {
                 [] => None,
                 previous => Some(Arc::new(decode_publication(
                     offset.saturating_sub(1),
@@ -116,115 +85,30 @@ pub(super) fn decode_message(input: &[u8]) -> Result<(Event, Generation), Undeco
             };
             Ok((event, generation))
         }
-        JOIN => Ok((Event::Join(Arc::new(input.info()?)), Generation(0))),
-        LEAVE => Ok((Event::Leave(Arc::new(input.info()?)), Generation(0))),
-        _ => Err(Undecodable),
+        JOIN => Ok((Event::Join(input.client_info()?.into()), Generation(0))),
+        LEAVE => Ok((Event::Leave(input.client_info()?.into()), Generation(0))),
+        _ => Err(Malformed),
     }
 }
 
-fn flags(first: Option<u8>, second: Option<u8>) -> u8 {
-    first.unwrap_or(0) | second.unwrap_or(0)
+fn versioned(input: &[u8]) -> Result<Reader<'_>, Malformed> {
+    let mut input = Reader::new(input);
+    match input.byte()? {
+        VERSION => Ok(input),
+        _ => Err(Malformed),
+    }
 }
 
-fn put_len(output: &mut Vec<u8>, len: usize) {
-    let len = u32::try_from(len).expect("bodies of requests are much smaller");
-    output.extend_from_slice(&len.to_be_bytes());
-}
-
+/// As the script does.
 fn put(output: &mut Vec<u8>, bytes: &[u8]) {
-    put_len(output, bytes.len());
+    let len = u32::try_from(bytes.len()).expect("bodies of requests are much smaller");
+    output.extend_from_slice(&len.to_be_bytes());
     output.extend_from_slice(bytes);
 }
 
-fn put_info(output: &mut Vec<u8>, info: &ClientInfo) {
-    output.extend_from_slice(&info.client.to_bytes());
-    put(output, info.user.as_str().as_bytes());
-    let (conn, chan) = (&info.conn_info, &info.chan_info);
-    let has = |flag, payload: &Option<Payload>| payload.as_ref().map(|_| flag);
-    output.push(flags(has(HAS_CONN_INFO, conn), has(HAS_CHAN_INFO, chan)));
-    for bytes in conn.iter().chain(chan) {
-        put(output, bytes);
-    }
-}
-
-/// What is left to be read.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn of_version(input: &'a [u8]) -> Result<Self, Undecodable> {
-        match input.split_first() {
-            Some((&VERSION, rest)) => Ok(Self(rest)),
-            _ => Err(Undecodable),
-        }
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Undecodable> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(Undecodable)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, Undecodable> {
-        Ok(self.take(1)?[0])
-    }
-
-    fn number(&mut self) -> Result<u64, Undecodable> {
-        let bytes = self.take(8)?.try_into().expect("so many were taken");
-        Ok(u64::from_be_bytes(bytes))
-    }
-
-    fn len(&mut self) -> Result<usize, Undecodable> {
-        let bytes = self.take(4)?.try_into().expect("so many were taken");
-        usize::try_from(u32::from_be_bytes(bytes)).map_err(|_| Undecodable)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], Undecodable> {
-        let len = self.len()?;
-        self.take(len)
-    }
-
-    fn payload(&mut self) -> Result<Payload, Undecodable> {
-        Ok(self.bytes()?.into())
-    }
-
-    fn text(&mut self) -> Result<&'a str, Undecodable> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Undecodable)
-    }
-
-    fn epoch(&mut self) -> Result<Epoch, Undecodable> {
-        let len = usize::from(self.byte()?);
-        let text = std::str::from_utf8(self.take(len)?).map_err(|_| Undecodable)?;
-        Ok(Epoch::new(text))
-    }
-
-    fn info(&mut self) -> Result<ClientInfo, Undecodable> {
-        let client = self.take(16)?.try_into().expect("so many were taken");
-        let user = UserId::new(self.text()?);
-        let flags = self.byte()?;
-        let mut payload = |flag| {
-            if flags & flag == 0 {
-                Ok(None)
-            } else {
-                self.payload().map(Some)
-            }
-        };
-        Ok(ClientInfo {
-            user,
-            client: ClientId::from_bytes(client),
-            conn_info: payload(HAS_CONN_INFO)?,
-            chan_info: payload(HAS_CHAN_INFO)?,
-        })
-    }
-
-    fn tags(&mut self) -> Result<Tags, Undecodable> {
-        // Read one by one: a count that is not true reserves nothing.
-        let mut tags = Tags::new();
-        for _ in 0..self.len()? {
-            let name = self.text()?.to_owned();
-            tags.insert(name, self.text()?.to_owned());
-        }
-        Ok(tags)
-    }
+fn part<'a>(input: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    let len = u32::from_be_bytes(input.array()?);
+    input.take(usize::try_from(len).map_err(|_| Malformed)?)
 }
 
 #[cfg(test)]
@@ -232,6 +116,8 @@ mod tests {
     use proptest::collection::{btree_map, vec};
     use proptest::option;
     use proptest::prelude::*;
+
+    use campanile_protocol::{ClientId, Payload, UserId};
 
     use super::*;
 
@@ -331,7 +217,7 @@ mod tests {
         fn what_is_cut_short_is_undecodable(publication in publication(), cut in 1..100usize) {
             let bytes = encoded(&publication);
             let end = bytes.len().saturating_sub(cut);
-            prop_assert_eq!(decode_publication(1, &bytes[..end]), Err(Undecodable));
+            prop_assert_eq!(decode_publication(1, &bytes[..end]), Err(Malformed));
         }
     }
 
@@ -345,7 +231,7 @@ mod tests {
     #[test]
     fn other_versions_and_kinds_are_undecodable() {
         for bytes in [&[][..], &[2, 1], &[1, 0], &[1, 9]] {
-            assert_eq!(decode_message(bytes).unwrap_err(), Undecodable);
+            assert_eq!(decode_message(bytes).unwrap_err(), Malformed);
         }
     }
 }

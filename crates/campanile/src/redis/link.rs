@@ -10,7 +10,7 @@ use std::time::Duration;
 use campanile_engine::broker::remote::{Accepted, Generation, Hearing, Link, Sighting};
 use campanile_engine::broker::{
     Attendance, BoxFuture, BrokerError, HistoryPage, HistoryQuery, IDEMPOTENCY_TTL, NewPublication,
-    Published, Retention,
+    Published, Retention, random_epoch,
 };
 use campanile_engine::channel::ChannelName;
 use campanile_engine::limits::{IDEMPOTENCY_KEYS_MAX, PUBLICATION_OVERHEAD_BYTES};
@@ -77,10 +77,10 @@ impl RedisLink {
         let version = new.version.as_ref();
         // With leading zeros, since a script's numbers are not as long.
         let number = version.map_or_else(String::new, |version| format!("{:020}", version.number));
-        let (fresh, key_ttl) = (fresh_epoch(), millis(IDEMPOTENCY_TTL));
+        let (fresh, key_ttl) = (random_epoch(), millis(IDEMPOTENCY_TTL));
         let keys_max = IDEMPOTENCY_KEYS_MAX.to_string();
         let arguments: [&[u8]; 17] = [
-            fresh.as_bytes(),
+            fresh.as_str().as_bytes(),
             seen.epoch.as_bytes(),
             seen.offset.as_bytes(),
             seen.generation.as_bytes(),
@@ -150,13 +150,13 @@ impl RedisLink {
         let is_known = seen.is_some();
         let seen = Seen::of(seen);
         let overhead = PUBLICATION_OVERHEAD_BYTES - codec::PUBLICATION_HEAD_BYTES;
-        let (fresh, overhead) = (fresh_epoch(), overhead.to_string());
+        let (fresh, overhead) = (random_epoch(), overhead.to_string());
         let (limit, bytes) = (
             query.limit.min(PAGE_MAX).to_string(),
             query.bytes.to_string(),
         );
         let arguments: [&[u8]; 12] = [
-            fresh.as_bytes(),
+            fresh.as_str().as_bytes(),
             seen.epoch.as_bytes(),
             seen.offset.as_bytes(),
             seen.generation.as_bytes(),
@@ -295,17 +295,6 @@ fn millis(time: Duration) -> String {
 
 const fn flag(is_set: bool) -> &'static [u8] {
     if is_set { b"1" } else { b"0" }
-}
-
-/// Eight random letters, for a stream or an era that begins.
-fn fresh_epoch() -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).expect("the system has random numbers");
-    let letters = random.iter();
-    letters
-        .map(|byte| char::from(LETTERS[usize::from(byte & 63)]))
-        .collect()
 }
 
 /// The first and the last id that a query wants, in its order.

@@ -25,7 +25,8 @@ use crate::delivery::{Admission, ShardId, payload_bytes};
 pub use disk::{DiskBroker, DiskOptions, DiskStatus, Durability};
 pub use memory::MemoryBroker;
 pub use remote::RemoteBroker;
-pub(crate) use streams::random_epoch;
+#[doc(hidden)] // For brokers elsewhere.
+pub use streams::{epoch_of, random_epoch};
 
 /// A future that a trait object returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

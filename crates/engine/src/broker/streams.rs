@@ -436,14 +436,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Eight random letters: 48 bits, chosen once an era.
-pub(crate) fn random_epoch() -> Epoch {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// An epoch for a stream that begins now: 48 random bits.
+#[must_use]
+pub fn random_epoch() -> Epoch {
     let mut random = [0; 8];
     getrandom::fill(&mut random).expect("the system has random numbers");
-    let text: String = random
-        .iter()
-        .map(|byte| char::from(LETTERS[usize::from(byte & 63)]))
-        .collect();
-    Epoch::new(&text)
+    epoch_of(random)
+}
+
+/// The epoch of eight letters that the lowest six bits of each byte choose.
+#[must_use]
+pub fn epoch_of(bytes: [u8; 8]) -> Epoch {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let letters = bytes.map(|byte| char::from(LETTERS[usize::from(byte & 63)]));
+    Epoch::new(&String::from_iter(letters))
 }

@@ -17,7 +17,6 @@
 //! [`ANSWER_TIMEOUT`] is over is named in the outcome; that is never taken for an answer.
 
 mod bus;
-mod bytes;
 mod counts;
 mod hearing;
 mod id;
@@ -37,7 +36,6 @@ use crate::shard::Secret;
 use crate::time::{Clock, Moment};
 
 pub use bus::{Bus, ClusterEar, Recipient};
-pub(crate) use bytes::{Malformed, Reader, put_bytes, put_number, put_option, put_signed};
 pub use counts::ClusterCounts;
 pub(crate) use hearing::{Errand, Want};
 pub use id::NodeId;

@@ -32,6 +32,7 @@ use campanile_protocol::{ClientId, ClientInfo, Epoch, Publication, Tags, UserId}
 
 use super::record::{KeyRecord, Malformed, Record, RecordRef, StreamState};
 use crate::broker::Version;
+use crate::bytes::{Reader, put_bytes, put_number};
 use crate::channel::ChannelName;
 
 const ERA: u8 = 1;
@@ -153,39 +154,26 @@ fn put_keys(out: &mut Vec<u8>, top: u64, keys: &[KeyRecord]) {
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    out.push(number.to_le_bytes()[0]);
-}
-
 impl Record {
     /// Reads the record that `bytes` are, all of them.
     ///
     /// # Errors
     /// They are no record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut input = Input(bytes);
-        let flags = input.byte()?;
+        let mut input = Input(Reader::new(bytes));
+        let flags = input.0.byte()?;
         let record = if flags & ERA == 0 {
             input.channel(flags)?
         } else if flags & !(ERA | REBIRTH) == 0 {
             Self::Era {
                 epoch: input.epoch()?,
-                ends: input.number()?,
+                ends: input.0.number()?,
                 is_rebirth: flags & REBIRTH != 0,
             }
         } else {
             return Err(Malformed);
         };
-        if input.0.is_empty() {
+        if input.0.rest().is_empty() {
             Ok(record)
         } else {
             Err(Malformed)
@@ -194,11 +182,11 @@ impl Record {
 }
 
 /// What is left of a record's bytes.
-struct Input<'a>(&'a [u8]);
+struct Input<'a>(Reader<'a>);
 
-impl<'a> Input<'a> {
+impl Input<'_> {
     fn channel(&mut self, flags: u8) -> Result<Record, Malformed> {
-        let channel = ChannelName::trusted(self.text()?);
+        let channel = ChannelName::trusted(self.0.text()?);
         let state = self.state(flags)?;
         let publication = if flags & PUBLICATION != 0 {
             Some(self.publication(flags, state.top)?)
@@ -222,20 +210,20 @@ impl<'a> Input<'a> {
 
     fn state(&mut self, flags: u8) -> Result<StreamState, Malformed> {
         let epoch = self.epoch()?;
-        let top = self.number()?;
-        let kept = self.number()?;
-        let history_expires = self.number()?;
+        let top = self.0.number()?;
+        let kept = self.0.number()?;
+        let history_expires = self.0.number()?;
         let meta_expires = if flags & META == 0 {
             None
         } else {
-            Some(history_expires.wrapping_add(self.number()?))
+            Some(history_expires.wrapping_add(self.0.number()?))
         };
         let version = if flags & VERSION == 0 {
             None
         } else {
             Some(Version {
-                number: self.number()?,
-                epoch: self.text()?.into(),
+                number: self.0.number()?,
+                epoch: self.0.text()?.into(),
             })
         };
         Ok(StreamState {
@@ -249,11 +237,11 @@ impl<'a> Input<'a> {
     }
 
     fn publication(&mut self, flags: u8, top: u64) -> Result<Publication, Malformed> {
-        let data = self.bytes()?.into();
+        let data = self.0.bytes()?.into();
         let offset = if flags & NOT_NEWEST == 0 {
             top
         } else {
-            match self.number()? {
+            match self.0.number()? {
                 0 => return Err(Malformed),
                 distance => top.wrapping_sub(distance),
             }
@@ -275,20 +263,19 @@ impl<'a> Input<'a> {
     }
 
     fn info(&mut self) -> Result<ClientInfo, Malformed> {
-        let user = UserId::new(self.text()?);
-        let (client, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
-        self.0 = rest;
-        let flags = self.byte()?;
+        let user = UserId::new(self.0.text()?);
+        let client = ClientId::from_bytes(self.0.array()?);
+        let flags = self.0.byte()?;
         if flags & !(CONN_INFO | CHAN_INFO) != 0 {
             return Err(Malformed);
         }
         let mut payload = |bit| match flags & bit {
             0 => Ok(None),
-            _ => self.bytes().map(|bytes| Some(bytes.into())),
+            _ => self.0.payload().map(Some),
         };
         Ok(ClientInfo {
             user,
-            client: ClientId::from_bytes(*client),
+            client,
             conn_info: payload(CONN_INFO)?,
             chan_info: payload(CHAN_INFO)?,
         })
@@ -296,8 +283,8 @@ impl<'a> Input<'a> {
 
     fn tags(&mut self) -> Result<Tags, Malformed> {
         let mut tags = Tags::new();
-        for _ in 0..self.number()? {
-            let (key, value) = (self.text()?, self.text()?);
+        for _ in 0..self.0.number()? {
+            let (key, value) = (self.0.text()?, self.0.text()?);
             if let Some((last, _)) = tags.last_key_value()
                 && key <= last.as_str()
             {
@@ -309,69 +296,30 @@ impl<'a> Input<'a> {
     }
 
     fn keys(&mut self, top: u64) -> Result<Vec<KeyRecord>, Malformed> {
-        let count = usize::try_from(self.number()?).map_err(|_| Malformed)?;
-        if count == 0 || count > self.0.len() / KEY_BYTES_MIN {
+        let count = self.0.count(KEY_BYTES_MIN)?;
+        if count == 0 {
             return Err(Malformed);
         }
         let mut keys = Vec::with_capacity(count);
         for _ in 0..count {
             keys.push(KeyRecord {
-                key: self.text()?.into(),
-                offset: match self.byte()? {
+                key: self.0.text()?.into(),
+                offset: match self.0.byte()? {
                     0 => None,
-                    1 => Some(top.wrapping_sub(self.number()?)),
+                    1 => Some(top.wrapping_sub(self.0.number()?)),
                     _ => return Err(Malformed),
                 },
-                expires: self.number()?,
+                expires: self.0.number()?,
             });
         }
         Ok(keys)
     }
 
     fn epoch(&mut self) -> Result<Epoch, Malformed> {
-        let text = self.text()?;
+        let text = self.0.text()?;
         if text.len() > Epoch::LEN_MAX {
             return Err(Malformed);
         }
         Ok(Epoch::new(text))
-    }
-
-    fn text(&mut self) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        let length = usize::try_from(self.number()?).map_err(|_| Malformed)?;
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(bytes)
-    }
-
-    fn byte(&mut self) -> Result<u8, Malformed> {
-        let (first, rest) = self.0.split_first().ok_or(Malformed)?;
-        self.0 = rest;
-        Ok(*first)
-    }
-
-    fn number(&mut self) -> Result<u64, Malformed> {
-        let mut number = 0;
-        for shift in (0..u64::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            let placed = bits << shift;
-            if placed >> shift != bits {
-                return Err(Malformed);
-            }
-            number |= placed;
-            if byte & 0x80 == 0 {
-                // A last byte without bits would be a second spelling of the same number.
-                return if bits == 0 && shift > 0 {
-                    Err(Malformed)
-                } else {
-                    Ok(number)
-                };
-            }
-        }
-        Err(Malformed)
     }
 }

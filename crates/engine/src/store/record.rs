@@ -5,6 +5,7 @@ use std::fmt;
 use campanile_protocol::{Epoch, Publication};
 
 use crate::broker::Version;
+use crate::bytes;
 use crate::channel::ChannelName;
 
 /// Milliseconds since 1970 by the log's clock, which goes on at the pace of the machine's
@@ -139,3 +140,9 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+impl From<bytes::Malformed> for Malformed {
+    fn from(_: bytes::Malformed) -> Self {
+        Self
+    }
+}

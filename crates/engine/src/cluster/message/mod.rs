@@ -21,8 +21,8 @@ mod tests;
 
 use std::time::Duration;
 
-use super::bytes::{Malformed, Reader, put_bytes, put_number};
 use super::{NodeId, NodeInfo};
+use crate::bytes::{Malformed, Reader, put_bytes, put_number};
 use crate::limits::NODE_NAME_BYTES_MAX;
 use crate::shard::ShardStats;
 

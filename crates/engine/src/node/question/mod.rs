@@ -15,13 +15,14 @@ mod tests;
 
 use std::sync::Arc;
 
-use campanile_protocol::{
-    ClientId, ClientInfo, Disconnect, Epoch, Payload, Position, Unsubscribed, UserId,
-};
+use campanile_protocol::{ClientId, ClientInfo, Disconnect, Epoch, Position, Unsubscribed};
 
 use crate::authority::{Grant, Overrides};
+use crate::bytes::{
+    CLIENT_INFO_BYTES_MIN, Malformed, Reader, put_bytes, put_client_info, put_number, put_option,
+    put_signed,
+};
 use crate::channel::ChannelName;
-use crate::cluster::{Malformed, Reader, put_bytes, put_number, put_option, put_signed};
 use crate::session::{Claim, Order};
 use crate::shard::Target;
 
@@ -202,10 +203,10 @@ fn order(reader: &mut Reader<'_>) -> Result<Order, Malformed> {
             code: u16::try_from(reader.number()?).map_err(|_| Malformed)?,
             reason: reader.text()?.to_owned().into(),
         }),
-        MESSAGE => Order::Message(payload(reader)?),
+        MESSAGE => Order::Message(reader.payload()?),
         REFRESH => Order::Refresh {
             expire_at: reader.option(Reader::signed)?,
-            info: reader.option(payload)?,
+            info: reader.option(Reader::payload)?,
         },
         CLAIM => Order::Claim(reader.number()?),
         RECLAIM => Order::Reclaim(reader.number()?),
@@ -251,7 +252,10 @@ fn put_grant(out: &mut Vec<u8>, grant: &Grant) {
 }
 
 fn grant(reader: &mut Reader<'_>) -> Result<Grant, Malformed> {
-    let (info, data) = (reader.option(payload)?, reader.option(payload)?);
+    let (info, data) = (
+        reader.option(Reader::payload)?,
+        reader.option(Reader::payload)?,
+    );
     let expire_at = reader.option(Reader::signed)?;
     let recovers_cache = reader.flag()?;
     let bits = reader.number()?;
@@ -311,25 +315,15 @@ pub(super) fn spell_clients(clients: Option<&[Arc<ClientInfo>]>) -> Vec<u8> {
     put_option(&mut out, clients, |out, clients| {
         put_number(out, clients.len() as u64);
         for info in clients {
-            put_bytes(out, info.user.as_str().as_bytes());
-            out.extend(info.client.to_bytes());
-            put_option(out, info.conn_info.as_deref(), put_bytes);
-            put_option(out, info.chan_info.as_deref(), put_bytes);
+            put_client_info(out, info);
         }
     });
     out
 }
 
 pub(super) fn read_clients(answer: &[u8]) -> Result<Option<Vec<Arc<ClientInfo>>>, Malformed> {
-    let info = |reader: &mut Reader<'_>| {
-        Ok(Arc::new(ClientInfo {
-            user: UserId::new(reader.text()?),
-            client: client(reader)?,
-            conn_info: reader.option(payload)?,
-            chan_info: reader.option(payload)?,
-        }))
-    };
-    Reader::new(answer).option(|reader| list(reader, 19, info))
+    let info = |reader: &mut Reader<'_>| reader.client_info().map(Arc::new);
+    Reader::new(answer).option(|reader| list(reader, CLIENT_INFO_BYTES_MIN, info))
 }
 
 /// How many sessions are in a channel, and whose.
@@ -354,10 +348,6 @@ fn channel(reader: &mut Reader<'_>) -> Result<ChannelName, Malformed> {
 
 fn client(reader: &mut Reader<'_>) -> Result<ClientId, Malformed> {
     reader.array().map(ClientId::from_bytes)
-}
-
-fn payload(reader: &mut Reader<'_>) -> Result<Payload, Malformed> {
-    reader.bytes().map(Into::into)
 }
 
 fn list<'a, T>(

@@ -1,5 +1,6 @@
 //! Questions and answers come back as they were, and any other bytes do no harm.
 
+use campanile_protocol::UserId;
 use proptest::prelude::*;
 
 use super::*;
