@@ -23,7 +23,7 @@ pub(crate) fn run<T>(case: impl Future<Output = T>) -> T {
     })
 }
 
-/// Waits for `condition`, looking often.
+/// Waits for `condition`, looking often: what another process does is no event here.
 #[expect(
     clippy::disallowed_methods,
     reason = "a thread of a test, which looks at other processes"

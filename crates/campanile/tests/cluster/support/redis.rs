@@ -411,6 +411,7 @@ pub(crate) async fn keep_soon(peer: &Peer, name: &str, text: &str) -> Position {
             Ok(position) => return position,
             Err(error) => assert!(Instant::now() < end, "{error}"),
         }
+        // A server that takes publications again tells nobody but who tries.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
