@@ -39,8 +39,9 @@ async fn a_hundred_thousand_sessions_are_counted_without_looking_at_them() {
         assert_eq!(a.stats("c").await, (100_000, 95_000));
     }
     println!("stats: {:?}", began.elapsed() / 1_000);
-    // What is written again without a reason looks at its length too.
-    assert!(calls(redis, "hlen").await - hlen < 1_500);
+    // One each. A node that a busy machine made lose its lease writes its sessions again meanwhile,
+    // and looks at a length with each of these batches, but nobody looks at each session.
+    assert!(calls(redis, "hlen").await - hlen < 5_000);
     assert_eq!(calls(redis, "hscan").await, hscan);
 
     let began = Instant::now();
