@@ -186,10 +186,8 @@ impl Config {
         if !matches!(self.engine, Engine::Nats(_)) {
             return (usize::MAX, Duration::MAX);
         }
-        let namespaces = self.channel.namespaces.iter().map(|(_, options)| options);
-        let all = namespaces.chain([&self.channel.without_namespace]);
-        let kept = all.filter_map(ChannelOptions::retention);
-        kept.fold((0, Duration::ZERO), |(size, age), retention| {
+        let none = (0, Duration::ZERO);
+        self.retentions().fold(none, |(size, age), retention| {
             (size.max(retention.size), age.max(retention.meta_ttl))
         })
     }
